@@ -1,0 +1,251 @@
+"""`alexnet summary` shows the network layer by layer; `alexnet doctor` looks at the machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alexnet import __version__, paper
+from alexnet.cli.tables import table
+from alexnet.errors import UsageError
+
+if TYPE_CHECKING:
+    from alexnet.network.table import Shape
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def summary(
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A run or a model folder; else the paper's.")
+    ] = "alexnet",
+    as_json: AsJson = False,
+) -> None:
+    """Show every layer: kernels, sizes, columns, neurons, parameters, multiply-adds."""
+    from alexnet.network.table import LAYERS, shapes, with_classes
+
+    rows = shapes(with_classes(LAYERS, _classes(model)))
+    totals = {
+        "neurons": sum(row.neurons for row in rows),
+        "parameters": sum(row.parameters for row in rows),
+        "multiply_adds": sum(row.multiply_adds for row in rows),
+    }
+    if as_json:
+        layers = [_layer_as_dict(row) for row in rows]
+        print(json.dumps({"model": model, "layers": layers, "totals": totals}, indent=1))
+        return
+    headers = ("layer", "kernels", "each sees", "stride", "zeros", "output", "pooled", "neurons")
+    print(table([_layer_as_row(row) for row in rows], (*headers, "parameters", "mult-adds")))
+    print()
+    print(table(_totals(totals)))
+    print()
+    print(
+        "Kernels are those of column 1 + column 2; each sees the maps of its own column or of both."
+    )
+    print("Zeros are padding: left and top, right and bottom.")
+
+
+def _classes(model: str) -> int:
+    """The number of classes of a model folder, a run's folder, or a run's name."""
+    if model == "alexnet":
+        return paper.CLASSES
+    from alexnet.files import read_json
+
+    for folder in (Path(model), Path(model) / "model", Path("runs") / model / "model"):
+        if (folder / "config.json").exists():
+            return len(read_json(folder / "config.json")["classes"])
+    raise UsageError(
+        "There is no model here.",
+        where=model,
+        remedy="Give a run, a model folder with config.json, or nothing for the paper's network.",
+    )
+
+
+def _layer_as_row(row: Shape) -> tuple[object, ...]:
+    layer, (before, after) = row.layer, row.layer.padding
+    columns = 1 if layer.followed_by == ("softmax",) else paper.COLUMNS
+    convolves = layer.output > 1
+    sees = f"{layer.size}×{layer.size}×{row.inputs_seen}" if convolves else f"{row.inputs_seen}"
+    return (
+        layer.name,
+        "+".join([str(layer.kernels // columns)] * columns),
+        f"{sees} {layer.sees.removesuffix(' columns').removesuffix(' column')}",
+        layer.stride if convolves else "",
+        f"{before}, {after}" if convolves else "",
+        _size(row.outputs) if convolves else "",
+        _size(row.pooled) if row.pooled != row.outputs else "",
+        row.neurons,
+        row.parameters,
+        row.multiply_adds,
+    )
+
+
+def _size(maps: tuple[int, int, int]) -> str:
+    return f"{maps[1]}×{maps[2]}×{maps[0]}"
+
+
+def _layer_as_dict(row: Shape) -> dict[str, Any]:
+    return {
+        **row.layer._asdict(),
+        "inputs": row.inputs,
+        "outputs": row.outputs,
+        "pooled": row.pooled,
+        "groups": row.groups,
+        "neurons": row.neurons,
+        "parameters": row.parameters,
+        "multiply_adds": row.multiply_adds,
+    }
+
+
+def _totals(totals: dict[str, int]) -> list[tuple[object, ...]]:
+    slip = f"{paper.NEURONS_PRINTED[0]:,} printed for conv1 should be {paper.NEURONS_CONV1:,}"
+    millions = paper.PARAMETERS_CLAIMED // 10**6
+    return [
+        ("neurons", totals["neurons"], f"paper: {paper.NEURONS_CLAIMED:,}; its {slip}"),
+        ("parameters", totals["parameters"], f"paper: {millions} million, with 1000 classes"),
+        ("multiply-adds", totals["multiply_adds"], "one picture, forward"),
+    ]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `doctor`."""
+
+    about: str
+    found: str
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Show versions, devices, and how fast this machine decodes pictures and trains."""
+    findings = [*_software(), *_hardware(), _decoding(), _training()]
+    if as_json:
+        print(json.dumps({finding.about: finding.found for finding in findings}, indent=1))
+    else:
+        print(table([(finding.about, finding.found) for finding in findings]))
+
+
+def _software() -> list[Finding]:
+    import platform
+
+    from alexnet.training.run import environment
+
+    about = environment()
+    versions = {"python": platform.python_version(), **about["versions"], "alexnet": __version__}
+    findings = [Finding(name, version) for name, version in versions.items()]
+    return [*findings, *_extras()]
+
+
+def _extras() -> list[Finding]:
+    """The optional parts the package declares, and what of each is missing."""
+    import re
+    from importlib import metadata
+
+    missing: dict[str, list[str]] = {}
+    try:
+        requirements = metadata.requires("alexnet") or []
+    except metadata.PackageNotFoundError:
+        return [Finding("extras", "not known: the package itself is not installed")]
+    for requirement in requirements:
+        extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
+        name = re.match(r"[\w.-]+", requirement)
+        if extra and name:
+            lacks = missing.setdefault(extra[1], [])
+            try:
+                metadata.version(name[0])
+            except metadata.PackageNotFoundError:
+                lacks.append(name[0])
+    return [
+        Finding(f"extra {extra}", f"lacks {', '.join(lacks)}" if lacks else "present")
+        for extra, lacks in missing.items()
+    ]
+
+
+def _hardware() -> list[Finding]:
+    import os
+    import shutil
+
+    import torch
+
+    from alexnet.training.run import environment
+
+    about = environment()
+    devices = [
+        f"{torch.cuda.get_device_name(number)}, "
+        f"{torch.cuda.get_device_properties(number).total_memory / 2**30:.0f} GiB"
+        for number in range(torch.cuda.device_count())
+    ]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [
+        Finding("system", about["system"]),
+        Finding("processor", about["processor"]),
+        Finding("cores", f"{cores} usable, {about['threads']} PyTorch threads"),
+        Finding("memory", f"{_memory_gib():.1f} GiB"),
+        Finding("devices", "; ".join(devices) or "no GPU: the CPU trains"),
+        Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),
+        Finding("ALEXNET_DATA", os.environ.get("ALEXNET_DATA", "not set")),
+    ]
+
+
+def _memory_gib() -> float:
+    import os
+
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+
+
+def _decoding(seconds: float = 1.0) -> Finding:
+    """A photograph that scikit-learn installs, through the one pixel path, in one thread."""
+    import time
+    from importlib.util import find_spec
+
+    from alexnet.prepared.pixels import prepare_picture
+
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        return Finding("decoding", "not measured: scikit-learn is not installed")
+    picture = (Path(package.origin).parent / "datasets" / "images" / "china.jpg").read_bytes()
+    prepare_picture(picture)
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        prepare_picture(picture)
+        done += 1
+    rate = done / (time.perf_counter() - start)
+    return Finding("decoding", f"{rate:,.0f} img/s on one core (JPEG of 640×427 to 256×256)")
+
+
+def _training(batch: int = 16, steps: int = 3) -> Finding:
+    """A few whole steps of the paper's network and update rule on random pixels."""
+    import time
+
+    import torch
+    import torch.nn.functional as F
+
+    from alexnet.network import AlexNet, keep_memory
+    from alexnet.training.optimizer import PaperSGD
+
+    keep_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = AlexNet().to(device)
+    optimizer = PaperSGD(
+        network.parameters(), paper.LEARNING_RATE, paper.MOMENTUM, paper.WEIGHT_DECAY
+    )
+    generator = torch.Generator().manual_seed(0)
+    x_NCHW = torch.randn(batch, paper.CHANNELS, paper.CROP, paper.CROP, generator=generator)
+    x_NCHW = x_NCHW.to(device, memory_format=torch.channels_last)
+    labels_N = torch.randint(paper.CLASSES, (batch,), generator=generator).to(device)
+    times = []
+    for step in range(1 + steps):
+        start = time.perf_counter()
+        masks = network.dropout_masks(batch, 0, step)
+        masks = {name: mask.to(device) for name, mask in masks.items()}
+        loss = F.cross_entropy(network(x_NCHW, masks), labels_N)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()  # waits for the device
+        times.append(time.perf_counter() - start)
+    best = min(times[1:])  # the first step compiles and warms up
+    return Finding("training", f"{batch / best:,.0f} img/s at batch {batch} on {device}")

@@ -1,0 +1,100 @@
+"""The `alexnet` command: its verbs, and errors as three lines with an exit code.
+
+The verbs' modules import the stages inside their functions, so that help and mistyped commands
+answer at once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from alexnet import __version__
+from alexnet.cli import benchmark, data, evaluate, inspect, quickstart, train
+from alexnet.errors import AlexNetError, EnvironmentProblem, UsageError
+
+INTERRUPTED = 130  # 128 + SIGINT
+BROKEN_PIPE = 1  # as Typer has it
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help starts in half the time
+)
+
+app.command()(quickstart.quickstart)
+app.command()(inspect.doctor)
+app.add_typer(data.app, name="data")
+app.command()(train.train)
+app.command()(train.resume)
+app.command()(train.runs)
+app.command()(evaluate.evaluate)
+app.command()(evaluate.predict)
+app.command()(evaluate.report)
+app.command()(inspect.summary)
+app.add_typer(benchmark.app, name="benchmark")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"alexnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """The system of the 2012 AlexNet paper, from a folder of pictures to top-1 and top-5 error."""
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; returns the exit code, having explained errors on stderr.
+
+    `--debug` is understood at any place.
+    """
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    try:
+        code = app(arguments, prog_name="alexnet", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (AlexNetError, typer.TyperException, OSError) as error:
+        if debug:
+            raise
+        explained = _explained(error)
+        print(explained, file=sys.stderr)
+        return explained.exit_code
+    if code == INTERRUPTED:
+        print("Interrupted.", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def _explained(error: AlexNetError | typer.TyperException | OSError) -> AlexNetError:
+    """What is wrong, where, and what to do next, whoever raised it."""
+    if isinstance(error, AlexNetError):
+        return error
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return EnvironmentProblem(f"{what[:1].upper()}{what[1:]}.", where=error.filename or "")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "alexnet"
+    return UsageError(error.format_message(), remedy=f"Help: {command} --help")

@@ -1,0 +1,183 @@
+"""A trained network with its classes and preprocessing: pictures in, labels or activations out.
+
+Pictures take the path that training's pictures took: `prepared.pixels`, then `loading.crops` with the
+mean image that is stored with the weights.
+
+Shape letters: N pictures, V views, K classes, H x W pixels, C colours or maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from alexnet import paper
+from alexnet.errors import DataError, UsageError
+from alexnet.evaluation.models import find_model
+from alexnet.evaluation.predictions import average_over_views
+from alexnet.evaluation.scores import most_probable
+from alexnet.loading.crops import cut_views
+from alexnet.network import AlexNet, ModelCard, load_model
+from alexnet.network.alexnet import as_batch
+from alexnet.prepared import Rejected, prepare_picture
+from alexnet.prepared.pixels import MIN_SIDE, decode_image, to_256
+
+# A file, its bytes, an opened Pillow image, or uint8 pixels H x W x 3.
+Picture = str | Path | bytes | Image.Image | np.ndarray
+
+_PICTURES_AT_ONCE = 8
+
+
+class Prediction(NamedTuple):
+    """A class, the name people read, and its probability (0 to 1)."""
+
+    label: str
+    title: str
+    probability: float
+
+
+class Classifier:
+    """A network and what it needs to be used rightly; made by `load`."""
+
+    def __init__(self, network: AlexNet, card: ModelCard) -> None:
+        self.network = network
+        self.card = card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of the output layer."""
+        return self.card.classes
+
+    @overload
+    def predict(
+        self, pictures: Picture, top: int = paper.TOP, views: int = paper.VIEWS
+    ) -> list[Prediction]: ...
+    @overload
+    def predict(
+        self, pictures: Sequence[Picture], top: int = paper.TOP, views: int = paper.VIEWS
+    ) -> list[list[Prediction]]: ...
+    def predict(
+        self,
+        pictures: Picture | Sequence[Picture],
+        top: int = paper.TOP,
+        views: int = paper.VIEWS,
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """The `top` most probable classes of one picture, or a list of them for several.
+
+        `views` is 1 (the centre) or 10 (section 4.1). Raises Rejected for a file that is no usable
+        picture, UsageError for pixels of another shape, type or range.
+        """
+        if isinstance(pictures, Picture):
+            return self.predict([pictures], top, views)[0]
+        if top < 1:
+            raise UsageError(f"top is {top}; ask for at least one class.")
+        probs_NK = self.probabilities(pictures, views)
+        return [
+            [
+                Prediction(self.classes[k], self.card.titles[k], float(probs_K[k]))
+                for k in order_K
+            ]
+            for probs_K, order_K in zip(probs_NK, most_probable(probs_NK, top), strict=True)
+        ]
+
+    def probabilities(
+        self, pictures: Sequence[Picture], views: int = paper.VIEWS
+    ) -> np.ndarray:
+        """The probability of every class: float64, N x K."""
+        if views not in (1, paper.VIEWS):
+            raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
+        batches = [
+            average_over_views(self.network, x_NHWC, views)
+            for x_NHWC in self._views(pictures, views)
+        ]
+        return np.concatenate([np.empty((0, len(self.classes))), *batches])
+
+    def features(self, pictures: Picture | Sequence[Picture], layer: str) -> np.ndarray:
+        """The named activation of each picture's central view: float32, N x U or N x C x H x W.
+
+        Raises UsageError with the nearest name where there is no such layer.
+        """
+        pictures = [pictures] if isinstance(pictures, Picture) else pictures
+        if not pictures:
+            raise UsageError("There is no picture to take features of.")
+        device = next(self.network.parameters()).device
+        batches = []
+        with torch.inference_mode():
+            for x_NHWC in self._views(pictures, 1):
+                found = self.network.activations(as_batch(x_NHWC).to(device), [layer])
+                batches.append(found[layer].cpu().numpy())
+        return np.concatenate(batches)
+
+    def _views(self, pictures: Sequence[Picture], views: int) -> Iterator[np.ndarray]:
+        for first in range(0, len(pictures), _PICTURES_AT_ONCE):
+            group = pictures[first : first + _PICTURES_AT_ONCE]
+            yield np.concatenate(
+                [cut_views(pixels_of(picture), self.card.mean_HWC, views) for picture in group]
+            )
+
+
+def load(model: str | Path, device: str | None = None) -> Classifier:
+    """The classifier of a run, a model folder, or a `.safetensors` file beside its config.json.
+
+    `device` is "cpu", "cuda" ...; by default the GPU where there is one. Raises UsageError with the
+    nearest run names where there is no such model.
+    """
+    network, card = load_model(find_model(model).folder)
+    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Classifier(network, card)
+
+
+def pixels_of(picture: Picture) -> np.ndarray:
+    """Any kind of picture as the network's source pixels: uint8, 256 x 256 x 3.
+
+    Raises Rejected, with the file's name, or UsageError for unusable arrays.
+    """
+    if isinstance(picture, bytes):
+        return prepare_picture(picture)
+    if isinstance(picture, Image.Image):
+        return to_256(decode_image(picture))
+    if isinstance(picture, np.ndarray):
+        return to_256(_checked(picture))
+    if not isinstance(picture, str | Path):
+        raise _not_pixels(f"a {type(picture).__name__}", "")
+    path = Path(picture)
+    if not path.is_file():  # not a pipe or a device either: reading one may never end
+        what = "This is a folder, not a picture." if path.is_dir() else "There is no such file."
+        raise DataError(what, where=path)
+    try:
+        return prepare_picture(path.read_bytes())
+    except Rejected as error:
+        error.where = str(path)
+        raise
+    except OSError as error:
+        raise DataError(f"Cannot read: {error.strerror}.", where=path) from None
+
+
+def _checked(pixels: np.ndarray) -> np.ndarray:
+    came = f"{pixels.dtype} {' x '.join(map(str, pixels.shape))}"
+    if pixels.dtype != np.uint8:
+        if pixels.size and np.issubdtype(pixels.dtype, np.number):
+            came += f", values {pixels.min():g} to {pixels.max():g}"
+        raise _not_pixels(came, "Scale the values to 0-255 and convert them: pixels.astype('uint8').")
+    if pixels.ndim == 4:
+        raise _not_pixels(came, "Give several pictures as a list: list(pixels).")
+    if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] != 3:
+        raise _not_pixels(came, "Put the colours last: pixels.transpose(1, 2, 0).")
+    if pixels.ndim == 2:
+        raise _not_pixels(came, "Repeat the grey values: np.stack([pixels] * 3, axis=-1).")
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < MIN_SIDE:
+        raise _not_pixels(came, f"H and W are at least {MIN_SIDE}.")
+    return np.ascontiguousarray(pixels)
+
+
+def _not_pixels(came: str, remedy: str) -> UsageError:
+    return UsageError(
+        f"Expected uint8 H x W x 3 (red, green, blue, 0-255), a path, bytes or a Pillow image; "
+        f"got {came}.",
+        remedy=remedy,
+    )

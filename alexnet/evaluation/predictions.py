@@ -1,0 +1,226 @@
+"""Predictions: what one model says of every picture of a split, and the file that keeps it.
+
+The probabilities of a picture are the average of the softmax outputs of its views (section 4.1).
+
+Shape letters: B pictures of a batch, V views, N pictures, K classes, H x W pixels, C colours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from alexnet.errors import DataError, IncompatibleError, NumericsError
+from alexnet.evaluation.scores import scores
+from alexnet.files import canonical_json, write_atomically
+from alexnet.loading.loader import view_batches
+from alexnet.network import AlexNet, ModelCard
+from alexnet.network.alexnet import as_batch
+from alexnet.prepared import PreparedDataset, Split
+from alexnet.progress import progress
+
+FORMAT = "alexnet-predictions"
+VERSION = 1
+_METADATA = b"alexnet"
+_VIEWS_AT_ONCE = 80  # some 400 MB of activations; more is not faster on a CPU
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """`labels_N` int64 and `probs_NK` float32 in the order of `classes`; `keys` name the pictures.
+
+    `provenance` says what produced them: model and its hash, dataset and its fingerprint, split,
+    views.
+    """
+
+    keys: tuple[str, ...]
+    labels_N: np.ndarray
+    probs_NK: np.ndarray
+    classes: tuple[str, ...]
+    titles: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write one Arrow IPC file: columns key, label, probabilities."""
+        N, K = self.probs_NK.shape
+        flat = pa.array(np.ascontiguousarray(self.probs_NK, np.float32).reshape(-1))
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": self.classes,
+            "titles": self.titles,
+            "provenance": dict(self.provenance),
+        }
+        columns = {
+            "key": pa.array(self.keys, pa.string()),
+            "label": pa.array(self.labels_N, pa.int64()),
+            "probabilities": pa.FixedSizeListArray.from_arrays(flat, K),
+        }
+        table = pa.table(columns).replace_schema_metadata({_METADATA: canonical_json(about)})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        write_atomically(path, sink.getvalue().to_pybytes())
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read a prediction file; raises DataError where it is not one, or a damaged one."""
+        try:
+            table = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
+            table.validate(full=True)
+            about = json.loads(table.schema.metadata[_METADATA])
+            if about["format"] != FORMAT:
+                raise KeyError(about["format"])
+            if about["version"] != VERSION:
+                raise IncompatibleError(
+                    f"The predictions have format version {about['version']}; "
+                    f"this program reads version {VERSION}.",
+                    where=path,
+                )
+            flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+            return cls(
+                keys=tuple(table["key"].to_pylist()),
+                labels_N=table["label"].to_numpy(),
+                probs_NK=flat.reshape(len(table), len(about["classes"])),
+                classes=tuple(about["classes"]),
+                titles=tuple(about["titles"]),
+                provenance=about["provenance"],
+            )
+        except FileNotFoundError:
+            raise DataError("A prediction file is missing.", where=path) from None
+        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+            if isinstance(error, IncompatibleError):
+                raise
+            raise DataError(
+                f"Not a readable prediction file: {error}.",
+                where=path,
+                remedy="Make it again with: alexnet evaluate MODEL DATA",
+            ) from None
+
+
+def predict_split(
+    network: AlexNet,
+    card: ModelCard,
+    dataset: PreparedDataset,
+    split: str,
+    views: int,
+    model: Mapping[str, Any] | None = None,
+) -> Predictions:
+    """What the network says of every picture of a split, from 1 or 10 views each.
+
+    The mean image is the model's own. Columns are those of the dataset's classes, found by name;
+    raises IncompatibleError with both lists where the two sets of classes differ. `model` goes into
+    the provenance.
+    """
+    columns_K = matching_columns(card.classes, dataset.classes)
+    pictures = _pictures_of(dataset, split)
+    probs_NK = np.empty((len(pictures), len(columns_K)), np.float32)
+    done = 0
+    title = f"{split}, {views} view{'s' if views > 1 else ''}"
+    with progress(title, len(pictures), "pictures") as bar:
+        for probs_BK in _probabilities(network, card.mean_HWC, pictures, views):
+            probs_NK[done : done + len(probs_BK)] = probs_BK[:, columns_K]
+            done += len(probs_BK)
+            bar.advance(len(probs_BK))
+    return Predictions(
+        keys=tuple(pictures.key(i) for i in range(len(pictures))),
+        labels_N=pictures.labels,
+        probs_NK=probs_NK,
+        classes=dataset.classes,
+        titles=dataset.titles,
+        provenance={
+            "model": dict(model or {}),
+            "dataset": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
+            "split": split,
+            "views": views,
+        },
+    )
+
+
+def validation_errors(
+    network: AlexNet, dataset: PreparedDataset, split: str = "val", views: int = 1
+) -> dict[str, float]:
+    """`loss`, `top1_error` and `top5_error` of a network that trains on this dataset, quietly.
+
+    The loss is the average of minus the log-probability of the correct label (section 5).
+    """
+    pictures = _pictures_of(dataset, split)
+    probs_NK = np.concatenate(
+        list(_probabilities(network, dataset.statistics.mean_HWC, pictures, views))
+    )
+    own_N = probs_NK[np.arange(len(pictures)), pictures.labels]
+    loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
+    return {"loss": float(loss), **scores(probs_NK, pictures.labels)._asdict()}
+
+
+def matching_columns(
+    model: tuple[str, ...],
+    dataset: tuple[str, ...],
+    called: tuple[str, str] = ("the model", "the data"),
+) -> np.ndarray:
+    """The model's output for each of the dataset's classes, by name: int64, K.
+
+    Raises IncompatibleError with both lists where one has a class that the other has not.
+    """
+    if set(model) != set(dataset):
+        one, other = called
+        raise IncompatibleError(
+            f"{one.capitalize()} has {len(model)} classes, {other} {len(dataset)}, "
+            "and they are not the same.",
+            where=f"only in {one}: {_named(model, dataset)}; "
+            f"only in {other}: {_named(dataset, model)}",
+            remedy="Classes are matched by name, never by position: choose data and models with "
+            "the same ones.",
+        )
+    place = {name: column for column, name in enumerate(model)}
+    return np.array([place[name] for name in dataset])
+
+
+@torch.inference_mode()
+def average_over_views(network: AlexNet, x_NHWC: np.ndarray, views: int) -> np.ndarray:
+    """Softmax of every view, then the average of each picture's: float64, B x K (section 4.1).
+
+    `x_NHWC` are the B * V views, those of one picture together.
+    """
+    device = next(network.parameters()).device
+    logits_NK = network(as_batch(x_NHWC).to(device))
+    probs_BVK = torch.softmax(logits_NK.double(), dim=1).unflatten(0, (-1, views))
+    return np.asarray(probs_BVK.mean(dim=1).cpu())
+
+
+def _probabilities(
+    network: AlexNet, mean_HWC: np.ndarray, pictures: Split, views: int
+) -> Iterator[np.ndarray]:
+    """Batches of averaged probabilities in the split's order: float64, B x K each."""
+    done = 0
+    for x_NHWC in view_batches(pictures, mean_HWC, views, _VIEWS_AT_ONCE // views):
+        probs_BK = average_over_views(network, x_NHWC, views)
+        if not np.isfinite(probs_BK).all():
+            worst = done + int(np.argmin(np.isfinite(probs_BK).all(axis=1)))
+            raise NumericsError(
+                "The network's outputs are not finite numbers.",
+                where=f"picture {pictures.key(worst)}",
+                remedy="The weights are broken: use an earlier checkpoint or another model.",
+            )
+        done += len(probs_BK)
+        yield probs_BK
+
+
+def _pictures_of(dataset: PreparedDataset, split: str) -> Split:
+    pictures = dataset.split(split)
+    if len(pictures) == 0:
+        raise DataError(f"The split {split!r} has no pictures.", where=dataset.folder)
+    return pictures
+
+
+def _named(these: tuple[str, ...], others: tuple[str, ...], most: int = 10) -> str:
+    names = [name for name in these if name not in set(others)]
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "none"

@@ -1,0 +1,193 @@
+"""The network of sections 3.5 and 4.2, built from the table of its layers.
+
+Shape letters: N images, C maps, H x W positions, U units of a fully connected layer, K classes.
+Pictures come in as float N x 3 x 224 x 224, on the 0-255 scale minus the mean image, channels-last
+in memory; they stay channels-last to the end of the convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alexnet import paper
+from alexnet.config import StartConfig
+from alexnet.errors import UsageError, did_you_mean
+from alexnet.network.initialization import initialize
+from alexnet.network.linear import linear
+from alexnet.network.lrn import LRN, NONE, block, normalize
+from alexnet.network.table import LAYERS, Layer, Shape, is_conv, shapes, with_classes
+from alexnet.randomness import Purpose, bernoulli
+
+# A mask of ones and zeros for each layer with dropout: float, N x U.
+Masks = Mapping[str, Tensor]
+
+
+class AlexNet(nn.Module):
+    """The eight-layer, two-column network; `classes` neurons in its output layer.
+
+    Weights start as `start` says (the paper's Gaussian by default), drawn from `seed`.
+    """
+
+    def __init__(
+        self,
+        classes: int = paper.CLASSES,
+        layers: tuple[Layer, ...] = LAYERS,
+        start: StartConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.layers = with_classes(layers, classes)
+        self.lrn = LRN()
+        for shape in self.shapes:
+            self.add_module(shape.layer.name, _parameters(shape))
+        initialize(self, start or StartConfig(), seed)
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Sizes and costs of every layer."""
+        return shapes(self.layers)
+
+    @property
+    def classes(self) -> int:
+        """Neurons of the output layer."""
+        return self.layers[-1].kernels
+
+    @property
+    def activation_names(self) -> list[str]:
+        """Every name that `activations` knows, from the first layer to the last."""
+        names = []
+        for layer in self.layers:
+            names += [f"{layer.name}.pre"] if "relu" in layer.followed_by else []
+            names += [layer.name]
+            names += [f"norm{layer.name[-1]}"] if "norm" in layer.followed_by else []
+            names += [f"pool{layer.name[-1]}"] if "pool" in layer.followed_by else []
+        return names
+
+    def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        """Logits, N x K. With dropout `masks` the training network, without them the test network."""
+        x = self._checked(x)
+        for layer in self.layers:
+            parameters = self.get_submodule(layer.name)
+            weight, bias = parameters.weight, parameters.bias
+            if "pool" in layer.followed_by:
+                lrn = self.lrn if "norm" in layer.followed_by else NONE
+                x = _convolve(x, weight, None, layer)
+                x = block(x, bias, lrn, paper.COLUMNS, paper.POOL.size, paper.POOL.stride)
+            elif is_conv(layer):
+                x = F.relu_(_convolve(x, weight, bias, layer))
+            else:
+                x = linear(x.flatten(1), weight, bias)
+                x = F.relu_(x) if "relu" in layer.followed_by else x
+                if "dropout" in layer.followed_by:
+                    x = x * masks[layer.name] if masks else x * (1 - paper.DROPOUT)
+        return x
+
+    def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """The named activations of the test network: `conv1` is after its ReLU, `conv1.pre` before,
+        `norm1` and `pool1` follow; `fc7` is before dropout's factor; `fc8` are the logits.
+        """
+        for name in names:
+            if name not in self.activation_names:
+                raise UsageError(
+                    f"There is no activation {name!r}.",
+                    remedy=did_you_mean(name, self.activation_names),
+                )
+        left = set(names)
+        found = {}
+        for name, value in self._stages(self._checked(x)):
+            if name in left:
+                found[name] = value
+                left.remove(name)
+            if not left:
+                break
+        return {name: found[name] for name in names}
+
+    def dropout_masks(self, images: int, seed: int, step: int, first: int = 0) -> dict[str, Tensor]:
+        """Masks for the images at places first .. first + images - 1 of the batch of a step."""
+        return {
+            shape.layer.name: torch.from_numpy(
+                bernoulli(
+                    (images, shape.neurons),
+                    1 - paper.DROPOUT,
+                    seed,
+                    Purpose.DROPOUT,
+                    time=step,
+                    lane=place,
+                    first=first * shape.neurons,
+                )
+            )
+            for place, shape in enumerate(self.shapes)
+            if "dropout" in shape.layer.followed_by
+        }
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> AlexNet:
+        """The network of a model folder (`model.safetensors` and `config.json`)."""
+        from alexnet.network.weights import load_model
+
+        return load_model(Path(folder))[0]
+
+    def _stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Every named activation in turn, each operation by itself."""
+        for layer in self.layers:
+            parameters = self.get_submodule(layer.name)
+            if is_conv(layer):
+                x = _convolve(x, parameters.weight, parameters.bias, layer)
+            else:
+                x = F.linear(x.flatten(1), parameters.weight, parameters.bias)
+            if "relu" in layer.followed_by:
+                yield f"{layer.name}.pre", x
+                x = F.relu(x)
+            yield layer.name, x
+            if "norm" in layer.followed_by:
+                x = normalize(x, self.lrn, paper.COLUMNS)
+                yield f"norm{layer.name[-1]}", x
+            if "pool" in layer.followed_by:
+                x = F.max_pool2d(x, paper.POOL.size, paper.POOL.stride)
+                yield f"pool{layer.name[-1]}", x
+            if "dropout" in layer.followed_by:
+                x = x * (1 - paper.DROPOUT)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        side = paper.CROP
+        if x.ndim != 4 or x.shape[1:] != (3, side, side) or not x.is_floating_point():
+            raise UsageError(
+                f"The network reads float N x 3 x {side} x {side} (0-255 minus the mean image); "
+                f"got {str(x.dtype).removeprefix('torch.')} {' x '.join(map(str, x.shape))}.",
+                remedy="Add a batch axis, or use alexnet.load(...).predict(picture).",
+            )
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def _parameters(shape: Shape) -> nn.Module:
+    """A PyTorch module that holds the layer's weights and biases, their values not yet set."""
+    layer = shape.layer
+    if is_conv(layer):
+        return nn.utils.skip_init(
+            nn.Conv2d,
+            shape.inputs[0],
+            layer.kernels,
+            layer.size,
+            layer.stride,
+            groups=shape.groups,
+        )
+    return nn.utils.skip_init(nn.Linear, shape.inputs_seen, layer.kernels)
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
+    before, after = layer.padding
+    if before != after:  # conv1: its last windows reach three pixels over the right and bottom edge
+        x, before = F.pad(x, (before, after, before, after)), 0
+    groups = x.shape[1] // weight.shape[1]
+    return F.conv2d(x, weight, bias, layer.stride, before, groups=groups)
+
+
+def as_batch(x_NHWC: np.ndarray) -> Tensor:
+    """A channels-last array of pictures as the tensor the network reads, without copying."""
+    return torch.from_numpy(x_NHWC).permute(0, 3, 1, 2)

@@ -1,0 +1,82 @@
+"""The eight layers as one table: what is built, counted, drawn and tested is read from here.
+
+`LAYERS` comes from the paper's section 3.5 (`alexnet.paper`); `shapes` derives what each layer puts
+out and costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alexnet import paper
+from alexnet.paper import Layer
+
+LAYERS: tuple[Layer, ...] = paper.LAYERS
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One layer with its sizes: neurons are its outputs, multiply_adds one image's forward pass."""
+
+    layer: Layer
+    inputs: tuple[int, int, int]  # maps, height, width of what the layer reads
+    outputs: tuple[int, int, int]  # of what it computes, before pooling
+    pooled: tuple[int, int, int]  # of what it hands on
+    groups: int  # 2 where each column sees only itself
+
+    @property
+    def inputs_seen(self) -> int:
+        """Input maps (or neurons) that one kernel sees."""
+        maps, height, width = self.inputs
+        return maps // self.groups if is_conv(self.layer) else maps * height * width
+
+    @property
+    def weights_per_kernel(self) -> int:
+        """Weights of one kernel: size x size x maps for a convolution."""
+        return self.inputs_seen * (self.layer.size**2 if is_conv(self.layer) else 1)
+
+    @property
+    def neurons(self) -> int:
+        """Outputs of the layer for one image."""
+        maps, height, width = self.outputs
+        return maps * height * width
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return self.layer.kernels * (self.weights_per_kernel + 1)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications with addition in one image's forward pass, biases not counted."""
+        return self.neurons * self.weights_per_kernel
+
+
+def is_conv(layer: Layer) -> bool:
+    """Whether a layer is convolutional rather than fully connected."""
+    return layer.name.startswith("conv")
+
+
+def with_classes(layers: tuple[Layer, ...], classes: int) -> tuple[Layer, ...]:
+    """The same layers with an output layer of `classes` neurons."""
+    return (*layers[:-1], layers[-1]._replace(kernels=classes))
+
+
+def shapes(layers: tuple[Layer, ...] = LAYERS, side: int = paper.CROP) -> list[Shape]:
+    """Every layer's sizes for `side` x `side` RGB pictures."""
+    rows = []
+    maps, height = 3, side
+    for layer in layers:
+        inputs = (maps, height, height)
+        if is_conv(layer):
+            before, after = layer.padding
+            height = (height + before + after - layer.size) // layer.stride + 1
+        else:
+            height = 1
+        outputs = (layer.kernels, height, height)
+        if "pool" in layer.followed_by:
+            height = (height - paper.POOL.size) // paper.POOL.stride + 1
+        maps = layer.kernels
+        groups = paper.COLUMNS if layer.sees == "own column" else 1
+        rows.append(Shape(layer, inputs, outputs, (maps, height, height), groups))
+    return rows

@@ -1,0 +1,150 @@
+"""Model folders: weights together with the classes and the preprocessing they need.
+
+A folder holds `model.safetensors` (parameters by layer name), `config.json` (architecture, classes,
+preprocessing, provenance), `statistics.safetensors` (mean image, colour components) and `README.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+
+from alexnet.errors import DataError, IncompatibleError
+from alexnet.files import read_json, sha256_of, write_atomically, write_json
+from alexnet.network.alexnet import AlexNet
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What weights need to be used rightly.
+
+    `classes` in the order of the output layer, `titles` the names people read; `statistics` has the
+    mean image (`mean`: 256 x 256 x 3 float32, 0-255) and the colour components of the training set.
+    """
+
+    classes: tuple[str, ...]
+    titles: tuple[str, ...]
+    statistics: Mapping[str, np.ndarray]
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean_HWC(self) -> np.ndarray:
+        """The mean image that is subtracted before cropping (section 2)."""
+        return self.statistics["mean"]
+
+
+def parameters_of(network: AlexNet) -> dict[str, np.ndarray]:
+    """Every parameter by name (`conv1.weight` ...), as arrays that share the network's memory."""
+    return {name: value.detach().cpu().numpy() for name, value in network.named_parameters()}
+
+
+def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: object) -> None:
+    """Copy arrays into the network; raises IncompatibleError with the differences, changing nothing."""
+    mine = dict(network.named_parameters())
+    wrong = [f"{name} is missing" for name in mine.keys() - arrays.keys()]
+    wrong += [f"{name} is unknown" for name in arrays.keys() - mine.keys()]
+    wrong += [
+        f"{name} is {list(arrays[name].shape)}, not {list(mine[name].shape)}"
+        for name in mine.keys() & arrays.keys()
+        if tuple(arrays[name].shape) != tuple(mine[name].shape)
+    ]
+    if wrong:
+        raise IncompatibleError(
+            f"The weights do not fit this network: {'; '.join(sorted(wrong))}.", where=where
+        )
+    with torch.no_grad():
+        for name, value in mine.items():
+            value.copy_(torch.from_numpy(arrays[name]))
+
+
+def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
+    """Write a model folder; `config.json`, which names the weights' hash, comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "model.safetensors"
+    write_atomically(weights, safetensors.numpy.save(parameters_of(network), {"format": "pt"}))
+    write_atomically(
+        folder / "statistics.safetensors", safetensors.numpy.save(dict(card.statistics))
+    )
+    config = {
+        "format": FORMAT,
+        "architecture": "alexnet",
+        "classes": list(card.classes),
+        "titles": list(card.titles),
+        "classes_sha256": classes_hash(card.classes),
+        "preprocessing": dict(card.preprocessing),
+        "provenance": dict(card.provenance),
+        "weights_sha256": sha256_of(weights),
+    }
+    write_atomically(folder / "README.md", _readme(network, card).encode())
+    write_json(folder / "config.json", config)
+
+
+def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
+    """Read a model folder; raises DataError for damaged files, IncompatibleError for other networks."""
+    config = read_json(folder / "config.json")
+    if config.get("format") != FORMAT or config.get("architecture") != "alexnet":
+        raise IncompatibleError(
+            f"This is format {config.get('format')} of {config.get('architecture')!r}; "
+            f"this version reads format {FORMAT} of 'alexnet'.",
+            where=folder / "config.json",
+        )
+    weights = folder / "model.safetensors"
+    if not weights.exists() or sha256_of(weights) != config["weights_sha256"]:
+        raise DataError(
+            "The weights are missing, damaged, or belong to another config.json.",
+            where=weights,
+            remedy="Copy the whole model folder again, or export it from its run.",
+        )
+    classes = tuple(config["classes"])
+    if config["classes_sha256"] != classes_hash(classes):
+        raise DataError("The list of classes was changed.", where=folder / "config.json")
+    network = AlexNet(len(classes))
+    set_parameters(network, read_arrays(weights)[0], weights)
+    card = ModelCard(
+        classes,
+        tuple(config["titles"]),
+        read_arrays(folder / "statistics.safetensors")[0],
+        config["preprocessing"],
+        config["provenance"],
+    )
+    return network, card
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file; raises DataError that names a damaged file."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except FileNotFoundError:
+        raise DataError("A file is missing.", where=path) from None
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
+
+
+def classes_hash(classes: tuple[str, ...]) -> str:
+    """What binds weights and data to one ordered list of classes."""
+    return hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _readme(network: AlexNet, card: ModelCard) -> str:
+    count = sum(value.numel() for value in network.parameters())
+    facts = "\n".join(f"* {key}: {value}" for key, value in card.provenance.items())
+    return (
+        f"# AlexNet, {len(card.classes)} classes\n\n"
+        f"{count:,} parameters of the eight-layer network of Krizhevsky, Sutskever and Hinton "
+        "(2012).\n\n"
+        "```python\nimport alexnet\n\n"
+        'alexnet.load("this/folder").predict("picture.jpg")\n```\n\n'
+        f"{facts}\n"
+    )

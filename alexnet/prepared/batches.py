@@ -1,0 +1,153 @@
+"""A source's pictures in batches, one batch for each shard, and the account of what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from alexnet.prepared.pixels import is_extreme
+from alexnet.prepared.work import Outcome
+from alexnet.sources import Picture, Source
+
+DUPLICATE = "duplicate"
+Row = tuple[str, str, str, str]  # key, split, reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One input: its name, label and the SHA-256 of its bytes.
+
+    `is_repeat` if an earlier picture of the split has the same bytes; `fault` if it has none.
+    """
+
+    key: str
+    label: int
+    digest: bytes
+    is_repeat: bool
+    fault: Outcome | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has to be decoded."""
+        return not self.is_repeat and self.fault is None
+
+
+@dataclass
+class Batch:
+    """Consecutive inputs of one split, and the bytes of those that have to be decoded."""
+
+    split: str
+    number: int
+    entries: list[Entry] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+
+    @property
+    def new(self) -> list[Entry]:
+        """The entries that `contents` belongs to."""
+        return [entry for entry in self.entries if entry.is_new]
+
+    def sha256(self) -> str:
+        """What the batch's shard is made from: names, labels and contents."""
+        digest = hashlib.sha256()
+        for entry in self.new:
+            digest.update(b"%b\0%d\0%b" % (entry.key.encode(), entry.label, entry.digest))
+        return digest.hexdigest()
+
+
+def batches(source: Source, pictures: int) -> Iterator[Batch]:
+    """Batches of `pictures` that have to be decoded, as soon as they are full; then the rest."""
+    seen: dict[str, set[bytes]] = {split: set() for split in source.splits}
+    filling = {split: Batch(split, 0) for split in source.splits}
+    for picture in source.pictures():
+        batch = filling[picture.split]
+        entry = _entry(picture, seen[picture.split])
+        batch.entries.append(entry)
+        if entry.is_new:
+            batch.contents.append(picture.data)
+        if len(batch.contents) == pictures:
+            filling[picture.split] = Batch(picture.split, batch.number + 1)
+            yield batch
+    yield from (batch for batch in filling.values() if batch.entries)
+
+
+def _entry(picture: Picture, seen: set[bytes]) -> Entry:
+    digest, fault = hashlib.sha256(picture.data).digest(), None
+    if picture.fault:
+        reason, _, detail = picture.fault.partition(": ")
+        fault = Outcome(reason=reason, detail=detail)
+    is_repeat = fault is None and digest in seen
+    if fault is None:
+        seen.add(digest)
+    return Entry(picture.key, picture.label, digest, is_repeat, fault)
+
+
+@dataclass
+class Account:
+    """What became of one split's inputs: inputs = accepted + rejected + duplicates."""
+
+    split: str
+    inputs: int = 0
+    refused: list[Row] = field(default_factory=list)  # rejected pictures and duplicates, in order
+    rejected: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # conversions
+    extreme: list[str] = field(default_factory=list)  # keys with an aspect over 10:1
+    labels: Counter[int] = field(default_factory=Counter)
+    shorter_sides: Counter[int] = field(default_factory=Counter)  # pixels, as stored in the source
+    accepted: dict[bytes, str] = field(default_factory=dict)  # SHA-256 -> key
+    _rejected: dict[bytes, Outcome] = field(default_factory=dict)
+
+    def add(self, batch: Batch, outcomes: list[Outcome]) -> None:
+        """Batches come in their order, with the outcomes of their new entries."""
+        remaining = iter(outcomes)
+        for entry in batch.entries:
+            self.inputs += 1
+            outcome = entry.fault or (
+                self._rejected.get(entry.digest) if entry.is_repeat else next(remaining)
+            )
+            if outcome is None:  # a repeat of an accepted picture
+                first = f"the same bytes as {self.accepted[entry.digest]}"
+                self.refused.append((entry.key, self.split, DUPLICATE, first))
+            elif outcome.reason:
+                self.refused.append((entry.key, self.split, outcome.reason, outcome.detail))
+                self.rejected += 1
+                if entry.fault is None:
+                    self._rejected[entry.digest] = outcome
+            else:
+                self._accept(entry, outcome)
+
+    def _accept(self, entry: Entry, outcome: Outcome) -> None:
+        self.accepted[entry.digest] = entry.key
+        self.labels[entry.label] += 1
+        self.kinds.update(outcome.kinds)
+        self.shorter_sides[min(outcome.width, outcome.height)] += 1
+        if is_extreme(outcome.width, outcome.height):
+            self.extreme.append(entry.key)
+
+    @property
+    def rejected_rows(self) -> list[Row]:
+        """The refused without the duplicates."""
+        return [row for row in self.refused if row[2] != DUPLICATE]
+
+    def summary(self) -> dict[str, int]:
+        """inputs = accepted + rejected + duplicates."""
+        duplicates = len(self.refused) - self.rejected
+        assert self.inputs == len(self.accepted) + self.rejected + duplicates
+        return {
+            "inputs": self.inputs,
+            "accepted": len(self.accepted),
+            "rejected": self.rejected,
+            "duplicates": duplicates,
+        }
+
+
+def in_two_splits(accounts: list[Account]) -> list[tuple[str, str]]:
+    """Pictures that two splits share, byte for byte: (later split/key, earlier split/key)."""
+    return [
+        (f"{later.split}/{key}", f"{earlier.split}/{earlier.accepted[digest]}")
+        for n, later in enumerate(accounts)
+        for earlier in accounts[:n]
+        for digest, key in later.accepted.items()
+        if digest in earlier.accepted
+    ]

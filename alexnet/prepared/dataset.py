@@ -1,0 +1,192 @@
+"""A prepared dataset, opened and checked: what training, evaluation and retrieval read from.
+
+Legend: N pictures, H height, W width, C colours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet.errors import DataError, IncompatibleError, UsageError, did_you_mean
+from alexnet.files import canonical_json, read_json, sha256_of
+from alexnet.prepared.shards import Shard
+from alexnet.prepared.statistics import Statistics
+
+FORMAT = "alexnet-prepared"
+VERSION = 1
+
+
+def classes_hash(classes: tuple[str, ...] | list[str]) -> str:
+    """A SHA-256 of the class names in order: what binds labels to names."""
+    return hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split's pictures, numbered 0 to len - 1; safe to read from many threads at once.
+
+    `labels` is int64, N.
+    """
+
+    name: str
+    labels: np.ndarray
+    shards: tuple[Shard, ...]
+    _first: np.ndarray  # the number of each shard's first picture
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pixels(self, i: int) -> np.ndarray:
+        """Picture `i`: uint8 (256, 256, 3); a read-only view of the file where it is stored raw."""
+        shard, n = self._locate(i)
+        return shard.pixels(n)
+
+    def key(self, i: int) -> str:
+        """The name of picture `i` in its source."""
+        shard, n = self._locate(i)
+        return str(shard.keys[n])
+
+    def _locate(self, i: int) -> tuple[Shard, int]:
+        if not 0 <= i < len(self.labels):
+            raise IndexError(f"picture {i} of {len(self.labels)} in {self.name}")
+        number = int(np.searchsorted(self._first, i, side="right")) - 1
+        return self.shards[number], i - int(self._first[number])
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A folder with dataset.json, shards and statistics.
+
+    `classes` are the names in label order, `titles` what people call them, `fingerprint` a SHA-256
+    that changes with any picture, label, key or class name. `description` is dataset.json.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    titles: tuple[str, ...]
+    splits: tuple[str, ...]
+    statistics: Statistics
+    fingerprint: str
+    description: Mapping[str, Any]
+    _splits: Mapping[str, Split] = field(repr=False)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> PreparedDataset:
+        """Open and check everything that can be checked without reading the pictures.
+
+        Raises DataError where files are missing, cut or contradict dataset.json, IncompatibleError
+        where another version of this program wrote them.
+        """
+        folder = Path(folder)
+        if not (folder / "dataset.json").is_file():
+            raise DataError(
+                f"{folder} is not a prepared dataset: it has no dataset.json.",
+                remedy=f"Prepare it first: alexnet data prepare {folder}",
+            )
+        description = read_json(folder / "dataset.json")
+        _require_version(description, folder)
+        try:
+            return cls._checked(folder, description)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"dataset.json lacks or garbles {error}.", where=folder / "dataset.json"
+            ) from error
+
+    @classmethod
+    def _checked(cls, folder: Path, description: dict[str, Any]) -> PreparedDataset:
+        classes = tuple(description["classes"])
+        if classes_hash(classes) != description["classes_sha256"]:
+            raise DataError(
+                "The class names are not those that the set was prepared with.",
+                where=folder / "dataset.json",
+                remedy="Names and order are part of the labels: restore the file.",
+            )
+        statistics = description["statistics"]
+        path = folder / statistics["file"]
+        if not path.is_file() or sha256_of(path) != statistics["sha256"]:
+            raise DataError("The statistics are missing or changed.", where=path)
+        splits = {
+            name: _open_split(folder, name, split, len(classes))
+            for name, split in description["splits"].items()
+        }
+        essence = {
+            "version": VERSION,
+            "classes": description["classes_sha256"],
+            "shards": {
+                name: [shard["sha256"] for shard in split["shards"]]
+                for name, split in description["splits"].items()
+            },
+        }
+        return cls(
+            folder=folder,
+            classes=classes,
+            titles=tuple(description["titles"]),
+            splits=tuple(splits),
+            statistics=Statistics.load(path),
+            fingerprint=hashlib.sha256(canonical_json(essence)).hexdigest(),
+            description=description,
+            _splits=splits,
+        )
+
+    def split(self, name: str) -> Split:
+        """One split by its name; raises UsageError for a name that does not exist."""
+        if name not in self._splits:
+            raise UsageError(
+                f"{self.folder} has no split {name!r}.", remedy=did_you_mean(name, self.splits)
+            )
+        return self._splits[name]
+
+    def verify(self) -> None:
+        """Read every byte and compare it with its hash; raises DataError naming the shards."""
+        damaged = [
+            shard["file"]
+            for split in self.description["splits"].values()
+            for shard in split["shards"]
+            if sha256_of(self.folder / shard["file"]) != shard["sha256"]
+        ]
+        if damaged:
+            raise DataError(
+                f"Shards are damaged: {', '.join(damaged)}.",
+                where=self.folder,
+                remedy="Remove the folder and prepare the set again.",
+            )
+
+
+def _require_version(description: Any, folder: Path) -> None:
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise DataError("Not the description of a prepared dataset.", where=folder / "dataset.json")
+    if description.get("version") != VERSION:
+        raise IncompatibleError(
+            f"The prepared set has format version {description.get('version')}; "
+            f"this program reads version {VERSION}.",
+            where=folder,
+            remedy="Prepare it again.",
+        )
+
+
+def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int) -> Split:
+    shards = []
+    for entry in split["shards"]:
+        shard = Shard.open(folder / entry["file"], size=entry["bytes"])
+        if len(shard) != entry["pictures"]:
+            raise DataError(
+                f"A shard has {len(shard)} pictures instead of {entry['pictures']}.",
+                where=shard.path,
+            )
+        shards.append(shard)
+    counts = [len(shard) for shard in shards]
+    labels = np.concatenate([np.empty(0, np.int64), *(shard.labels_N for shard in shards)])
+    if np.bincount(labels[labels >= 0], minlength=classes).tolist() != split["per_class"]:
+        raise DataError(
+            f"The labels of {name!r} are not those that dataset.json counts.",
+            where=folder,
+            remedy="Remove the folder and prepare the set again.",
+        )
+    labels.flags.writeable = False
+    return Split(name, labels, tuple(shards), np.cumsum([0, *counts])[:-1])

@@ -1,0 +1,193 @@
+"""The one path from a picture file's bytes to 256x256 pixels, for training, evaluation and prediction.
+
+Legend: H height, W width, C the three colours red, green, blue; all pixels uint8.
+
+The written rule for colours: grey is repeated three times; palettes are looked up; 16-bit values
+keep their high byte; CMYK and YCCK become (255 - ink)(255 - black) / 255, after Adobe's inversion
+where the file says so; transparency is laid over white; colour profiles are not applied. Only the
+first frame counts. EXIF is not read, so a picture lies as it is stored.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+from alexnet import paper
+from alexnet.errors import DataError
+
+SIZE = paper.SIDE
+FILTER = "bicubic, antialiased"
+RULE = "shorter side to 256, then the central 256x256, in one resampling"
+COLOUR_RULE = (
+    "RGB; grey repeated; 16 bits to their high byte; CMYK by (255-ink)(255-black)/255; "
+    "transparency over white; no colour profile; no EXIF; first frame"
+)
+MAX_PIXELS = 64 * 10**6
+MIN_SIDE = 16
+MAX_ASPECT = 10.0
+DECODE_SIDE = 2 * SIZE  # a large JPEG is decoded at the smallest scale that keeps this shorter side
+
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"P5": "PPM",
+    b"P6": "PPM",
+}
+
+
+class Rejected(DataError):
+    """A picture that cannot be used: `reason` is a short stable word or two, `detail` a sentence."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(
+            f"The picture is {reason}: {detail}" if detail else f"The picture is {reason}."
+        )
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A decoded picture: its pixels, the size it is stored in, and what had to be converted."""
+
+    rgb_HWC: np.ndarray
+    width: int
+    height: int
+    kinds: tuple[str, ...]
+
+
+def prepare_picture(data: bytes) -> np.ndarray:
+    """A picture file's bytes as 256x256 pixels: uint8 (256, 256, 3); raises Rejected."""
+    return to_256(decode(data))
+
+
+def decode(data: bytes) -> np.ndarray:
+    """A picture file's bytes as pixels: uint8 (H, W, 3); raises Rejected.
+
+    A JPEG far larger than 256 is decoded at a half, a quarter or an eighth of its size, as long as
+    the shorter side stays at least 512.
+    """
+    return examine(data).rgb_HWC
+
+
+def to_256(rgb_HWC: np.ndarray) -> np.ndarray:
+    """Shorter side to 256, then the central 256x256 (paper, section 2): uint8 (256, 256, 3).
+
+    Both steps are one resampling of the central square, so the longer side is never rounded.
+    """
+    height, width, _ = rgb_HWC.shape
+    if height == width == SIZE:
+        return rgb_HWC
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    resized = Image.fromarray(rgb_HWC).resize(
+        (SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )
+    return np.asarray(resized)
+
+
+def is_extreme(width: int, height: int) -> bool:
+    """Whether the longer side is more than ten times the shorter: accepted, but worth a look."""
+    return max(width, height) > MAX_ASPECT * min(width, height)
+
+
+def examine(data: bytes) -> Examined:
+    """Decode by the first bytes, never by the name; raises Rejected."""
+    kind = sniff(data)
+    return _decode_jpeg(data) if kind == "JPEG" else _decode_with_pillow(data, kind)
+
+
+def sniff(data: bytes) -> str:
+    """The format that the first bytes tell: one of an allow-list; raises Rejected."""
+    if not data:
+        raise Rejected("empty", "the file has no bytes")
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.lstrip()[:1] == b"<":
+        raise Rejected("not an image", "it begins like a page of HTML or XML")
+    raise Rejected("not an image", f"it begins with {data[:8]!r}")
+
+
+def _decode_jpeg(data: bytes) -> Examined:
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except ValueError as error:
+        raise Rejected(_reason(error), str(error)) from None
+    _check_size(width, height)
+    if colours in ("CMYK", "YCCK"):
+        return _decode_with_pillow(data, "JPEG")
+    kinds = ("grey",) if colours == "Gray" else ()
+    scaled = {"min_height": DECODE_SIDE, "min_width": DECODE_SIDE, "min_factor": 2}
+    try:
+        rgb_HWC = simplejpeg.decode_jpeg(data, **scaled)
+    except ValueError as error:
+        if _reason(error) == "truncated":
+            raise Rejected("truncated", str(error)) from None
+        try:  # libjpeg only warned: accept what it makes of it, and count it
+            rgb_HWC = simplejpeg.decode_jpeg(data, strict=False, **scaled)
+        except ValueError:
+            raise Rejected("damaged", str(error)) from None
+        kinds += ("damaged JPEG",)
+    return Examined(rgb_HWC, width, height, kinds)
+
+
+def _decode_with_pillow(data: bytes, kind: str) -> Examined:
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=[kind]) as image:
+            warnings.simplefilter("ignore")
+            _check_size(*image.size)
+            image.load()
+            kinds, rgb = _to_rgb(image)
+            return Examined(np.asarray(rgb), *image.size, kinds)
+    except Rejected:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Rejected("too large", str(error)) from None
+    except UnidentifiedImageError:
+        raise Rejected("damaged", f"no readable {kind} header") from None
+    except Exception as error:  # a decoder of hostile bytes may raise anything
+        raise Rejected(_reason(error), f"{type(error).__name__}: {error}") from None
+
+
+def _to_rgb(image: Image.Image) -> tuple[tuple[str, ...], Image.Image]:
+    """What was converted, and the picture in mode RGB, by the rule at the top of this file."""
+    mode = image.mode
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return ("transparent",), Image.alpha_composite(white, over).convert("RGB")
+    if mode.startswith("I"):
+        high = np.asarray(image).astype(np.int64) >> 8
+        if high.min() < 0 or high.max() > 255:
+            raise Rejected("unsupported", "values do not fit into 16 bits")
+        return ("16-bit",), Image.fromarray(high.astype(np.uint8)).convert("RGB")
+    kinds = {"1": "1-bit", "L": "grey", "P": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr", "RGB": ""}
+    if mode not in kinds:
+        raise Rejected("unsupported", f"pixels of mode {mode}")
+    return ((kinds[mode],) if kinds[mode] else ()), image.convert("RGB")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Rejected("too large", f"{width}x{height} pixels; the limit is {MAX_PIXELS:,}")
+    if min(width, height) < MIN_SIDE:
+        raise Rejected("too small", f"{width}x{height} pixels; the shorter side needs {MIN_SIDE}")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).lower()
+    cut = any(word in text for word in ("premature", "truncated", "end of data", "end of file"))
+    return "truncated" if cut else "damaged"

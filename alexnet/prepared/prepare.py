@@ -1,0 +1,259 @@
+"""From a source to a prepared dataset: all cores, the same bytes every time, safe to stop.
+
+The work is done in OUT.unfinished, which becomes OUT when it is whole. Beside each whole shard lies
+a journal that says what it was made from; a preparation that finds one made from the same pictures
+does not make it again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import DataError, EnvironmentProblem, UsageError
+from alexnet.files import read_json, write_json
+from alexnet.prepared import folder as folders
+from alexnet.prepared import shards
+from alexnet.prepared.batches import Account, Batch, batches
+from alexnet.prepared.dataset import PreparedDataset
+from alexnet.prepared.statistics import FILE as STATISTICS
+from alexnet.prepared.statistics import Statistics
+from alexnet.prepared.work import (
+    PICTURE_SECONDS,
+    Built,
+    Outcome,
+    Sums,
+    build_shard,
+    inspect_shard,
+    look,
+)
+from alexnet.prepared.workers import WorkerDied, Workers
+from alexnet.progress import progress
+from alexnet.sources import Source, name_of
+
+DEFAULT_ALLOWED_REJECTED = 0.01
+_BYTES_EACH = {"raw": shards.RAW_BYTES + 200, "jpeg": 60_000}
+
+
+def default_folder(spec: str) -> Path:
+    """Where a source is prepared when nothing else is said: prepared/NAME."""
+    return Path("prepared") / name_of(spec)
+
+
+def prepare(
+    source: Source,
+    out: Path,
+    *,
+    storage: str = "raw",
+    workers: int | None = None,
+    allowed_rejected: float = DEFAULT_ALLOWED_REJECTED,
+    accept_truncated: bool = False,
+) -> PreparedDataset:
+    """Prepare `source` in the folder `out` and open it; if it is there already, just open it.
+
+    `storage` is "raw" (196,608 bytes a picture, read without decoding) or "jpeg". The bytes written
+    do not depend on the number of `workers`, nor on where the work was stopped. Raises DataError
+    when more than the share `allowed_rejected` of the pictures cannot be used, IncompatibleError
+    when `out` holds another set, EnvironmentProblem when the disk is too small or another process
+    prepares the same folder.
+    """
+    if storage not in shards.PICTURES:
+        raise UsageError(f"Unknown storage {storage!r}.", remedy="Known: raw, jpeg.")
+    if source.truncated and not accept_truncated:
+        raise DataError(
+            f"The archive breaks off {source.truncated}; {source.count:,} pictures come before.",
+            where=source.spec,
+            remedy="Fetch it again, or add --accept-truncated to use what is there.",
+        )
+    job = folders.job_of(source, storage)
+    if existing := folders.existing(out, job):
+        return existing
+    with folders.locked(out) as unfinished:
+        folders.start_or_go_on(unfinished, job)
+        _require_space(unfinished, source.count * _BYTES_EACH[storage])
+        with Workers(workers) as pool:
+            finished = _make_all(source, unfinished, storage, pool, allowed_rejected)
+        train = [shard for shard in finished.shards if shard.sums]
+        if not train:
+            raise DataError("No training picture can be used.", where=source.spec)
+        total = sum((shard.sums for shard in train if shard.sums), start=Sums.zero())
+        Statistics.from_sums(total).save(unfinished / STATISTICS)
+        folders.finish(unfinished, out, source, job, finished.accounts, finished.files())
+    return PreparedDataset.open(out)
+
+
+def open_or_prepare(source: Source, out: Path | None = None) -> PreparedDataset:
+    """The prepared form of `source`, from its default folder if it lies there."""
+    return prepare(source, out or default_folder(source.spec))
+
+
+@dataclass
+class _Shard:
+    """A shard in the unfinished folder, and what its batch came to."""
+
+    path: Path
+    split: str
+    outcomes: list[Outcome]
+    bytes: int
+    sha256: str
+    sums: Sums | None
+
+    @property
+    def pictures(self) -> int:
+        return sum(not outcome.reason for outcome in self.outcomes)
+
+
+@dataclass
+class _Finished:
+    accounts: dict[str, Account]
+    shards: list[_Shard]
+
+    def files(self) -> dict[str, list[dict[str, Any]]]:
+        """Each split's shards in order, for dataset.json."""
+        return {
+            split: [
+                {
+                    "file": shard.path.name,
+                    "pictures": shard.pictures,
+                    "bytes": shard.bytes,
+                    "sha256": shard.sha256,
+                }
+                for shard in self.shards
+                if shard.split == split and shard.pictures
+            ]
+            for split in self.accounts
+        }
+
+
+def _make_all(
+    source: Source, folder: Path, storage: str, pool: Workers, allowed_rejected: float
+) -> _Finished:
+    """All shards of all splits; raises DataError as soon as too many pictures are rejected."""
+    finished = _Finished({split: Account(split) for split in source.splits}, [])
+    with progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown:
+        for batch, shard in _in_order(source, folder, storage, pool):
+            finished.accounts[batch.split].add(batch, shard.outcomes)
+            finished.shards.append(shard)
+            _stop_if_too_many(finished.accounts, allowed_rejected * source.count, source)
+            shown.advance(len(batch.entries))
+    return finished
+
+
+def _in_order(
+    source: Source, folder: Path, storage: str, pool: Workers
+) -> Iterator[tuple[Batch, _Shard]]:
+    """Each batch with its shard, in the source's order, one batch more in flight than workers."""
+    waiting: deque[tuple[Batch, Future[_Shard]]] = deque()
+    for batch in batches(source, shards.PICTURES[storage]):
+        waiting.append((batch, pool.submit(_make, pool, folder, storage, batch)))
+        while len(waiting) > pool.count + 1 or (waiting and waiting[0][1].done()):
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for batch, future in waiting:
+        yield batch, future.result()
+
+
+def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
+    """In a thread of the pool: the batch's shard, made now or found whole from before a stop."""
+    name, is_train = f"{batch.split}-{batch.number:05d}", batch.split == "train"
+    path, journal = folder / f"{name}.arrow", folder / f"{name}.journal.json"
+    made_from = batch.sha256()
+    if shard := _found(pool, path, journal, made_from, batch.split):
+        batch.contents.clear()
+        return shard
+    built = _build(pool, path, storage, batch)
+    batch.contents.clear()
+    record = {
+        "made_from": made_from,
+        "outcomes": [asdict(outcome) for outcome in built.outcomes],
+        "bytes": built.bytes,
+        "sha256": built.sha256,
+    }
+    write_json(journal, record)
+    sums = built.sums if is_train else None
+    return _Shard(path, batch.split, built.outcomes, built.bytes, built.sha256, sums)
+
+
+def _found(pool: Workers, path: Path, journal: Path, made_from: str, split: str) -> _Shard | None:
+    """The shard that an earlier, stopped preparation made from the same pictures, if it is whole."""
+    if not journal.exists():
+        return None
+    record = read_json(journal)
+    if record["made_from"] != made_from:
+        return None
+    outcomes = [
+        Outcome(**outcome | {"kinds": tuple(outcome["kinds"])}) for outcome in record["outcomes"]
+    ]
+    sums = None
+    if record["sha256"]:
+        digest, sums = pool.call(inspect_shard, path, with_sums=split == "train")
+        if digest != record["sha256"]:
+            return None
+    return _Shard(path, split, outcomes, record["bytes"], record["sha256"], sums)
+
+
+def _build(pool: Workers, path: Path, storage: str, batch: Batch) -> Built:
+    """`build_shard` in a worker; pictures that kill it are found one by one and rejected."""
+    labels, keys = [entry.label for entry in batch.new], [entry.key for entry in batch.new]
+    with_sums = batch.split == "train"
+    known: dict[int, Outcome] = {}
+    while True:
+        try:
+            return pool.call(
+                build_shard, path, storage, batch.contents, labels, keys, known, with_sums
+            )
+        except WorkerDied as death:
+            culprits = _culprits(pool, batch.contents, known)
+            if not culprits:
+                raise EnvironmentProblem(
+                    f"A worker process died, and no picture of its batch is to blame: {death}.",
+                    where=f"{keys[0]} to {keys[-1]}",
+                    remedy="Was it out of memory? Try fewer --workers.",
+                ) from None
+            known |= culprits
+
+
+def _culprits(
+    pool: Workers, contents: list[bytes], known: dict[int, Outcome]
+) -> dict[int, Outcome]:
+    """The pictures that end a process which does nothing but look at them."""
+    culprits = {}
+    for n, data in enumerate(contents):
+        if n not in known:
+            try:
+                pool.call(look, [data])
+            except WorkerDied as death:
+                slow = Outcome(reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s to decode")
+                fatal = Outcome(reason="kills the decoder", detail=f"{death}")
+                culprits[n] = slow if death.too_slow else fatal
+    return culprits
+
+
+def _stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Source) -> None:
+    rejected = sum(account.rejected for account in accounts.values())
+    if rejected <= allowed:
+        return
+    rows = [row for account in accounts.values() for row in account.rejected_rows]
+    shown = [f"{split}/{key}: {reason} ({detail})" for key, split, reason, detail in rows[:5]]
+    raise DataError(
+        f"More pictures than allowed cannot be used: {rejected:,} of {source.count:,} so far,"
+        f" {allowed:,.1f} allowed.",
+        where="\n".join(shown),
+        remedy=f"`alexnet data check {source.spec}` names all; --allowed-rejected raises the share.",
+    )
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    needed -= sum(path.stat().st_size for path in folder.iterdir())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise EnvironmentProblem(
+            f"The prepared set needs {needed / 1e9:.1f} GB more; {free / 1e9:.1f} GB are free.",
+            where=folder,
+            remedy="Free some space, choose another folder with -o, or use --storage jpeg.",
+        )

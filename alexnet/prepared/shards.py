@@ -1,0 +1,152 @@
+"""One file of prepared pictures: Apache Arrow IPC with the columns image, label and key.
+
+Legend: N pictures, H height, W width, C colours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import simplejpeg
+
+from alexnet.errors import DataError
+from alexnet.files import write_atomically
+from alexnet.prepared.pixels import SIZE
+
+RAW_BYTES = SIZE * SIZE * 3
+JPEG_QUALITY = 95
+PICTURES = {"raw": 512, "jpeg": 1024}  # that go into a shard, less the rejected: 100 and 40 MB
+
+
+def encode(rgb_HWC: np.ndarray, storage: str) -> bytes:
+    """256x256 pixels as they are stored: plain, or a JPEG of quality 95 with full colour."""
+    if storage == "raw":
+        return rgb_HWC.tobytes()
+    return bytes(simplejpeg.encode_jpeg(rgb_HWC, quality=JPEG_QUALITY, colorsubsampling="444"))
+
+
+def decode(stored: bytes, storage: str) -> np.ndarray:
+    """Stored bytes as 256x256 pixels: uint8 (256, 256, 3)."""
+    if storage == "raw":
+        return np.frombuffer(stored, np.uint8).reshape(SIZE, SIZE, 3)
+    return cast(np.ndarray, simplejpeg.decode_jpeg(stored))
+
+
+def schema(storage: str) -> pa.Schema:
+    """The columns of a shard."""
+    image = pa.binary(RAW_BYTES) if storage == "raw" else pa.binary()
+    columns = [("image", image), ("label", pa.int64()), ("key", pa.string())]
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
+
+
+def write(
+    path: Path, storage: str, images: list[bytes], labels: list[int], keys: list[str]
+) -> tuple[int, str]:
+    """Write one shard, whole or not at all; its size in bytes and its SHA-256."""
+    columns = schema(storage)
+    if storage == "raw":
+        buffers = [None, pa.py_buffer(b"".join(images))]
+        image_N = pa.Array.from_buffers(columns.field("image").type, len(images), buffers)
+    else:
+        image_N = pa.array(images, columns.field("image").type)
+    arrays = [image_N, pa.array(labels, pa.int64()), pa.array(keys, pa.string())]
+    batch = pa.record_batch(arrays, schema=columns)
+    tee: list[_Hashing] = []
+
+    def save(file: BinaryIO) -> None:
+        tee.append(_Hashing(file))
+        with pa.ipc.new_file(cast(BinaryIO, tee[0]), columns) as writer:
+            writer.write_batch(batch)
+
+    write_atomically(path, save)
+    return tee[0].size, tee[0].digest.hexdigest()
+
+
+class _Hashing:
+    """A file that hashes what is written to it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        self.size += len(memoryview(data).cast("B"))
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True)
+class Shard:
+    """An open shard: memory-mapped, read without copying, safe to read from many threads."""
+
+    path: Path
+    labels_N: np.ndarray
+    keys: pa.StringArray
+    images: pa.Array
+    raw_NHWC: np.ndarray | None  # None where pictures are stored as JPEG
+
+    @classmethod
+    def open(cls, path: Path, size: int | None = None) -> Shard:
+        """Map a shard; raises DataError where it is missing, cut, or not a shard.
+
+        `size` is checked before mapping: reading past the end of a cut file would kill the process.
+        """
+        try:
+            found = os.path.getsize(path)
+            if size is not None and found != size:
+                raise DataError(
+                    f"A shard has {found:,} bytes instead of {size:,}.",
+                    where=path,
+                    remedy="It was cut or changed. Prepare the set again.",
+                )
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        except FileNotFoundError:
+            raise DataError("A shard is missing.", where=path) from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"Not a readable shard: {error}.", where=path) from None
+        kinds = {storage: schema(storage) for storage in PICTURES}
+        if len(batches) != 1 or batches[0].schema not in kinds.values():
+            raise DataError("Not a shard of prepared pictures.", where=path)
+        images, labels, keys = batches[0].columns
+        raw_NHWC = None
+        if batches[0].schema == kinds["raw"]:
+            flat = np.frombuffer(images.buffers()[1], np.uint8, len(images) * RAW_BYTES)
+            raw_NHWC = flat.reshape(-1, SIZE, SIZE, 3)
+        return cls(path, labels.to_numpy(), keys, images, raw_NHWC)
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def pixels(self, n: int) -> np.ndarray:
+        """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw."""
+        if self.raw_NHWC is not None:
+            return cast(np.ndarray, self.raw_NHWC[n])
+        try:
+            return cast(np.ndarray, simplejpeg.decode_jpeg(self.images[n].as_buffer()))
+        except ValueError as error:
+            raise DataError(
+                f"Picture {n} of a shard is damaged: {error}.", where=self.path
+            ) from None

@@ -1,0 +1,85 @@
+"""The mean image and the colour PCA of the training split (paper, sections 2 and 4.1).
+
+Legend: H height, W width, C colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import load_file, save
+
+from alexnet.errors import DataError
+from alexnet.files import write_atomically
+from alexnet.prepared.pixels import SIZE
+from alexnet.prepared.work import Sums
+
+FILE = "statistics.safetensors"
+_SHAPES = {"mean": (SIZE, SIZE, 3), "eigenvectors": (3, 3), "deviations": (3,), "pixels": (1,)}
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the training pictures, on the scale 0-255.
+
+    `mean_HWC` float32 (256, 256, 3); the columns of `eigenvectors_33` are the principal components
+    of the colours, strongest first; `deviations_3` are the square roots of their eigenvalues;
+    `pixels` is how many pixels they come from.
+    """
+
+    mean_HWC: np.ndarray
+    eigenvectors_33: np.ndarray
+    deviations_3: np.ndarray
+    pixels: int
+
+    @classmethod
+    def from_sums(cls, sums: Sums) -> Statistics:
+        """The covariance is exact up to one division: its sums are integers of any size."""
+        count = sums.pictures * SIZE * SIZE
+        total_C = [int(value) for value in sums.pixels_HWC.sum(axis=(0, 1))]
+        covariance_CC = np.array(
+            [
+                [(count * int(sums.products_CC[i, j]) - total_C[i] * total_C[j]) / count**2
+                 for j in range(3)]
+                for i in range(3)
+            ]
+        )  # fmt: skip
+        eigenvalues_3, vectors_CC = np.linalg.eigh(covariance_CC)
+        eigenvalues_3, vectors_CC = eigenvalues_3[::-1], vectors_CC[:, ::-1]
+        largest_3 = np.abs(vectors_CC).argmax(axis=0)
+        signs_3 = np.sign(vectors_CC[largest_3, range(3)])  # the largest part is positive
+        return cls(
+            mean_HWC=(sums.pixels_HWC / sums.pictures).astype(np.float32),
+            eigenvectors_33=(vectors_CC * signs_3).astype(np.float32),
+            deviations_3=np.sqrt(np.maximum(eigenvalues_3, 0)).astype(np.float32),
+            pixels=count,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the safetensors file."""
+        tensors = {
+            "mean": self.mean_HWC,
+            "eigenvectors": np.ascontiguousarray(self.eigenvectors_33),
+            "deviations": self.deviations_3,
+            "pixels": np.array([self.pixels], np.int64),
+        }
+        write_atomically(path, save(tensors))
+
+    @classmethod
+    def load(cls, path: Path) -> Statistics:
+        """Read the safetensors file; raises DataError where it is not one of ours."""
+        try:
+            tensors = load_file(path)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise DataError(f"Not readable statistics: {error}.", where=path) from None
+        if {name: array.shape for name, array in tensors.items()} != _SHAPES:
+            raise DataError("Not the statistics of a prepared set.", where=path)
+        return cls(
+            tensors["mean"],
+            tensors["eigenvectors"],
+            tensors["deviations"],
+            int(tensors["pixels"][0]),
+        )

@@ -1,0 +1,113 @@
+"""Worker processes that may die: each thread of a pool owns one and talks to it over its pipes.
+
+A process is a plain `python -m alexnet.prepared.worker`, so nothing of the calling program is
+imported again or forked.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class WorkerDied(Exception):
+    """The process ended in the middle of a task; `too_slow` if its own alarm ended it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a worker process ended with status {status}")
+        self.too_slow = status == -signal.SIGALRM
+
+
+class Workers:
+    """A pool of `count` processes (all cores by default); use it in a `with` statement."""
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count or len(os.sched_getaffinity(0))
+        self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="prepare")
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._closed = True
+            for worker in self._processes:
+                worker.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in list(self._processes):
+            self._bury(worker)
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run `function` in a thread of the pool, where it may `call`."""
+        return self._threads.submit(function, *args, **kwargs)
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a module's function in this thread's process; raises WorkerDied if that ends."""
+        worker = self._worker()
+        assert worker.stdin and worker.stdout
+        try:
+            pickle.dump((function, args, kwargs), worker.stdin, protocol=5)
+            worker.stdin.flush()
+            answer = pickle.load(worker.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            self._own.worker = None
+            raise WorkerDied(self._bury(worker)) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    def _worker(self) -> subprocess.Popen[bytes]:
+        worker: subprocess.Popen[bytes] | None = getattr(self._own, "worker", None)
+        if worker is None:
+            with self._lock:
+                if self._closed:
+                    raise WorkerDied(0)
+                worker = _start()
+                self._processes.add(worker)
+            self._own.worker = worker
+        return worker
+
+    def _bury(self, worker: subprocess.Popen[bytes]) -> int:
+        worker.wait()
+        for pipe in (worker.stdin, worker.stdout):
+            try:
+                if pipe:
+                    pipe.close()
+            except OSError:
+                pass  # what was still to be sent is lost with the process
+        with self._lock:
+            self._processes.discard(worker)
+        return worker.returncode
+
+
+def _start() -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).resolve().parents[2])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "alexnet.prepared.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )

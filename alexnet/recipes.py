@@ -1,0 +1,103 @@
+"""Recipes: functions that return one complete configuration, and why it departs from the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from alexnet.config import (
+    Anneal,
+    CheckpointConfig,
+    Epochs,
+    Images,
+    NetworkConfig,
+    OptimizerConfig,
+    RunConfig,
+    StartConfig,
+    Steps,
+)
+from alexnet.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A configuration, why each key that differs from the paper's does so, and what to expect."""
+
+    config: RunConfig
+    departures: Mapping[str, str]  # dotted key -> reason
+    expected: str
+
+    @property
+    def name(self) -> str:
+        return self.config.recipe
+
+
+def paper() -> Recipe:
+    """The paper: sections 3 to 5, ninety epochs, the rate divided by ten when validation stalls."""
+    return Recipe(
+        config=RunConfig(recipe="paper"),
+        departures={},
+        expected="ILSVRC-2012 validation, ten views: 40.7 % top-1 and 18.2 % top-5 error (table 2)",
+    )
+
+
+def small() -> Recipe:
+    """The same network and augmentation for thousands of pictures rather than a million.
+
+    With the paper's start the first layers pass on almost nothing, and ninety epochs of a few
+    thousand pictures are over before the loss leaves ln(classes).
+    """
+    return Recipe(
+        config=RunConfig(
+            recipe="small",
+            network=NetworkConfig(start=StartConfig(rule="he", bias=0.0, pixel_scale=64.0)),
+            optimizer=OptimizerConfig(batch=Images(64)),
+            schedule=Anneal(warmup=Epochs(1)),
+            length=Epochs(20),
+            checkpoint=CheckpointConfig(every=Steps(200)),
+        ),
+        departures={
+            "network.start.rule": "keeps the scale of the signal through all eight layers, "
+            "so that the first steps already teach every layer",
+            "network.start.bias": "with weights of this scale half of the units are active anyway",
+            "network.start.pixel_scale": "pixels reach conv1 with a deviation near 64, "
+            "and its outputs should start near 1",
+            "optimizer.batch": "more updates from the same number of pictures",
+            "schedule.kind": "a plateau takes epochs to be seen; a planned fall uses every step",
+            "schedule.warmup": "the first steps at the full rate could lose the start",
+            "length": "the budget is an hour on two cores",
+            "checkpoint.every": "an epoch has only some hundred steps",
+        },
+        expected="",
+    )
+
+
+def quickstart() -> Recipe:
+    """`small`, shortened for the built-in photographs and a few minutes on two cores."""
+    parent = small()
+    return Recipe(
+        config=replace(
+            parent.config,
+            recipe="quickstart",
+            optimizer=replace(parent.config.optimizer, batch=Images(32)),
+            length=Epochs(12),
+        ),
+        departures={
+            **parent.departures,
+            "optimizer.batch": "a few minutes leave time for a few hundred updates only",
+            "length": "the budget is a few minutes on two cores",
+        },
+        expected="builtin:photos, ten views: 25 % top-1 error or less (chance is 95 %)",
+    )
+
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe for recipe in (paper, small, quickstart)
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`; raises UsageError with the nearest known name."""
+    if name not in RECIPES:
+        raise UsageError(f"There is no recipe {name!r}.", remedy=did_you_mean(name, RECIPES))
+    return RECIPES[name]()

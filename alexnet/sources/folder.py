@@ -1,0 +1,121 @@
+"""A directory with one folder for each class."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet.errors import DataError
+from alexnet.sources.base import (
+    MAX_FILE_BYTES,
+    Picture,
+    Source,
+    identity_of,
+    printable,
+    split_by_content,
+)
+from alexnet.sources.layout import arrange, is_hidden
+
+
+def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
+    """The pictures of `folder` in the order of their paths.
+
+    Links are not followed out of the tree, and only regular files are opened: anything else is
+    given as a picture with a fault. Raises DataError where there are no class folders.
+    """
+    files, faults, hidden, empty = _scan(folder)
+    layout = arrange([path for path, _ in files], where=printable(str(folder)))
+    listed = [
+        (path, size, place)
+        for (path, size), place in zip(files, layout.places, strict=True)
+        if place is not None
+    ]
+
+    def pictures() -> Iterator[Picture]:
+        for path, _, (split, label) in listed:
+            key = printable("/".join(path[1:] if split else path))
+            data, fault = b"", faults.get(path, "")
+            if not fault:
+                data, fault = _read(folder.joinpath(*path))
+            chosen = split or ("train" if fault else split_by_content(data, validation_share))
+            yield Picture(chosen, key, label, data, fault)
+
+    ignored = Counter({"hidden": hidden}) + layout.ignored
+    warnings = list(layout.warnings)
+    if empty:
+        warnings.append(f"Empty folders are no classes: {', '.join(sorted(empty))}.")
+    return Source(
+        spec=spec,
+        found=printable(folder.resolve().name),
+        classes=tuple(printable(name) for name in layout.classes),
+        titles=tuple(printable(name) for name in layout.classes),
+        splits=layout.splits,
+        count=len(listed),
+        identity=identity_of([*listed, validation_share]),
+        pictures=pictures,
+        ignored=dict(ignored),
+        warnings=tuple(warnings),
+    )
+
+
+def _scan(
+    root: Path,
+) -> tuple[list[tuple[tuple[str, ...], int]], dict[tuple[str, ...], str], int, list[str]]:
+    """Every file below `root` (path, size), what is wrong with some, hidden ones, empty folders."""
+    files: list[tuple[tuple[str, ...], int]] = []
+    faults: dict[tuple[str, ...], str] = {}
+    hidden, empty, inside = 0, [], root.resolve()
+    stack: list[tuple[str, ...]] = [()]
+    while stack:
+        folder = stack.pop()
+        try:
+            entries = list(os.scandir(root.joinpath(*folder)))
+        except OSError as error:
+            if not folder:
+                raise DataError(f"Cannot read the folder: {error.strerror}.", where=root) from error
+            faults[folder] = f"unreadable: {error.strerror}"
+            files.append((folder, 0))
+            continue
+        seen = [entry for entry in entries if not is_hidden(entry.name)]
+        hidden += len(entries) - len(seen)
+        if not seen and folder:
+            empty.append(printable("/".join(folder)))
+        for entry in seen:
+            path = (*folder, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(path)
+                continue
+            size, fault = _inspect(entry, inside)
+            files.append((path, size))
+            if fault:
+                faults[path] = fault
+    return sorted(files), faults, hidden, empty
+
+
+def _inspect(entry: os.DirEntry[str], root: Path) -> tuple[int, str]:
+    """(bytes, "") of a regular file, or (0, what it is instead)."""
+    try:
+        if entry.is_symlink():
+            if not Path(entry.path).resolve(strict=True).is_relative_to(root):
+                return 0, "link out of the tree"
+            if entry.is_dir():
+                return 0, "link to a folder"
+        status = entry.stat()
+    except (OSError, RuntimeError) as error:
+        return 0, f"unreadable: {getattr(error, 'strerror', None) or 'a loop of links'}"
+    if not stat.S_ISREG(status.st_mode):
+        return 0, "not a regular file"
+    if status.st_size > MAX_FILE_BYTES:
+        return 0, f"too large: {status.st_size:,} bytes"
+    return status.st_size, ""
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """(bytes, "") or (b"", fault): a file may vanish or be locked between listing and reading."""
+    try:
+        return path.read_bytes(), ""
+    except OSError as error:
+        return b"", f"unreadable: {error.strerror}"

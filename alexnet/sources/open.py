@@ -1,0 +1,71 @@
+"""From what a user types to a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from alexnet.errors import UsageError, did_you_mean
+from alexnet.sources.archive import is_archive, open_archive
+from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Source
+from alexnet.sources.folder import open_folder
+from alexnet.sources.generated import open_digits, open_synthetic
+from alexnet.sources.named import NAMED_SETS, default_data_folder, open_named
+from alexnet.sources.photos import open_photos
+
+BUILTIN: dict[str, Callable[[str, float], Source]] = {
+    "builtin:photos": lambda spec, _: open_photos(spec),
+    "builtin:digits": open_digits,
+}
+
+
+def open_source(
+    spec: str,
+    data_folder: Path | None = None,
+    validation_share: float = DEFAULT_VALIDATION_SHARE,
+    download: bool = False,
+) -> Source:
+    """A source by what it is called: a folder, a tar file, `cifar10[:DIR]`, `imagenette[:DIR]`,
+    `builtin:photos`, `builtin:digits` or `synthetic:NxK`.
+
+    `data_folder` is where named sets lie ($ALEXNET_DATA by default). `validation_share` is how much
+    is held out where the pictures come without a split. Raises UsageError for a name that does not
+    exist, DataError for what cannot be used.
+    """
+    if not 0 <= validation_share < 1:
+        raise UsageError(f"The validation share is {validation_share}; it must be in [0, 1).")
+    if spec in BUILTIN:
+        return BUILTIN[spec](spec, validation_share)
+    kind, _, rest = spec.partition(":")
+    if kind in NAMED_SETS:
+        folder = Path(rest) if rest else data_folder or default_data_folder()
+        return open_named(NAMED_SETS[kind], spec, folder, validation_share, download)
+    path = Path(spec)
+    if kind == "synthetic" and not path.exists():
+        return open_synthetic(spec, validation_share)
+    if (path / "dataset.json").is_file():
+        raise UsageError(f"{spec} is prepared already.", remedy="Give it to `train` as it is.")
+    if path.is_dir():
+        return open_folder(path, spec, validation_share)
+    if path.is_file() and is_archive(path):
+        return open_archive(path, spec, validation_share)
+    known = [*BUILTIN, *NAMED_SETS, "synthetic:1000x10"]
+    raise UsageError(
+        f"{spec} is {'not a folder or tar file' if path.exists() else 'neither a folder nor a set'}.",
+        remedy=did_you_mean(spec, known),
+    )
+
+
+def name_of(spec: str) -> str:
+    """A folder name for a source: `imagenette`, `photos`, `synthetic-1000x10`, the folder's own."""
+    kind, _, rest = spec.partition(":")
+    if kind in NAMED_SETS:
+        return kind
+    if kind == "builtin":
+        return rest
+    if kind == "synthetic":
+        return f"synthetic-{rest}"
+    path = Path(spec).resolve()
+    name = re.sub(r"\.(tar|tgz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
+    return name or "pictures"

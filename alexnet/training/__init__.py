@@ -1,0 +1,1 @@
+"""The paper's update rule, the rate's schedule, checkpoints, and the loop."""

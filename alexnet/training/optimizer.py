@@ -1,0 +1,83 @@
+"""The paper's update rule (section 5).
+
+    v <- momentum * v - decay * rate * w - rate * gradient
+    w <- w + v
+
+The rate multiplies inside the velocity, so that after a change of the rate the old velocity keeps its
+scale. PyTorch's SGD multiplies outside (w <- w - rate * v) and differs from this at every change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+
+class PaperSGD(torch.optim.Optimizer):
+    """Gradient descent as the paper writes it; weights decay, one-dimensional biases do not."""
+
+    def __init__(
+        self, parameters: Iterable[Tensor], rate: float, momentum: float, weight_decay: float
+    ) -> None:
+        defaults = {"lr": rate, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(parameters, defaults)
+        for group in self.param_groups:
+            for w in group["params"]:
+                self.state[w]["velocity"] = torch.zeros_like(w)
+
+    def velocity(self, parameter: Tensor) -> Tensor:
+        """The velocity of one parameter, in its shape."""
+        velocity: Tensor = self.state[parameter]["velocity"]
+        return velocity
+
+    def set_rate(self, rate: float) -> None:
+        """Use this rate from the next step on."""
+        for group in self.param_groups:
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update from the gradients of the parameters."""
+        loss = closure() if closure else None
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for w in group["params"]:
+                if w.grad is None:
+                    continue
+                decay = group["weight_decay"] if w.ndim > 1 else 0.0
+                _update(w, self.state[w]["velocity"], w.grad, rate, momentum, decay)
+        return loss
+
+
+def _update(w: Tensor, v: Tensor, g: Tensor, rate: float, momentum: float, decay: float) -> None:
+    if w.device.type == "cpu" and w.is_contiguous():
+        number = w.numpy().dtype.type
+        flat = (tensor.contiguous().view(-1).numpy() for tensor in (w, v, g))
+        _one_pass(*flat, number(momentum), number(decay * rate), number(rate))
+    else:
+        v.mul_(momentum).sub_(w, alpha=decay * rate).sub_(g, alpha=rate)
+        w.add_(v)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _one_pass(w, v, g, momentum, pull, rate):  # type: ignore[no-untyped-def]
+    """The rule over flat arrays, each read and written once."""
+    piece = 1 << 16
+    for part in prange((w.size + piece - 1) // piece):
+        first, last = part * piece, min(w.size, (part + 1) * piece)
+        w_part, v_part, g_part = w[first:last], v[first:last], g[first:last]
+        for i in range(w_part.size):
+            new = momentum * v_part[i] - pull * w_part[i] - rate * g_part[i]
+            v_part[i] = new
+            w_part[i] += new
+
+
+def gradient_norm(parameters: Iterable[Tensor]) -> float:
+    """The length of the whole gradient; not finite as soon as one of its numbers is not."""
+    norms = torch._foreach_norm([w.grad for w in parameters if w.grad is not None])
+    return float(np.sqrt(sum(float(norm) ** 2 for norm in norms)))

@@ -1,0 +1,174 @@
+"""A run's folder: what was asked for, on what, with what, and everything it said.
+
+    config.yaml  command.txt  environment.json  data.json  log.txt
+    metrics.jsonl  what was learned: the same bytes however often the run was stopped and resumed
+    timing.jsonl   how fast: one row per interval, never the same twice
+    checkpoints/  model/  plots/  evaluation/  report.html
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from alexnet.config import RunConfig, from_yaml, to_yaml
+from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
+from alexnet.files import read_json, sweep_temporaries, write_atomically, write_json
+
+RUNS = Path("runs")
+_LIBRARIES = ("alexnet", "torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
+
+
+class Run:
+    """An existing run folder, opened by its path or, inside `runs/`, by its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        self.model = folder / "model"
+        self.metrics_path = folder / "metrics.jsonl"
+        self.timing_path = folder / "timing.jsonl"
+        self._lock: int | None = None
+
+    @classmethod
+    def create(cls, name: str, config: RunConfig, data: dict[str, Any]) -> Run:
+        """A new folder under `runs/`; raises UsageError if the name is taken."""
+        run = cls(RUNS / name)
+        try:
+            run.folder.mkdir(parents=True)
+        except FileExistsError:
+            raise UsageError(
+                "There is a run of this name already, and a run is never overwritten.",
+                where=run.folder,
+                remedy=f"Choose another --name, or go on with it: alexnet resume {name}",
+            ) from None
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"Cannot make the run's folder: {error.strerror}.", where=run.folder
+            ) from None
+        write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
+        write_json(run.folder / "environment.json", environment())
+        write_json(run.folder / "data.json", data)
+        write_atomically(run.folder / "config.yaml", to_yaml(config).encode())
+        return run
+
+    @classmethod
+    def open(cls, name: str | Path) -> Run:
+        """The run at a path or with a name; raises UsageError with the nearest name."""
+        for folder in (Path(name), RUNS / name):
+            if (folder / "config.yaml").is_file():
+                return cls(folder)
+        raise UsageError(f"There is no run {str(name)!r}.", remedy=did_you_mean(str(name), names()))
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration the run was started with."""
+        path = self.folder / "config.yaml"
+        return from_yaml(path.read_text(), path)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Which prepared set it trains on: path, fingerprint, classes."""
+        found: dict[str, Any] = read_json(self.folder / "data.json")
+        return found
+
+    def lock(self) -> None:
+        """Become the run's only writer until this process ends; raises EnvironmentProblem at once."""
+        path = self.folder / "run.lock"
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text().strip() or "another process"
+            raise EnvironmentProblem(
+                f"This run is being trained already, by {holder}.",
+                where=self.folder,
+                remedy="Wait for it, or stop it first.",
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode())
+        sweep_temporaries(self.checkpoints)
+
+    def unlock(self) -> None:
+        """Let others write to the run."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of `metrics.jsonl`; a last line torn by a crash is left out."""
+        return _rows(self.metrics_path)
+
+    def forget_after(self, step: int) -> None:
+        """Drop rows of later steps, which a resumed run will write again."""
+        kept = [row for row in self.metrics() if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.metrics_path, text.encode())
+
+    def record(self, path: Path, row: dict[str, Any]) -> None:
+        """Append one row to `metrics.jsonl` or `timing.jsonl`."""
+        with open(path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def log(self, text: str) -> None:
+        """Tell the user on stderr, and write it down with the time in `log.txt`."""
+        print(text, file=sys.stderr, flush=True)
+        with open(self.folder / "log.txt", "a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+
+def names() -> list[str]:
+    """Every run under `runs/`, oldest name first."""
+    return sorted(path.parent.name for path in RUNS.glob("*/config.yaml"))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, to stand beside every result."""
+    import torch
+
+    versions = {}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            versions[library] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(models)} x {models[0]}" if models else platform.machine()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

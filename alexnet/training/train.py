@@ -1,0 +1,262 @@
+"""The loop: one function that takes a network from its first weights, or its last checkpoint, on.
+
+Shape letters: B pictures of a batch, K classes, H x W pixels, C colours.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from alexnet.config import RunConfig
+from alexnet.errors import NumericsError, Stopped
+from alexnet.loading.loader import Batch, TrainingBatches
+from alexnet.loading.order import Order
+from alexnet.network.alexnet import AlexNet, as_batch
+from alexnet.network.memory import keep_memory
+from alexnet.network.weights import parameters_of, set_parameters
+from alexnet.prepared import PreparedDataset
+from alexnet.progress import progress
+from alexnet.training import checkpoint
+from alexnet.training.checkpoint import Checkpoint
+from alexnet.training.optimizer import PaperSGD, gradient_norm
+from alexnet.training.run import Run
+from alexnet.training.schedule import Schedule, schedule_of
+from alexnet.training.signals import stop_request
+
+# The validation split's `loss`, `top1_error` and `top5_error` (shares, not per cent).
+Validate = Callable[[AlexNet], Mapping[str, float]]
+
+_STALL_STEPS = 100  # a loss within 1 % of chance for so long is called a stalled start
+
+
+@dataclass
+class Counters:
+    """Where a run is; with weights, velocities and the schedule's state, all there is to know."""
+
+    step: int = 0
+    loss_sum: float = 0.0  # over the steps of the current epoch
+    wrong_sum: int = 0
+    steps_in_epoch: int = 0
+    flat_steps: int = 0  # consecutive steps with a loss like chance
+
+
+@dataclass
+class Training:
+    """The parts of a run that change from step to step."""
+
+    run: Run
+    config: RunConfig
+    network: AlexNet
+    optimizer: PaperSGD
+    schedule: Schedule
+    counters: Counters = field(default_factory=Counters)
+
+
+def train(
+    run: Run,
+    config: RunConfig,
+    dataset: PreparedDataset,
+    network: AlexNet,
+    validate: Validate,
+    resume: bool = False,
+) -> None:
+    """Train `network` on the training split to the end of `config.length` (section 5).
+
+    Writes the run's metrics and checkpoints. Raises NumericsError before an update with numbers that
+    are not finite, and Stopped, after saving, when a signal asked for it.
+    """
+    keep_memory()
+    device = next(network.parameters()).device
+    split = dataset.split("train")
+    sgd = config.optimizer
+    optimizer = PaperSGD(
+        network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay
+    )
+    training = Training(run, config, network, optimizer, schedule_of(config))
+    if resume:
+        _restore(training)
+    order = Order(len(split), sgd.batch.count, config.seed)
+    first, last = training.counters.step, order.steps(config.length.count)
+    batches = TrainingBatches(split, dataset.statistics, config.augmentation, order, first, last)
+    shown = progress("training", last, "steps", done=first)
+    with stop_request() as stop, batches, shown as bar:
+        speed = _Speed(run, batches)
+        for batch in batches:
+            epoch = (batch.step + 0.5) * order.batch / order.count
+            optimizer.set_rate(training.schedule.rate(epoch))
+
+            masks = network.dropout_masks(order.batch, config.seed, batch.step)
+            masks = {layer: mask.to(device) for layer, mask in masks.items()}
+            labels_B = torch.from_numpy(batch.labels_B).to(device)
+            logits_BK = network(as_batch(batch.x_BHWC).to(device), masks)
+            loss = F.cross_entropy(logits_BK, labels_B)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = gradient_norm(network.parameters())
+            if not math.isfinite(norm) or not math.isfinite(loss.item()):
+                raise _not_finite(loss.item(), norm, network, batch, dataset)
+            optimizer.step()
+
+            wrong = int((logits_BK.argmax(1) != labels_B).sum())
+            note = _record_step(training, order, loss.item(), wrong, norm)
+            epochs = order.epochs_done(training.counters.step)
+            if epochs > order.epochs_done(batch.step) or training.counters.step == last:
+                _record_epoch(training, epochs, validate(network))
+            due = training.counters.step % config.checkpoint.every.count == 0
+            if due or stop or training.counters.step == last:
+                save(training)
+            bar.advance(1, f"{note}  {speed.note(order.batch)}")
+            if stop and training.counters.step < last:
+                raise Stopped(
+                    f"Stopped at step {training.counters.step} of {last}; everything is saved.",
+                    signal_number=stop.signal_number,
+                    remedy=f"Continue with: alexnet resume {run.folder}",
+                )
+
+
+def save(training: Training) -> None:
+    """Write a checkpoint; the rows that led to it reach the disk before it does."""
+    run, network = training.run, training.network
+    with open(run.metrics_path, "a") as rows:
+        os.fsync(rows.fileno())
+    velocities = {
+        f"velocity/{name}": training.optimizer.velocity(parameter).cpu().numpy()
+        for name, parameter in network.named_parameters()
+    }
+    state = {"counters": asdict(training.counters), "schedule": training.schedule.state}
+    checkpoint.save(
+        run.checkpoints,
+        Checkpoint(training.counters.step, {**parameters_of(network), **velocities}, state),
+        training.config.checkpoint.keep,
+    )
+
+
+def _restore(training: Training) -> None:
+    """Go back to the newest checkpoint that verifies, and forget the rows after it."""
+    saved = checkpoint.newest(training.run.checkpoints)
+    weights = {n: value for n, value in saved.arrays.items() if not n.startswith("velocity/")}
+    set_parameters(training.network, weights, training.run.checkpoints)
+    for name, parameter in training.network.named_parameters():
+        velocity = torch.from_numpy(saved.arrays[f"velocity/{name}"])
+        training.optimizer.velocity(parameter).copy_(velocity)
+    training.counters = Counters(**saved.state["counters"])
+    training.schedule.state.update(saved.state["schedule"])
+    training.run.forget_after(saved.step)
+    training.run.log(f"resumed at step {saved.step}")
+
+
+def _record_step(
+    training: Training, order: Order, loss: float, wrong: int, norm: float
+) -> str:
+    """Count one step, write its row, warn of a stalled start; the progress line's note."""
+    counters = training.counters
+    counters.step += 1
+    counters.loss_sum += loss
+    counters.wrong_sum += wrong
+    counters.steps_in_epoch += 1
+    rate = training.optimizer.param_groups[0]["lr"]
+    row = {
+        "kind": "step",
+        "step": counters.step,
+        "epoch": round(counters.step * order.batch / order.count, 6),
+        "loss": loss,
+        "top1_error": wrong / order.batch,
+        "gradient_norm": norm,
+        "rate": rate,
+    }
+    training.run.record(training.run.metrics_path, row)
+    chance = math.log(training.network.classes)
+    counters.flat_steps = counters.flat_steps + 1 if abs(loss / chance - 1) < 0.01 else 0
+    if counters.flat_steps == _STALL_STEPS:
+        _event(
+            training,
+            f"the loss has stayed within 1 % of ln({training.network.classes}) for {_STALL_STEPS} "
+            "steps: the start may have stalled. Try --recipe small, whose start learns from the "
+            "first steps, or another --set seed=N",
+        )
+    error = 100 * counters.wrong_sum / (counters.steps_in_epoch * order.batch)
+    mean = counters.loss_sum / counters.steps_in_epoch
+    return f"epoch {row['epoch']:.2f}  loss {mean:.3f}  top-1 error {error:.1f} %  rate {rate:.2g}"
+
+
+def _record_epoch(training: Training, epochs: int, errors: Mapping[str, float]) -> None:
+    """Write the row of a finished epoch, start its sums anew, let the schedule see the error."""
+    counters = training.counters
+    row = {
+        "kind": "epoch",
+        "step": counters.step,
+        "epoch": epochs,
+        "train_loss": counters.loss_sum / counters.steps_in_epoch,
+        "train_top1_error": counters.wrong_sum
+        / (counters.steps_in_epoch * training.config.optimizer.batch.count),
+        "val_loss": errors["loss"],
+        "val_top1_error": errors["top1_error"],
+        "val_top5_error": errors["top5_error"],
+        "rate": training.optimizer.param_groups[0]["lr"],
+    }
+    training.run.record(training.run.metrics_path, row)
+    training.run.log(
+        f"epoch {epochs}: loss {row['train_loss']:.3f}, training top-1 error "
+        f"{100 * row['train_top1_error']:.1f} %; validation, centre view: loss "
+        f"{row['val_loss']:.3f}, top-1 error {100 * row['val_top1_error']:.1f} %, top-5 error "
+        f"{100 * row['val_top5_error']:.1f} %"
+    )
+    counters.loss_sum, counters.wrong_sum, counters.steps_in_epoch = 0.0, 0, 0
+    if event := training.schedule.observe(epochs, errors["top1_error"]):
+        _event(training, event)
+
+
+def _event(training: Training, text: str) -> None:
+    row = {"kind": "event", "step": training.counters.step, "text": text}
+    training.run.record(training.run.metrics_path, row)
+    training.run.log(f"! {text}")
+
+
+def _not_finite(
+    loss: float, norm: float, network: AlexNet, batch: Batch, dataset: PreparedDataset
+) -> NumericsError:
+    """The error that names the step, the first layer with a bad number, and the pictures."""
+    bad = [name for name, value in network.named_parameters() if not value.isfinite().all()]
+    place = f"weights of {bad[0]}" if bad else "the gradient only"
+    if not bad:
+        with torch.no_grad():
+            x = as_batch(batch.x_BHWC).to(next(network.parameters()).device)
+            found = network.activations(x, network.activation_names)
+        bad = [name for name, value in found.items() if not value.isfinite().all()]
+        place = "the pictures" if not x.isfinite().all() else bad[0] if bad else place
+    split = dataset.split("train")
+    keys = ", ".join(split.key(int(index)) for index in batch.indices_B[:8])
+    return NumericsError(
+        f"The loss is {loss} and the gradient's length {norm} at step {batch.step + 1}; "
+        f"the weights were not changed. First bad number in: {place}.",
+        where=f"pictures {keys}{', ...' if len(batch.indices_B) > 8 else ''}",
+        remedy="Lower the rate (--set optimizer.learning_rate=...), or go back: alexnet resume RUN",
+    )
+
+
+class _Speed:
+    """Pictures per second and the share of time spent waiting for them, since the last row."""
+
+    def __init__(self, run: Run, batches: TrainingBatches, interval: float = 10.0) -> None:
+        self.run, self.batches, self.interval = run, batches, interval
+        self.begun, self.waited, self.pictures = time.monotonic(), 0.0, 0
+
+    def note(self, pictures: int) -> str:
+        """Count a step's pictures; write a row of `timing.jsonl` every interval."""
+        self.pictures += pictures
+        seconds = time.monotonic() - self.begun
+        rate = self.pictures / seconds
+        wait = (self.batches.waited - self.waited) / seconds
+        if seconds >= self.interval:
+            row = {"time": time.time(), "images_per_second": round(rate, 2), "wait": round(wait, 4)}
+            self.run.record(self.run.timing_path, row)
+            self.begun, self.waited, self.pictures = time.monotonic(), self.batches.waited, 0
+        return f"{rate:.1f} img/s  waiting {100 * wait:.0f} %"

@@ -1,0 +1,62 @@
+"""`summary` counts as the paper does; `doctor` measures this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alexnet.cli import main
+from alexnet.cli.tables import table
+
+
+def test_summary_shows_the_papers_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["summary"]) == 0
+    out = capsys.readouterr().out
+    assert "conv2  128+128    5×5×48 own" in out
+    assert "conv3  192+192    3×3×256 both" in out
+    for number in ("60,965,224", "659,272", "724,406,816", "37,752,832"):
+        assert number in out
+
+
+def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["summary", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    conv1 = found["layers"][0]
+    assert (conv1["name"], conv1["outputs"], conv1["pooled"]) == (
+        "conv1",
+        [96, 55, 55],
+        [96, 27, 27],
+    )
+    assert conv1["padding"] == [0, 3]
+    assert found["totals"]["parameters"] == 60_965_224
+    # 105.4 + 223.9 + 149.5 + 112.1 + 74.8 + 37.7 + 16.8 + 4.1 million multiply-adds
+    millions = [round(layer["multiply_adds"] / 1e6, 1) for layer in found["layers"]]
+    assert millions == [105.4, 223.9, 149.5, 112.1, 74.8, 37.7, 16.8, 4.1]
+
+
+def test_summary_of_a_model_has_its_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"classes": ["cat", "dog"]}))
+    for model in (tmp_path, tmp_path / "model"):
+        assert main.run(["summary", str(model), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["layers"][-1]["parameters"] == 2 * 4096 + 2
+        assert found["totals"]["parameters"] == 60_965_224 - 998 * 4097
+
+
+def test_doctor_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"python", "torch", "cores", "memory", "devices"} <= found.keys()
+    for rate in (found["decoding"], found["training"]):
+        assert int(rate.split(" img/s")[0].replace(",", "")) > 0
+
+
+def test_tables_align_numbers_to_the_right() -> None:
+    assert (
+        table([("a", 1234), ("bcd", 5)], ("name", "n")) == "name      n\na     1,234\nbcd       5"
+    )

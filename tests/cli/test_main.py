@@ -1,0 +1,143 @@
+"""The command line as a process: what it prints, where, and its exit codes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet import __version__
+from alexnet.cli import main
+from alexnet.errors import AlexNetError, DataError, Stopped
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "PIL", "skimage", "sklearn"}
+
+
+def alexnet(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "alexnet", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def verb_that_raises(monkeypatch: pytest.MonkeyPatch) -> object:
+    """Replaces the work of `alexnet summary` by an error."""
+
+    def make(error: BaseException) -> None:
+        def broken(_: str) -> int:
+            raise error
+
+        monkeypatch.setattr("alexnet.cli.inspect._classes", broken)
+
+    return make
+
+
+@pytest.mark.parametrize("what", ["import alexnet", "-m alexnet --help"])
+def test_heavy_libraries_wait_until_they_are_needed(what: str) -> None:
+    arguments = ["-c", what] if what.startswith("import") else what.split()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "alexnet" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_help_names_every_verb() -> None:
+    done = alexnet("--help")
+    assert done.returncode == 0
+    verbs = "quickstart doctor data train resume runs evaluate predict report summary benchmark"
+    for verb in verbs.split():
+        assert f"\n  {verb} " in done.stdout
+    assert alexnet().stdout == done.stdout
+
+
+def test_version() -> None:
+    assert alexnet("--version").stdout == f"alexnet {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?\nHelp: alexnet --help\n"),
+        (["summary", "--jsn"], "--json"),
+        (["summary", "a", "b"], "Help: alexnet summary --help"),
+        (["summary", "no/such/model"], "There is no model here.\nno/such/model\n"),
+    ],
+)
+def test_usage_errors_are_short_and_leave_with_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert len(err.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (
+            DataError("No pictures.", where="a/b", remedy="Add some."),
+            3,
+            "No pictures.\na/b\nAdd some.",
+        ),
+        (Stopped("Stopped at step 3.", signal_number=signal.SIGTERM), 143, "Stopped at step 3."),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 5, "Permission denied.\n/x"),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+    ],
+)
+def test_errors_are_lines_and_codes(
+    verb_that_raises: object,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    lines: str,
+) -> None:
+    verb_that_raises(error)  # type: ignore[operator]
+    assert main.run(["summary"]) == code
+    assert capsys.readouterr().err == lines + "\n"
+
+
+def test_debug_shows_the_traceback_at_any_place(verb_that_raises: object) -> None:
+    verb_that_raises(DataError("No pictures."))  # type: ignore[operator]
+    for arguments in (["--debug", "summary"], ["summary", "--debug"]):
+        with pytest.raises(AlexNetError):
+            main.run(arguments)
+
+
+def test_our_own_bugs_keep_their_traceback(verb_that_raises: object) -> None:
+    verb_that_raises(ZeroDivisionError())  # type: ignore[operator]
+    with pytest.raises(ZeroDivisionError):
+        main.run(["summary"])
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "alexnet", "summary", "--json"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode == 1
+
+
+def test_names_that_are_not_utf_8_do_not_break_the_message() -> None:
+    done = alexnet("summary", os.fsdecode(b"caf\xe9"))
+    assert done.returncode == 2
+    assert "There is no model here." in done.stderr

@@ -1,0 +1,215 @@
+"""Configuration: units, YAML and back, settings, and what is refused with which words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alexnet.config import (
+    Anneal,
+    CheckpointConfig,
+    Epochs,
+    Images,
+    OptimizerConfig,
+    Plateau,
+    RunConfig,
+    Steps,
+    differences,
+    fingerprint,
+    flat,
+    from_dict,
+    from_yaml,
+    origins,
+    to_dict,
+    to_yaml,
+    with_settings,
+)
+from alexnet.errors import UsageError
+
+PAPER = RunConfig()
+
+
+def refused(settings: list[str]) -> str:
+    with pytest.raises(UsageError) as caught:
+        with_settings(PAPER, settings)
+    return str(caught.value)
+
+
+def test_quantities_say_their_unit() -> None:
+    assert [str(q) for q in (Epochs(90), Epochs(0.5), Steps(1), Images(128))] == [
+        "90 epochs",
+        "0.5 epochs",
+        "1 step",
+        "128 images",
+    ]
+    assert Epochs(1) != Steps(1)
+
+
+def test_defaults_are_section_5() -> None:
+    values = flat(PAPER)
+    assert values["optimizer.batch"] == "128 images"
+    assert values["optimizer.learning_rate"] == 0.01
+    assert values["optimizer.momentum"] == 0.9
+    assert values["optimizer.weight_decay"] == 0.0005
+    assert values["network.start.deviation"] == 0.01
+    assert values["schedule.factor"] == 10
+    assert values["schedule.drops"] == 3
+    assert values["length"] == "90 epochs"
+
+
+def test_a_configuration_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        PAPER.seed = 1  # type: ignore[misc]
+
+
+positive = st.floats(min_value=1e-12, max_value=1e12)
+configurations = st.builds(
+    RunConfig,
+    seed=st.integers(0, 2**64 - 1),
+    optimizer=st.builds(
+        OptimizerConfig, batch=st.builds(Images, st.integers(1, 10**6)), learning_rate=positive
+    ),
+    schedule=st.builds(Plateau, patience=st.builds(Epochs, positive))
+    | st.builds(Anneal, warmup=st.builds(Epochs, st.floats(0, 9))),
+    length=st.builds(Epochs, st.floats(10, 1e6)),
+    checkpoint=st.builds(CheckpointConfig, every=st.builds(Steps, st.integers(1, 10**9))),
+)
+
+
+@given(configurations)
+def test_every_configuration_survives_yaml(config: RunConfig) -> None:
+    again = from_yaml(to_yaml(config))
+    assert again == config
+    assert fingerprint(again) == fingerprint(config)
+
+
+def test_keys_left_out_are_the_papers() -> None:
+    assert from_yaml("") == PAPER
+    assert from_dict({"schedule": {"kind": "anneal"}}).schedule == Anneal()
+
+
+def test_yaml_takes_1e_4_for_text_but_we_do_not() -> None:
+    config = from_yaml("optimizer:\n  learning_rate: 1e-4\n")
+    assert config.optimizer.learning_rate == 0.0001
+
+
+def test_settings() -> None:
+    config = with_settings(
+        PAPER,
+        ["optimizer.batch=64", "length=500.5 epochs", "augmentation.reflections=false", "seed = 7"],
+    )
+    assert config.optimizer.batch == Images(64)
+    assert config.length == Epochs(500.5)
+    assert config.augmentation.reflections is False
+    assert config.seed == 7
+
+
+def test_a_new_kind_of_schedule_brings_its_keys_whatever_the_order() -> None:
+    for settings in (
+        ["schedule.kind=anneal", "schedule.warmup=2 epochs"],
+        ["schedule.warmup=2", "schedule.kind=anneal"],
+    ):
+        assert with_settings(PAPER, settings).schedule == Anneal(warmup=Epochs(2))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optimizer.bacth=64", "Did you mean 'optimizer.batch'?"),
+        ("lenght=3", "Did you mean 'length'?"),
+        ("schedule=anneal", "Did you mean 'schedule.kind'?"),
+        ("schedule.warmup=1", "It belongs to schedule.kind=anneal."),
+        ("optimizer.batch", "A setting has the form KEY=VALUE."),
+        ("optimizer.batch=many", "optimizer.batch is 'many', expected a whole number of images."),
+        ("optimizer.batch=64.5", "expected a whole number of images."),
+        ("optimizer.batch=64 steps", "optimizer.batch is '64 steps', expected a number of images."),
+        ("optimizer.batch=0", "optimizer.batch is 0, expected at least 1."),
+        ("optimizer.momentum=1", "optimizer.momentum is 1.0, expected at least 0 and below 1."),
+        ("optimizer.learning_rate=-1", "expected above 0."),
+        ("optimizer.learning_rate=nan", "expected a number."),
+        ("optimizer.learning_rate=1e999", "expected a number."),
+        ("optimizer.learning_rate=true", "expected a number."),
+        ("network.start.rule=glorot", "expected gaussian or he."),
+        ("schedule.kind=cosine", "schedule.kind is 'cosine', expected plateau or anneal."),
+        ("augmentation.crop=300", "augmentation.crop is 300, expected at least 1 and at most 256."),
+        ("augmentation.reflections=perhaps", "expected true or false."),
+        ("recipe=small", "Choose it with --recipe small."),
+    ],
+)
+def test_what_is_refused_and_how(setting: str, words: str) -> None:
+    message = refused([setting])
+    assert words in message
+    assert setting in message  # where
+
+
+def test_a_warm_up_longer_than_the_run_is_refused() -> None:
+    message = refused(["schedule.kind=anneal", "schedule.warmup=3", "length=3"])
+    assert "schedule.warmup is 3" in message
+    assert "below 3" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("optimzer: {}", "Did you mean 'optimizer'?"),
+        ("optimizer:\n  momentom: 0.9", "Did you mean 'optimizer.momentum'?"),
+        ("optimizer: 3", "optimizer is 3, expected keys."),
+        ("- 1", "the configuration is [1], expected keys."),
+        ("schedule: anneal", "expected keys, with kind: plateau or anneal."),
+        ("seed: true", "seed is True, expected a whole number."),
+        ("seed: [1]", "seed is [1], expected a whole number."),
+        ("recipe: 3", "recipe is 3, expected text."),
+        ("network:\n  start:\n    rule: [he]", "expected gaussian or he."),
+        ("schedule:\n  kind: [anneal]", "expected plateau or anneal."),
+        ("a: [", "Not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_key_value_and_place(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        from_yaml(text, where="runs/x/config.yaml")
+    assert words in str(caught.value)
+    assert "runs/x/config.yaml" in str(caught.value)
+
+
+def test_differences() -> None:
+    other = replace(PAPER, seed=3, schedule=Anneal())
+    assert [tuple(row) for row in differences(PAPER, other)] == [
+        ("seed", 0, 3),
+        ("schedule.kind", "plateau", "anneal"),
+        ("schedule.factor", 10.0, None),
+        ("schedule.patience", "5 epochs", None),
+        ("schedule.drops", 3, None),
+        ("schedule.warmup", None, "1 epoch"),
+    ]
+    assert differences(PAPER, RunConfig()) == []
+
+
+def test_origins() -> None:
+    recipe = RunConfig(recipe="mine", optimizer=OptimizerConfig(batch=Images(64)))
+    settings = ["optimizer.momentum=0.9", "seed=4"]
+    rows = {row.key: row for row in origins(with_settings(recipe, settings), recipe, settings)}
+    assert rows["optimizer.batch"] == ("optimizer.batch", "64 images", "recipe mine")
+    assert rows["optimizer.learning_rate"].origin == "paper"
+    assert rows["optimizer.momentum"].origin == "--set"  # although the value is the paper's
+    assert rows["seed"] == ("seed", 4, "--set")
+    assert rows["checkpoint.keep"].origin == "default"  # the paper is silent
+    assert list(rows) == list(flat(recipe))
+
+
+def test_fingerprints_tell_configurations_apart() -> None:
+    assert fingerprint(PAPER) == fingerprint(from_dict(to_dict(PAPER)))
+    assert fingerprint(PAPER) != fingerprint(replace(PAPER, seed=1))
+
+
+def test_recipes_are_built_without_numerical_libraries() -> None:
+    code = (
+        "import sys, alexnet.recipes\n"
+        "print(*({'torch', 'numpy', 'numba', 'pyarrow', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

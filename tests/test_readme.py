@@ -1,0 +1,105 @@
+"""The README's commands, links and tables are true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+VERBS = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("alexnet ")]
+
+
+def help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main.run([*words, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_verbs_and_options_exist(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    verb = words[:2] if words[0] in {"data", "benchmark"} else words[:1]
+    text = help_of(verb, capsys)
+    for option in (word for word in words if re.match(r"--?[a-z]", word)):
+        assert re.search(rf"(^|[\s,]){option}\b", text), f"{' '.join(verb)} has no {option}"
+
+
+def test_every_verb_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = re.findall(r"^  ([a-z]+)  ", help_of([], capsys).partition("Commands")[2], re.M)
+    assert len(listed) >= 11
+    missing = [verb for verb in listed if f"alexnet {verb}" not in README and verb != "quickstart"]
+    assert missing == []
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"`?make ([a-z-]+)`?", README))
+    assert {"run", "test", "test-long", "lint"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"no target {target}"
+
+
+def test_continuous_integration_runs_the_readmes_test_command() -> None:
+    assert "make test" in COMMANDS
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
+
+
+def test_the_table_of_the_network_is_what_summary_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.run(["summary"]) == 0
+    shown = re.search(r"<!-- summary -->\n```\n(.*?)```", README, re.DOTALL)
+    assert shown
+    assert shown[1] == capsys.readouterr().out, "paste the output of `alexnet summary`"
+
+
+def test_python_examples_compile_and_the_network_one_runs() -> None:
+    examples = blocks("python")
+    for example in examples:
+        compile(example, "README.md", "exec")
+    network = next(example for example in examples if "AlexNet(" in example)
+    done = subprocess.run(
+        [sys.executable, "-c", network], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert "torch.Size([1, 1000])" in done.stdout
+
+
+def test_commands_that_read_only_run(tmp_path: Path) -> None:
+    for command in ("alexnet data list", "alexnet --help"):
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+def test_bad_data_policy_is_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    from alexnet.prepared.prepare import DEFAULT_ALLOWED_REJECTED
+
+    assert f"More than {DEFAULT_ALLOWED_REJECTED:.0%}".replace("%", " %") in README
+    assert "--allowed-rejected" in help_of(["data", "prepare"], capsys)
