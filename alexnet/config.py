@@ -61,19 +61,18 @@ class StartConfig:
 
     rule: Literal["gaussian", "he"] = "gaussian"
     deviation: float = paper.WEIGHT_DEVIATION  # of the Gaussian rule alone
+    gain: float = 1.0  # of the He rule alone: a factor on sqrt(2 / inputs of a kernel)
     bias: float = paper.BIAS_START  # of those layers whose biases the paper starts at one
-    pixel_scale: float = 1.0  # conv1's weights are divided by it; 1 = raw 0-255 input, as the paper
 
     def __post_init__(self) -> None:
         _within("network.start.deviation", self.deviation, above=0)
-        _within("network.start.pixel_scale", self.pixel_scale, above=0)
+        _within("network.start.gain", self.gain, above=0)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which reading of the network, and how it starts (section 3)."""
+    """How the network starts; its layers are a table, not a setting (section 3)."""
 
-    convention: str = "paper"
     start: StartConfig = field(default_factory=StartConfig)
 
 
@@ -81,12 +80,10 @@ class NetworkConfig:
 class AugmentationConfig:
     """What is drawn anew for each picture each time it is used (section 4.1)."""
 
-    crop: int = paper.CROP  # pixels
     reflections: bool = True
     colour: float = paper.COLOUR_DEVIATION  # standard deviation of alpha; 0 turns colour off
 
     def __post_init__(self) -> None:
-        _within("augmentation.crop", self.crop, least=1, most=paper.SIDE)
         _within("augmentation.colour", self.colour, least=0)
 
 

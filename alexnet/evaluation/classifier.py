@@ -1,7 +1,7 @@
 """A trained network with its classes and preprocessing: pictures in, labels or activations out.
 
-Pictures take the path that training's pictures took: `prepared.pixels`, then `loading.crops` with the
-mean image that is stored with the weights.
+Pictures take the same path as training's: `prepared.pixels`, then `loading.crops` with the mean
+image that is stored with the weights.
 
 Shape letters: N pictures, V views, K classes, H x W pixels, C colours or maps.
 """
@@ -54,7 +54,7 @@ class Classifier:
         return self.card.classes
 
     @overload
-    def predict(
+    def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
         self, pictures: Picture, top: int = paper.TOP, views: int = paper.VIEWS
     ) -> list[Prediction]: ...
     @overload
@@ -78,16 +78,11 @@ class Classifier:
             raise UsageError(f"top is {top}; ask for at least one class.")
         probs_NK = self.probabilities(pictures, views)
         return [
-            [
-                Prediction(self.classes[k], self.card.titles[k], float(probs_K[k]))
-                for k in order_K
-            ]
+            [Prediction(self.classes[k], self.card.titles[k], float(probs_K[k])) for k in order_K]
             for probs_K, order_K in zip(probs_NK, most_probable(probs_NK, top), strict=True)
         ]
 
-    def probabilities(
-        self, pictures: Sequence[Picture], views: int = paper.VIEWS
-    ) -> np.ndarray:
+    def probabilities(self, pictures: Sequence[Picture], views: int = paper.VIEWS) -> np.ndarray:
         """The probability of every class: float64, N x K."""
         if views not in (1, paper.VIEWS):
             raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
@@ -121,15 +116,13 @@ class Classifier:
             )
 
 
-def load(model: str | Path, device: str | None = None) -> Classifier:
+def load(model: str | Path, device: str = "cpu") -> Classifier:
     """The classifier of a run, a model folder, or a `.safetensors` file beside its config.json.
 
-    `device` is "cpu", "cuda" ...; by default the GPU where there is one. Raises UsageError with the
-    nearest run names where there is no such model.
+    Raises UsageError with the nearest run names where there is no such model.
     """
     network, card = load_model(find_model(model).folder)
-    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Classifier(network, card)
+    return Classifier(network.to(device), card)
 
 
 def pixels_of(picture: Picture) -> np.ndarray:
@@ -147,7 +140,7 @@ def pixels_of(picture: Picture) -> np.ndarray:
         raise _not_pixels(f"a {type(picture).__name__}", "")
     path = Path(picture)
     if not path.is_file():  # not a pipe or a device either: reading one may never end
-        what = "This is a folder, not a picture." if path.is_dir() else "There is no such file."
+        what = "Not a picture file." if path.exists() else "There is no such file."
         raise DataError(what, where=path)
     try:
         return prepare_picture(path.read_bytes())
@@ -163,7 +156,7 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype != np.uint8:
         if pixels.size and np.issubdtype(pixels.dtype, np.number):
             came += f", values {pixels.min():g} to {pixels.max():g}"
-        raise _not_pixels(came, "Scale the values to 0-255 and convert them: pixels.astype('uint8').")
+        raise _not_pixels(came, "Scale to 0-255, then convert: pixels.astype('uint8').")
     if pixels.ndim == 4:
         raise _not_pixels(came, "Give several pictures as a list: list(pixels).")
     if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] != 3:

@@ -18,9 +18,7 @@ def average(members: Sequence[Predictions]) -> Predictions:
     first = members[0]
     total_NK = first.probs_NK.astype(np.float64)
     for place, member in enumerate(members[1:], start=2):
-        columns_K = matching_columns(
-            member.classes, first.classes, (f"model {place}", "model 1")
-        )
+        columns_K = matching_columns(member.classes, first.classes, (f"model {place}", "model 1"))
         _require_same_pictures(first, member, place, columns_K)
         total_NK += member.probs_NK[:, columns_K]
     return Predictions(

@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 
 from alexnet.errors import DataError, IncompatibleError, NumericsError
-from alexnet.evaluation.scores import scores
+from alexnet.evaluation.scores import score
 from alexnet.files import canonical_json, write_atomically
 from alexnet.loading.loader import view_batches
 from alexnet.network import AlexNet, ModelCard
@@ -75,7 +75,7 @@ class Predictions:
         try:
             table = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
             table.validate(full=True)
-            about = json.loads(table.schema.metadata[_METADATA])
+            about = json.loads(table.schema.metadata[_METADATA].decode("utf-8", "surrogateescape"))
             if about["format"] != FORMAT:
                 raise KeyError(about["format"])
             if about["version"] != VERSION:
@@ -157,7 +157,7 @@ def validation_errors(
     )
     own_N = probs_NK[np.arange(len(pictures)), pictures.labels]
     loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
-    return {"loss": float(loss), **scores(probs_NK, pictures.labels)._asdict()}
+    return {"loss": float(loss), **score(probs_NK, pictures.labels)._asdict()}
 
 
 def matching_columns(

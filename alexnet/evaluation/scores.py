@@ -23,7 +23,7 @@ class Scores(NamedTuple):
     top5_error: float
 
 
-def scores(probs_NK: np.ndarray, labels_N: np.ndarray) -> Scores:
+def score(probs_NK: np.ndarray, labels_N: np.ndarray) -> Scores:
     """Top-1 and top-5 error (section 2)."""
     return Scores(
         top_k_error(probs_NK, labels_N, 1),

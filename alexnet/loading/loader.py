@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -39,11 +39,11 @@ class Batch:
     indices_B: np.ndarray
 
 
-class TrainingBatches:
-    """The batches of steps first, first + 1, ... of a split, augmented as section 4.1 says.
+class Loader:
+    """The training split as batches, augmented as section 4.1 says.
 
-    Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. Use as a context
-    manager; `waited` is how many seconds the caller has spent waiting for batches.
+    Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. `waited` is how
+    many seconds the caller of `batches` has spent waiting for them.
     """
 
     def __init__(
@@ -51,27 +51,20 @@ class TrainingBatches:
         split: Split,
         statistics: Statistics,
         augmentation: AugmentationConfig,
-        order: Order,
-        first: int,
-        last: int,
+        batch: int,
+        seed: int,
     ) -> None:
-        self.split, self.statistics = split, statistics
-        self.augmentation, self.order = augmentation, order
-        self.first, self.last = first, last
+        self.split, self.statistics, self.augmentation = split, statistics, augmentation
+        self.order = Order(len(split), batch, seed)
         self.waited = 0.0
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="loader")
 
-    def __enter__(self) -> TrainingBatches:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def __iter__(self) -> Iterator[Batch]:
-        jobs = ((self.make, (step,)) for step in range(self.first, self.last))
-        for batch, waited in _ahead(self._pool, jobs):
-            self.waited += waited
-            yield batch
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """The batches of steps first ... last - 1, each begun before it is asked for."""
+        jobs = ((self.make, (step,)) for step in range(first, last))
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
+            for batch, waited in _ahead(pool, jobs):
+                self.waited += waited
+                yield batch
 
     def make(self, step: int) -> Batch:
         """The batch of one step, computed here and now."""
@@ -81,6 +74,10 @@ class TrainingBatches:
             places = np.flatnonzero(epochs_B == epoch)
             self._fill(x_BHWC, places, int(epoch), indices_B[places])
         return Batch(step, x_BHWC, self.split.labels[indices_B], epochs_B, indices_B)
+
+    def keys(self, batch: Batch) -> list[str]:
+        """The names of a batch's pictures."""
+        return [self.split.key(int(index)) for index in batch.indices_B]
 
     def _fill(self, x: np.ndarray, places: np.ndarray, epoch: int, indices: np.ndarray) -> None:
         seed, statistics = self.order.seed, self.statistics
@@ -118,12 +115,8 @@ def view_batches(
             yield batch
 
 
-class _Job(Protocol):
-    def __call__(self, *arguments: Any) -> Any: ...
-
-
 def _ahead(
-    pool: ThreadPoolExecutor, jobs: Iterable[tuple[_Job, tuple[Any, ...]]]
+    pool: ThreadPoolExecutor, jobs: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]
 ) -> Iterator[tuple[Any, float]]:
     """Results of `jobs` in order, a few begun before they are asked for, with the seconds waited."""
     waiting: deque[Future[Any]] = deque()

@@ -21,11 +21,9 @@ def initialize(network: AlexNet, start: StartConfig, seed: int) -> None:
         parameters = network.get_submodule(shape.layer.name)
         weight = parameters.weight
         if start.rule == "he":
-            deviation = math.sqrt(2 / shape.weights_per_kernel)
+            deviation = start.gain * math.sqrt(2 / shape.weights_per_kernel)
         else:
             deviation = start.deviation
-        if shape.layer is network.layers[0]:
-            deviation /= start.pixel_scale
         draws = stream(seed, Purpose.WEIGHTS, shape.layer.name)
         values = draws.standard_normal(weight.numel(), dtype="float32")
         weight.copy_(torch.from_numpy(values).mul_(deviation).reshape(weight.shape))

@@ -80,3 +80,12 @@ def shapes(layers: tuple[Layer, ...] = LAYERS, side: int = paper.CROP) -> list[S
         groups = paper.COLUMNS if layer.sees == "own column" else 1
         rows.append(Shape(layer, inputs, outputs, (maps, height, height), groups))
     return rows
+
+
+def training_flops(layers: tuple[Layer, ...] = LAYERS) -> int:
+    """Floating-point operations of one image's training: two per multiply-add, in three passes.
+
+    The passes are forward, gradient of the weights, gradient of the input; the pictures need none.
+    """
+    first, *rest = shapes(layers)
+    return 2 * (2 * first.multiply_adds + 3 * sum(shape.multiply_adds for shape in rest))

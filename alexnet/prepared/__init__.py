@@ -1,16 +1,21 @@
 """Stage 2: pictures as 256x256 pixels in Arrow shards, with the mean image and the colour PCA."""
 
+from alexnet.prepared.batches import Account, in_two_splits
 from alexnet.prepared.dataset import PreparedDataset, Split
+from alexnet.prepared.look import check
 from alexnet.prepared.pixels import Rejected, prepare_picture
 from alexnet.prepared.prepare import default_folder, open_or_prepare, prepare
 from alexnet.prepared.statistics import Statistics
 
 __all__ = [
+    "Account",
     "PreparedDataset",
     "Rejected",
     "Split",
     "Statistics",
+    "check",
     "default_folder",
+    "in_two_splits",
     "open_or_prepare",
     "prepare",
     "prepare_picture",

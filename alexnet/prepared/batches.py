@@ -1,4 +1,4 @@
-"""A source's pictures in batches, one batch for each shard, and the account of what became of them."""
+"""A source's pictures in batches, one for each shard, and the account of what became of them."""
 
 from __future__ import annotations
 

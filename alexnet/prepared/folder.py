@@ -1,4 +1,4 @@
-"""The folder of a prepared set while it comes into being: who may write there, and its last files."""
+"""The folder of a prepared set while it comes into being: who writes there, its last files."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def locked(out: Path) -> Iterator[Path]:
     folder = out.with_name(f"{out.name}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / _LOCK, "w")
+        lock = open(folder / _LOCK, "w")  # noqa: SIM115 - closed by the `with` below
     except OSError as error:
         raise EnvironmentProblem(
             f"Cannot write: {error.strerror}.",
@@ -127,7 +127,7 @@ def finish(
     accounts: dict[str, Account],
     files: dict[str, list[dict[str, Any]]],
 ) -> None:
-    """Give the shards their last names, write rejected.csv and dataset.json, and rename to `out`."""
+    """Give shards their last names, write rejected.csv and dataset.json, and rename to `out`."""
     for split, entries in files.items():
         for n, entry in enumerate(entries):
             final = f"{split}-{n:05d}-of-{len(entries):05d}.arrow"

@@ -1,4 +1,4 @@
-"""The one path from a picture file's bytes to 256x256 pixels, for training, evaluation and prediction.
+"""The one path from a picture file's bytes to 256x256 pixels: training, evaluation, prediction.
 
 Legend: H height, W width, C the three colours red, green, blue; all pixels uint8.
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +48,11 @@ _MAGIC = {
 
 
 class Rejected(DataError):
-    """A picture that cannot be used: `reason` is a short stable word or two, `detail` a sentence."""
+    """A picture that cannot be used: `reason` is a stable word or two, `detail` a sentence."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(
-            f"The picture is {reason}: {detail}" if detail else f"The picture is {reason}."
-        )
+        what = f"The picture cannot be used: {reason}"
+        super().__init__(f"{what} ({detail})." if detail else f"{what}.")
         self.reason = reason
         self.detail = detail
 
@@ -78,6 +79,12 @@ def decode(data: bytes) -> np.ndarray:
     the shorter side stays at least 512.
     """
     return examine(data).rgb_HWC
+
+
+def decode_image(image: Image.Image) -> np.ndarray:
+    """The pixels of an opened Pillow image, by the same rule: uint8 (H, W, 3); raises Rejected."""
+    with _rejecting(image.format or "image"):
+        return _examine_image(image).rgb_HWC
 
 
 def to_256(rgb_HWC: np.ndarray) -> np.ndarray:
@@ -124,12 +131,12 @@ def sniff(data: bytes) -> str:
 def _decode_jpeg(data: bytes) -> Examined:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError as error:
-        raise Rejected(_reason(error), str(error)) from None
+    except (ValueError, KeyError):  # KeyError: a kind of colours it has no name for
+        raise Rejected("damaged", "no readable JPEG header") from None
     _check_size(width, height)
     if colours in ("CMYK", "YCCK"):
         return _decode_with_pillow(data, "JPEG")
-    kinds = ("grey",) if colours == "Gray" else ()
+    kinds: tuple[str, ...] = ("grey",) if colours == "Gray" else ()
     scaled = {"min_height": DECODE_SIDE, "min_width": DECODE_SIDE, "min_factor": 2}
     try:
         rgb_HWC = simplejpeg.decode_jpeg(data, **scaled)
@@ -145,13 +152,24 @@ def _decode_jpeg(data: bytes) -> Examined:
 
 
 def _decode_with_pillow(data: bytes, kind: str) -> Examined:
+    with _rejecting(kind), Image.open(io.BytesIO(data), formats=[kind]) as image:
+        return _examine_image(image)
+
+
+def _examine_image(image: Image.Image) -> Examined:
+    _check_size(*image.size)
+    image.load()
+    kinds, rgb = _to_rgb(image)
+    return Examined(np.asarray(rgb), *image.size, kinds)
+
+
+@contextmanager
+def _rejecting(kind: str) -> Iterator[None]:
+    """Whatever Pillow raises on bad bytes becomes Rejected; its warnings are dropped."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=[kind]) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_size(*image.size)
-            image.load()
-            kinds, rgb = _to_rgb(image)
-            return Examined(np.asarray(rgb), *image.size, kinds)
+            yield
     except Rejected:
         raise
     except Image.DecompressionBombError as error:
@@ -189,5 +207,8 @@ def _check_size(width: int, height: int) -> None:
 
 def _reason(error: Exception) -> str:
     text = str(error).lower()
-    cut = any(word in text for word in ("premature", "truncated", "end of data", "end of file"))
+    cut = any(
+        word in text
+        for word in ("premature end of jpeg", "truncated", "end of data", "end of file")
+    )
     return "truncated" if cut else "damaged"

@@ -8,10 +8,8 @@ does not make it again.
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,10 @@ from alexnet.prepared import folder as folders
 from alexnet.prepared import shards
 from alexnet.prepared.batches import Account, Batch, batches
 from alexnet.prepared.dataset import PreparedDataset
+from alexnet.prepared.look import culprits
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.statistics import Statistics
-from alexnet.prepared.work import (
-    PICTURE_SECONDS,
-    Built,
-    Outcome,
-    Sums,
-    build_shard,
-    inspect_shard,
-    look,
-)
+from alexnet.prepared.work import Built, Outcome, Sums, build_shard, inspect_shard
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.progress import progress
 from alexnet.sources import Source, name_of
@@ -74,6 +65,9 @@ def prepare(
     if existing := folders.existing(out, job):
         return existing
     with folders.locked(out) as unfinished:
+        if existing := folders.existing(out, job):  # finished by another process meanwhile
+            shutil.rmtree(unfinished)
+            return existing
         folders.start_or_go_on(unfinished, job)
         _require_space(unfinished, source.count * _BYTES_EACH[storage])
         with Workers(workers) as pool:
@@ -136,26 +130,13 @@ def _make_all(
     """All shards of all splits; raises DataError as soon as too many pictures are rejected."""
     finished = _Finished({split: Account(split) for split in source.splits}, [])
     with progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown:
-        for batch, shard in _in_order(source, folder, storage, pool):
+        make = partial(_make, pool, folder, storage)
+        for batch, shard in pool.map(make, batches(source, shards.PICTURES[storage])):
             finished.accounts[batch.split].add(batch, shard.outcomes)
             finished.shards.append(shard)
             _stop_if_too_many(finished.accounts, allowed_rejected * source.count, source)
             shown.advance(len(batch.entries))
     return finished
-
-
-def _in_order(
-    source: Source, folder: Path, storage: str, pool: Workers
-) -> Iterator[tuple[Batch, _Shard]]:
-    """Each batch with its shard, in the source's order, one batch more in flight than workers."""
-    waiting: deque[tuple[Batch, Future[_Shard]]] = deque()
-    for batch in batches(source, shards.PICTURES[storage]):
-        waiting.append((batch, pool.submit(_make, pool, folder, storage, batch)))
-        while len(waiting) > pool.count + 1 or (waiting and waiting[0][1].done()):
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for batch, future in waiting:
-        yield batch, future.result()
 
 
 def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
@@ -180,15 +161,13 @@ def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
 
 
 def _found(pool: Workers, path: Path, journal: Path, made_from: str, split: str) -> _Shard | None:
-    """The shard that an earlier, stopped preparation made from the same pictures, if it is whole."""
+    """The shard that a stopped preparation made from the same pictures, if it is whole."""
     if not journal.exists():
         return None
     record = read_json(journal)
     if record["made_from"] != made_from:
         return None
-    outcomes = [
-        Outcome(**outcome | {"kinds": tuple(outcome["kinds"])}) for outcome in record["outcomes"]
-    ]
+    outcomes = [Outcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
     sums = None
     if record["sha256"]:
         digest, sums = pool.call(inspect_shard, path, with_sums=split == "train")
@@ -208,30 +187,7 @@ def _build(pool: Workers, path: Path, storage: str, batch: Batch) -> Built:
                 build_shard, path, storage, batch.contents, labels, keys, known, with_sums
             )
         except WorkerDied as death:
-            culprits = _culprits(pool, batch.contents, known)
-            if not culprits:
-                raise EnvironmentProblem(
-                    f"A worker process died, and no picture of its batch is to blame: {death}.",
-                    where=f"{keys[0]} to {keys[-1]}",
-                    remedy="Was it out of memory? Try fewer --workers.",
-                ) from None
-            known |= culprits
-
-
-def _culprits(
-    pool: Workers, contents: list[bytes], known: dict[int, Outcome]
-) -> dict[int, Outcome]:
-    """The pictures that end a process which does nothing but look at them."""
-    culprits = {}
-    for n, data in enumerate(contents):
-        if n not in known:
-            try:
-                pool.call(look, [data])
-            except WorkerDied as death:
-                slow = Outcome(reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s to decode")
-                fatal = Outcome(reason="kills the decoder", detail=f"{death}")
-                culprits[n] = slow if death.too_slow else fatal
-    return culprits
+            known |= culprits(pool, batch.contents, known, death)
 
 
 def _stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Source) -> None:
@@ -244,7 +200,7 @@ def _stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Sour
         f"More pictures than allowed cannot be used: {rejected:,} of {source.count:,} so far,"
         f" {allowed:,.1f} allowed.",
         where="\n".join(shown),
-        remedy=f"`alexnet data check {source.spec}` names all; --allowed-rejected raises the share.",
+        remedy=f"`alexnet data check {source.spec}` names all; --allowed-rejected allows more.",
     )
 
 

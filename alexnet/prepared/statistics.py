@@ -58,15 +58,18 @@ class Statistics:
             pixels=count,
         )
 
-    def save(self, path: Path) -> None:
-        """Write the safetensors file."""
-        tensors = {
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The statistics by the names they have in files."""
+        return {
             "mean": self.mean_HWC,
             "eigenvectors": np.ascontiguousarray(self.eigenvectors_33),
             "deviations": self.deviations_3,
             "pixels": np.array([self.pixels], np.int64),
         }
-        write_atomically(path, save(tensors))
+
+    def save(self, path: Path) -> None:
+        """Write the safetensors file."""
+        write_atomically(path, save(self.arrays()))
 
     @classmethod
     def load(cls, path: Path) -> Statistics:

@@ -12,14 +12,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class WorkerDied(Exception):
@@ -58,9 +60,19 @@ class Workers:
         for worker in list(self._processes):
             self._bury(worker)
 
-    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run `function` in a thread of the pool, where it may `call`."""
-        return self._threads.submit(function, *args, **kwargs)
+    def map(self, function: Callable[[Item], T], items: Iterable[Item]) -> Iterator[tuple[Item, T]]:
+        """Each item with function(item), in order; `function` runs in a thread and may `call`.
+
+        Items are taken only as they are needed: one more than there are workers.
+        """
+        waiting: deque[tuple[Item, Future[T]]] = deque()
+        for item in items:
+            waiting.append((item, self._threads.submit(function, item)))
+            while waiting and (len(waiting) > self.count or waiting[0][1].done()):
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for item, future in waiting:
+            yield item, future.result()
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a module's function in this thread's process; raises WorkerDied if that ends."""

@@ -1,4 +1,4 @@
-"""A tar file of class folders, plain or compressed. Nothing is extracted, no name becomes a path."""
+"""A tar file of class folders. Nothing is extracted, and no name becomes a path."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def list_members(path: Path) -> tuple[list[Member], Counter[str], str]:
     try:
         with tarfile.open(path, "r:*", tarinfo=_Header) as archive:
             while (info := archive.next()) is not None:
-                archive.members.clear()  # it keeps every header; a million of them are a gigabyte
+                archive.members.clear()  # type: ignore[attr-defined]  # or it keeps every header
                 name, cut = info.name, False
                 if info.isreg() and not info.issparse():
                     parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -98,7 +98,7 @@ def list_members(path: Path) -> tuple[list[Member], Counter[str], str]:
         return members, ignored, f"after {printable(name)}"
     except _BROKEN as error:
         if not name:
-            raise DataError(f"Not a readable tar file: {error}.", where=path) from error
+            raise DataError("Not a readable tar file.", where=path) from error
         if cut:
             members.pop()
         return members, ignored, f"inside {printable(name)}"

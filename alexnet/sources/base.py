@@ -65,8 +65,9 @@ def identity_of(parts: Iterable[object]) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name that is valid UTF-8: bytes that are not become \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file name that is safe to print: bytes that are no UTF-8 and control characters escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def as_ppm(pixels_HWC: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ numbers, lists and dictionaries can come out. Legend: N pictures, C colours, H h
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import numpy as np
 from alexnet import paper
 from alexnet.errors import DataError
 from alexnet.sources.archive import list_members, read_members
-from alexnet.sources.base import Picture, Source, as_ppm, identity_of
+from alexnet.sources.base import Picture, Source, as_ppm
 
 CLASSES = (
     "airplane",
@@ -34,7 +35,6 @@ CLASSES = (
 _SIDE = paper.CIFAR_10_SIDE
 _VALUES = 3 * _SIDE * _SIDE
 _BATCHES = {**{f"data_batch_{n}": "train" for n in range(1, 6)}, "test_batch": "val"}
-_PER_BATCH = 10_000
 
 
 def is_batch_folder(path: Path) -> bool:
@@ -47,8 +47,11 @@ def open_batches(path: Path, spec: str) -> Source:
 
     Raises DataError where a batch is missing, cut, or holds anything that is not a CIFAR batch.
     """
-    sizes = {name: len(data) for name, data in _batches(path)}
-    if missing := sorted(set(_BATCHES) - set(sizes)):
+    counts, contents = {}, hashlib.sha256()
+    for name, data in _batches(path):
+        counts[name] = len(_decode(data, where=f"{path}: {name}")[0])
+        contents.update(data)
+    if missing := sorted(set(_BATCHES) - set(counts)):
         raise DataError(f"CIFAR-10 is not complete: no {', '.join(missing)}.", where=path)
 
     def pictures() -> Iterator[Picture]:
@@ -64,8 +67,8 @@ def open_batches(path: Path, spec: str) -> Source:
         classes=CLASSES,
         titles=CLASSES,
         splits=("train", "val"),
-        count=len(_BATCHES) * _PER_BATCH,
-        identity=identity_of(sorted(sizes.items())),
+        count=sum(counts.values()),
+        identity=contents.hexdigest(),
         pictures=pictures,
     )
 

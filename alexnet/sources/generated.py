@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ def open_digits(spec: str, validation_share: float) -> Source:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    grey_NHW = np.uint8(digits.images * (255 / digits.images.max()))
+    grey_NHW = (digits.images * (255 / digits.images.max())).astype(np.uint8)
 
     def pictures() -> Iterator[Picture]:
         for n, (grey_HW, label) in enumerate(zip(grey_NHW, digits.target, strict=True)):
@@ -69,11 +69,15 @@ def _stripes(number: int, label: int, kinds: int) -> np.ndarray:
     hue_3 = np.array(colorsys.hsv_to_rgb(label / kinds, 0.6, 1.0))
     address_N = np.arange(SIDE * SIDE) + number * SIDE * SIDE
     noise_HW3 = normals(SEED, Purpose.SYNTHETIC, 1, address_N)[:, :3].reshape(SIDE, SIDE, 3)
-    pixels_HW3 = (110 + 40 * light + 70 * wave_HW[:, :, None]) * hue_3 + NOISE * noise_HW3
-    return np.uint8(np.clip(np.rint(pixels_HW3), 0, 255))
+    pixels_HW3: np.ndarray = (
+        110 + 40 * light + 70 * wave_HW[:, :, None]
+    ) * hue_3 + NOISE * noise_HW3
+    return pixels_HW3.round().clip(0, 255).astype(np.uint8)
 
 
-def _generated(spec: str, found: str, classes: list[str], count: int, pictures: object) -> Source:
+def _generated(
+    spec: str, found: str, classes: list[str], count: int, pictures: Callable[[], Iterator[Picture]]
+) -> Source:
     return Source(
         spec=spec,
         found=found,
@@ -82,5 +86,5 @@ def _generated(spec: str, found: str, classes: list[str], count: int, pictures: 
         splits=("train", "val"),
         count=count,
         identity=identity_of([spec, count, SIDE, SEED, NOISE]),
-        pictures=pictures,  # type: ignore[arg-type]
+        pictures=pictures,
     )

@@ -1,4 +1,4 @@
-"""Which file belongs to which split and class: one rule for folders and archives, from names alone."""
+"""Which file belongs to which split and class: one rule for folders and archives, by name."""
 
 from __future__ import annotations
 

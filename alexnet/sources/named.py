@@ -1,4 +1,4 @@
-"""Sets with a name: where they are found, their publishers' archives, and people's words for wnids."""
+"""Sets with a name: where they are found, their publishers' archives, people's words for wnids."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
             raise DataError(
                 f"{archive.name} is not what its publisher offers: SHA-256 {digest.hexdigest()}.",
                 where=archive.url,
-                remedy="Nothing was kept. Try again; if it repeats, the address is not to be trusted.",
+                remedy="Nothing was kept. Try again; if it repeats, do not trust the address.",
             )
 
     try:

@@ -14,9 +14,12 @@ from alexnet.sources.generated import open_digits, open_synthetic
 from alexnet.sources.named import NAMED_SETS, default_data_folder, open_named
 from alexnet.sources.photos import open_photos
 
-BUILTIN: dict[str, Callable[[str, float], Source]] = {
-    "builtin:photos": lambda spec, _: open_photos(spec),
-    "builtin:digits": open_digits,
+BUILTIN: dict[str, tuple[Callable[[str, float], Source], str]] = {
+    "builtin:photos": (
+        lambda spec, _: open_photos(spec),
+        "views of the 20 photographs of scikit-image and scikit-learn; class = photograph",
+    ),
+    "builtin:digits": (open_digits, "1,797 handwritten digits of scikit-learn"),
 }
 
 
@@ -36,7 +39,8 @@ def open_source(
     if not 0 <= validation_share < 1:
         raise UsageError(f"The validation share is {validation_share}; it must be in [0, 1).")
     if spec in BUILTIN:
-        return BUILTIN[spec](spec, validation_share)
+        opener, _ = BUILTIN[spec]
+        return opener(spec, validation_share)
     kind, _, rest = spec.partition(":")
     if kind in NAMED_SETS:
         folder = Path(rest) if rest else data_folder or default_data_folder()
@@ -51,10 +55,8 @@ def open_source(
     if path.is_file() and is_archive(path):
         return open_archive(path, spec, validation_share)
     known = [*BUILTIN, *NAMED_SETS, "synthetic:1000x10"]
-    raise UsageError(
-        f"{spec} is {'not a folder or tar file' if path.exists() else 'neither a folder nor a set'}.",
-        remedy=did_you_mean(spec, known),
-    )
+    what = "neither a folder nor a tar file" if path.exists() else "no folder, file or named set"
+    raise UsageError(f"{spec} is {what}.", remedy=did_you_mean(spec, known))
 
 
 def name_of(spec: str) -> str:

@@ -1,8 +1,8 @@
 """builtin:photos: views of the photographs that scikit-image and scikit-learn install.
 
-One class is one photograph. Each photograph is divided into tiles; one tile in five, a knight's move
-apart so that they lie in every row and column, is held out, and a view never leaves its part. So no
-validation view shares a pixel with a training view, and yet both parts look alike.
+One class is one photograph. Each photograph is divided into tiles; one tile in five is held out, a
+knight's move apart so that they lie in every row and column, and a view never leaves its part. So
+no validation view shares a pixel with a training view, and yet both parts look alike.
 
 Letters: N views, 2 (x, y).
 """
@@ -78,7 +78,7 @@ def divide(width: int, height: int) -> Tiles:
 
 
 def views(split: str, number: int, width: int, height: int, count: int) -> np.ndarray:
-    """`count` square views of photograph `number` that stay inside `split`: int64, N x (x, y, side).
+    """`count` square views of photograph `number` inside `split`: int64, N x (x, y, side).
 
     Squares are drawn anywhere and kept when they lie in the split's tiles. A side is no longer than
     a tile, so a square lies where its four corners lie.
@@ -104,7 +104,7 @@ def views(split: str, number: int, width: int, height: int, count: int) -> np.nd
 
 def open_photos(spec: str) -> Source:
     """Views of the twenty photographs; raises EnvironmentProblem where one is not installed."""
-    paths = {name: _locate(path) for name, path in PHOTOGRAPHS.items()}
+    paths = {name: locate(path) for name, path in PHOTOGRAPHS.items()}
     contents = {name: path.read_bytes() for name, path in paths.items()}
 
     def pictures() -> Iterator[Picture]:
@@ -130,7 +130,8 @@ def open_photos(spec: str) -> Source:
     )
 
 
-def _locate(name: str) -> Path:
+def locate(name: str) -> Path:
+    """Where a photograph of PHOTOGRAPHS is installed; raises EnvironmentProblem if it is not."""
     package, _, rest = name.partition("/")
     found = find_spec(package)  # does not import it, which would take seconds
     path = Path(found.origin).parent / rest if found and found.origin else Path()

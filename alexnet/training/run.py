@@ -57,7 +57,7 @@ class Run:
         write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
         write_json(run.folder / "environment.json", environment())
         write_json(run.folder / "data.json", data)
-        write_atomically(run.folder / "config.yaml", to_yaml(config).encode())
+        run.set_config(config)
         return run
 
     @classmethod
@@ -78,6 +78,10 @@ class Run:
         """The configuration the run was started with."""
         path = self.folder / "config.yaml"
         return from_yaml(path.read_text(), path)
+
+    def set_config(self, config: RunConfig) -> None:
+        """Write `config.yaml`, the file that makes a folder a run."""
+        write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
 
     @property
     def data(self) -> dict[str, Any]:
@@ -111,6 +115,10 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """All rows of `metrics.jsonl`; a last line torn by a crash is left out."""
         return _rows(self.metrics_path)
+
+    def timing(self) -> list[dict[str, Any]]:
+        """All rows of `timing.jsonl`."""
+        return _rows(self.timing_path)
 
     def forget_after(self, step: int) -> None:
         """Drop rows of later steps, which a resumed run will write again."""

@@ -17,12 +17,11 @@ import torch.nn.functional as F
 
 from alexnet.config import RunConfig
 from alexnet.errors import NumericsError, Stopped
-from alexnet.loading.loader import Batch, TrainingBatches
+from alexnet.loading.loader import Batch, Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
 from alexnet.network.weights import parameters_of, set_parameters
-from alexnet.prepared import PreparedDataset
 from alexnet.progress import progress
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
@@ -63,33 +62,27 @@ class Training:
 def train(
     run: Run,
     config: RunConfig,
-    dataset: PreparedDataset,
+    loader: Loader,
     network: AlexNet,
     validate: Validate,
     resume: bool = False,
 ) -> None:
-    """Train `network` on the training split to the end of `config.length` (section 5).
+    """Train `network` on the loader's pictures to the end of `config.length` (section 5).
 
     Writes the run's metrics and checkpoints. Raises NumericsError before an update with numbers that
     are not finite, and Stopped, after saving, when a signal asked for it.
     """
     keep_memory()
     device = next(network.parameters()).device
-    split = dataset.split("train")
-    sgd = config.optimizer
-    optimizer = PaperSGD(
-        network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay
-    )
+    sgd, order = config.optimizer, loader.order
+    optimizer = PaperSGD(network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay)
     training = Training(run, config, network, optimizer, schedule_of(config))
     if resume:
         _restore(training)
-    order = Order(len(split), sgd.batch.count, config.seed)
     first, last = training.counters.step, order.steps(config.length.count)
-    batches = TrainingBatches(split, dataset.statistics, config.augmentation, order, first, last)
-    shown = progress("training", last, "steps", done=first)
-    with stop_request() as stop, batches, shown as bar:
-        speed = _Speed(run, batches)
-        for batch in batches:
+    with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
+        speed = _Speed(run, loader)
+        for batch in loader.batches(first, last):
             epoch = (batch.step + 0.5) * order.batch / order.count
             optimizer.set_rate(training.schedule.rate(epoch))
 
@@ -99,24 +92,23 @@ def train(
             logits_BK = network(as_batch(batch.x_BHWC).to(device), masks)
             loss = F.cross_entropy(logits_BK, labels_B)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             norm = gradient_norm(network.parameters())
             if not math.isfinite(norm) or not math.isfinite(loss.item()):
-                raise _not_finite(loss.item(), norm, network, batch, dataset)
+                raise _not_finite(loss.item(), norm, network, batch, loader)
             optimizer.step()
 
             wrong = int((logits_BK.argmax(1) != labels_B).sum())
             note = _record_step(training, order, loss.item(), wrong, norm)
-            epochs = order.epochs_done(training.counters.step)
-            if epochs > order.epochs_done(batch.step) or training.counters.step == last:
+            step, epochs = training.counters.step, order.epochs_done(training.counters.step)
+            if epochs > order.epochs_done(batch.step) or step == last:
                 _record_epoch(training, epochs, validate(network))
-            due = training.counters.step % config.checkpoint.every.count == 0
-            if due or stop or training.counters.step == last:
+            if step % config.checkpoint.every.count == 0 or stop or step == last:
                 save(training)
             bar.advance(1, f"{note}  {speed.note(order.batch)}")
-            if stop and training.counters.step < last:
+            if stop and step < last:
                 raise Stopped(
-                    f"Stopped at step {training.counters.step} of {last}; everything is saved.",
+                    f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number,
                     remedy=f"Continue with: alexnet resume {run.folder}",
                 )
@@ -221,7 +213,7 @@ def _event(training: Training, text: str) -> None:
 
 
 def _not_finite(
-    loss: float, norm: float, network: AlexNet, batch: Batch, dataset: PreparedDataset
+    loss: float, norm: float, network: AlexNet, batch: Batch, loader: Loader
 ) -> NumericsError:
     """The error that names the step, the first layer with a bad number, and the pictures."""
     bad = [name for name, value in network.named_parameters() if not value.isfinite().all()]
@@ -232,8 +224,7 @@ def _not_finite(
             found = network.activations(x, network.activation_names)
         bad = [name for name, value in found.items() if not value.isfinite().all()]
         place = "the pictures" if not x.isfinite().all() else bad[0] if bad else place
-    split = dataset.split("train")
-    keys = ", ".join(split.key(int(index)) for index in batch.indices_B[:8])
+    keys = ", ".join(loader.keys(batch)[:8])
     return NumericsError(
         f"The loss is {loss} and the gradient's length {norm} at step {batch.step + 1}; "
         f"the weights were not changed. First bad number in: {place}.",
@@ -245,8 +236,8 @@ def _not_finite(
 class _Speed:
     """Pictures per second and the share of time spent waiting for them, since the last row."""
 
-    def __init__(self, run: Run, batches: TrainingBatches, interval: float = 10.0) -> None:
-        self.run, self.batches, self.interval = run, batches, interval
+    def __init__(self, run: Run, loader: Loader, interval: float = 10.0) -> None:
+        self.run, self.loader, self.interval = run, loader, interval
         self.begun, self.waited, self.pictures = time.monotonic(), 0.0, 0
 
     def note(self, pictures: int) -> str:
@@ -254,9 +245,9 @@ class _Speed:
         self.pictures += pictures
         seconds = time.monotonic() - self.begun
         rate = self.pictures / seconds
-        wait = (self.batches.waited - self.waited) / seconds
+        wait = (self.loader.waited - self.waited) / seconds
         if seconds >= self.interval:
             row = {"time": time.time(), "images_per_second": round(rate, 2), "wait": round(wait, 4)}
             self.run.record(self.run.timing_path, row)
-            self.begun, self.waited, self.pictures = time.monotonic(), self.batches.waited, 0
+            self.begun, self.waited, self.pictures = time.monotonic(), self.loader.waited, 0
         return f"{rate:.1f} img/s  waiting {100 * wait:.0f} %"

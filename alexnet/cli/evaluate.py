@@ -1,0 +1,252 @@
+"""`alexnet evaluate`, `predict` and `report`: what a trained network is worth, and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alexnet import paper
+from alexnet.cli.datasets import open_dataset
+from alexnet.cli.tables import table
+from alexnet.cli.train import require_device
+from alexnet.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alexnet.evaluation import Classifier, Evaluation, Prediction
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+
+_BAR = 24  # characters
+_PICTURES_AT_ONCE = 8
+_IGNORED = {"Thumbs.db", "desktop.ini"}
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Runs or model folders.")],
+    data: Annotated[str, typer.Argument(help="A prepared dataset, or anything it is made from.")],
+    split: Annotated[str, typer.Option(help="Which split.")] = "val",
+    views: Annotated[str, typer.Option(help="Views per picture: 1, 10, or both.")] = "1,10",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write predictions and tables to this folder.")
+    ] = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Measure top-1 and top-5 error; several models also count as one, their average."""
+    from alexnet.evaluation.evaluate import evaluate_models
+    from alexnet.evaluation.models import find_model
+
+    counts = _views(views)
+    require_device(device)
+    found = [find_model(model) for model in models]
+    dataset = open_dataset(data)
+    evaluation = evaluate_models(found, dataset, split, counts, predictions, device)
+    if as_json:
+        print(json.dumps(_as_dict(evaluation, data, split), indent=1))
+    else:
+        print(described(evaluation, data, split))
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A run or a model folder.")],
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many labels.")] = paper.TOP,
+    views: Annotated[int, typer.Option(help="Views per picture: 1 or 10.")] = paper.VIEWS,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Name the most probable labels of pictures."""
+    from alexnet.evaluation import load
+
+    _views(str(views))
+    require_device(device)
+    classifier = load(model, device)
+    console = _console()
+    shown: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for picture, answer in _answers(classifier, list(_files(pictures)), top, views):
+        if isinstance(answer, DataError):
+            rejected.append({"picture": picture, "reason": answer.what})
+            print(f"skipped {picture}: {answer.what}", file=sys.stderr)
+            continue
+        shown.append({"picture": picture, "predictions": [one._asdict() for one in answer]})
+        if not as_json:
+            _show(picture, answer, console)
+    if as_json:
+        about = {"model": model, "views": views, "pictures": shown, "rejected": rejected}
+        print(json.dumps(about, indent=1))
+    if not shown:
+        raise DataError(
+            "None of the pictures could be used.",
+            where=", ".join(pictures),
+            remedy="JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read.",
+        )
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run's folder or name.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The HTML file; else RUN/report.html.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML file about a run: results, curves, kernels, pictures."""
+    from alexnet.reproduce.report import write_report
+    from alexnet.training.run import Run
+
+    print(write_report(Run.open(run), output))
+
+
+def described(evaluation: Evaluation, data: str, split: str) -> str:
+    """An evaluation as text: errors and accuracies, chance, what ten views are worth."""
+    from alexnet.evaluation.evaluate import weakest
+
+    predictions, guess = evaluation.predictions, evaluation.chance
+    heading = (
+        f"{data}, {split}: {len(predictions.keys):,} pictures of "
+        f"{len(predictions.classes):,} classes"
+    )
+    headers = ("model", "views", "top-1 error", "accuracy", "top-5 error", "accuracy")
+    rows = [
+        (row.model, str(row.views), *_percents(row.scores.top1_error, row.scores.top5_error))
+        for row in evaluation.rows
+    ]
+    chance = ("chance", "", *_percents(guess.top1_error, guess.top5_error))
+    lines = [heading, "", table([*rows, chance], headers), "", *_beside_the_paper(evaluation)]
+    if weak := weakest(predictions):
+        named = ", ".join(f"{one.title} {100 * one.top1_error:.0f} %" for one in weak)
+        lines.append(f"Highest top-1 error: {named}.")
+    lines += [f"Wrote {folder}" for folder in evaluation.written]
+    return "\n".join(lines)
+
+
+def _beside_the_paper(evaluation: Evaluation) -> list[str]:
+    """The paper's numbers where they can be compared."""
+    lines = []
+    top1 = {row.views: 100 * row.scores.top1_error for row in evaluation.rows[-2:]}
+    before, after = paper.ONE_VIEW_2010.top1, paper.TABLE_1[-1].top1
+    if top1.keys() == {1, paper.VIEWS} and before and after:
+        gain = top1[1] - top1[paper.VIEWS]
+        lines.append(
+            f"Ten views take {gain:.1f} points off the top-1 error; in the paper "
+            f"{before - after:.1f} ({before} to {after} % on {paper.ILSVRC_2010.name})."
+        )
+    if len(evaluation.predictions.classes) == paper.ILSVRC_2012.classes:
+        row = next(row for row in paper.TABLE_2 if row.system == "1 CNN")
+        lines.append(
+            f"The paper's network: top-1 {row.top1_validation} %, top-5 {row.top5_validation} % "
+            f"({paper.ILSVRC_2012.name} validation, ten views)."
+        )
+    return lines
+
+
+def _percents(top1: float, top5: float) -> tuple[str, ...]:
+    return tuple(f"{100 * share:6.2f} %" for share in (top1, 1 - top1, top5, 1 - top5))
+
+
+def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
+    rows = [
+        {"model": row.model, "views": row.views, **row.scores._asdict()} for row in evaluation.rows
+    ]
+    return {
+        "data": data,
+        "split": split,
+        "pictures": len(evaluation.predictions.keys),
+        "classes": len(evaluation.predictions.classes),
+        "chance": evaluation.chance._asdict(),
+        "results": rows,
+        "written": [str(folder) for folder in evaluation.written],
+    }
+
+
+def _views(text: str) -> list[int]:
+    """The numbers of views asked for, few first."""
+    try:
+        counts = {int(part) for part in text.split(",")}
+    except ValueError:
+        counts = set()
+    if not counts or counts - {1, paper.VIEWS}:
+        raise UsageError(
+            f"Views are 1 (the centre) or {paper.VIEWS} (corners, centre, reflections).",
+            where=f"--views {text}",
+            remedy=f"For example: --views 1,{paper.VIEWS}",
+        )
+    return sorted(counts)
+
+
+def _files(names: Sequence[str]) -> Iterator[str]:
+    """The files named, and those in the folders named; hidden ones are left out."""
+    for name in names:
+        if not os.path.isdir(name):
+            yield name
+            continue
+        for folder, inner, files in os.walk(name):
+            inner[:] = sorted(one for one in inner if not one.startswith("."))
+            for file in sorted(files):
+                if not file.startswith(".") and file not in _IGNORED:
+                    yield os.path.join(folder, file)
+
+
+def _answers(
+    classifier: Classifier, files: Sequence[str], top: int, views: int
+) -> Iterator[tuple[str, list[Prediction] | DataError]]:
+    """Each file with its labels, or with why it cannot be used, in order."""
+    from alexnet.evaluation.classifier import pixels_of
+
+    for first in range(0, len(files), _PICTURES_AT_ONCE):
+        group = files[first : first + _PICTURES_AT_ONCE]
+        pixels, problems = {}, {}
+        for file in group:
+            try:
+                pixels[file] = pixels_of(file)
+            except DataError as error:
+                problems[file] = error
+        answers = dict(zip(pixels, classifier.predict([*pixels.values()], top, views), strict=True))
+        yield from ((file, problems.get(file) or answers[file]) for file in group)
+
+
+def _console() -> Console | None:
+    """For colours, on a terminal alone."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _show(picture: str, answer: Sequence[Prediction], console: Console | None) -> None:
+    """A picture's labels with a bar each."""
+    width = max(len(one.title) for one in answer)
+    lines = [
+        (f"  {one.title:<{width}} {100 * one.probability:5.1f} % ", _bar(one.probability))
+        for one in answer
+    ]
+    if console is None:
+        print(picture)
+        for text, bar in lines:
+            print(f"{text}{bar}".rstrip())
+        return
+    from rich.text import Text
+
+    console.print(Text(picture, style="bold"))
+    for place, (text, bar) in enumerate(lines):
+        style = "blue" if place == 0 else "bright_black"
+        console.print(Text.assemble((text, "" if place == 0 else "dim"), (bar, style)))
+
+
+def _bar(share: float) -> str:
+    """Eighths of a character, where the terminal has them."""
+    if "utf" not in (sys.stdout.encoding or "").lower():
+        return "#" * round(share * _BAR)
+    whole, eighths = divmod(round(share * _BAR * 8), 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()

@@ -1,0 +1,32 @@
+"""The verb `quickstart`: the whole system on photographs that are installed with it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from alexnet.cli.datasets import open_dataset
+
+DATA = "builtin:photos"
+
+
+def quickstart(
+    name: Annotated[str, typer.Option(help="The run's name.")] = "",
+) -> None:
+    """Prepare built-in photographs, train, evaluate, predict, and write a report: a few minutes."""
+    from alexnet.cli.evaluate import evaluate, report
+    from alexnet.cli.train import start
+    from alexnet.progress import clock
+    from alexnet.recipes import recipe
+
+    begun = time.monotonic()
+    dataset = open_dataset(DATA)
+    run = start(
+        recipe("quickstart").config, dataset, name or time.strftime("quickstart-%Y%m%d-%H%M%S"), "cpu"
+    )
+    evaluate([str(run.folder)], str(dataset.folder))
+    report(str(run.folder))
+    print(f"\nAll in {clock(time.monotonic() - begun)}.", file=sys.stderr)

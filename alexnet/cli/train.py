@@ -1,0 +1,236 @@
+"""The verbs that train: `train`, `resume`, `runs`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alexnet.cli.datasets import open_dataset
+from alexnet.cli.tables import table
+from alexnet.config import RunConfig, differences, from_dict, origins, to_dict, with_settings
+from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.recipes import recipe as find_recipe
+
+if TYPE_CHECKING:
+    from alexnet.network import AlexNet
+    from alexnet.prepared import PreparedDataset
+    from alexnet.training.run import Run
+
+
+def train(
+    data: Annotated[str, typer.Argument(help="A folder, a prepared set, or a set's name.")],
+    recipe: Annotated[str, typer.Option(help="paper or small.")] = "paper",
+    name: Annotated[str, typer.Option(help="The run's name; by default data, recipe, seed.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
+    print_config: Annotated[bool, typer.Option(help="Show every setting and its origin.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="One batch forward and back, nothing kept.")] = False,
+) -> None:
+    """Train the network on DATA."""
+    chosen = find_recipe(recipe)
+    config = with_settings(chosen.config, settings or [])
+    if print_config:
+        print(table(origins(config, chosen.config, settings or []), ("key", "value", "origin")))
+        return
+    require_device(device)
+    if dry_run:
+        _try_one_batch(config, open_dataset(data, download), device)
+    else:
+        start(config, open_dataset(data, download), name, device)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's name or folder.")],
+    epochs: Annotated[float | None, typer.Option(help="A new total length, in epochs.")] = None,
+    override: Annotated[
+        bool, typer.Option(help="Go on although the data are not those it was started with.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+) -> None:
+    """Go on with a stopped run, in its folder and bit for bit."""
+    from alexnet.prepared import PreparedDataset
+    from alexnet.training.run import Run
+
+    require_device(device)
+    found = Run.open(run)
+    config = found.config
+    if epochs is not None:
+        config = from_dict({**to_dict(config), "length": epochs})
+    dataset = PreparedDataset.open(found.data["folder"])
+    changed = [
+        f"{key}: {found.data[key]} then, {value} now"
+        for key, value in describe(dataset).items()
+        if key in ("fingerprint", "classes_sha256") and found.data[key] != value
+    ]
+    if changed and not override:
+        raise IncompatibleError(
+            f"The data have changed since the run was started: {'; '.join(changed)}.",
+            where=found.data["folder"],
+            remedy="Bring the old data back, or go on with these: --override",
+        )
+    found.lock()
+    if epochs is not None:
+        found.set_config(config)
+    _train(found, config, dataset, device, resume=True)
+
+
+def runs(
+    action: Annotated[str, typer.Argument(help="list, show or compare.")] = "list",
+    names: Annotated[list[str] | None, typer.Argument(help="Runs to show or compare.")] = None,
+) -> None:
+    """List the runs here; show one; compare the settings and results of several."""
+    from alexnet.training import run as store
+
+    found = [store.Run.open(name) for name in names or store.names()]
+    if action == "list":
+        rows = [[run.name, *_progress_of(run)] for run in found]
+        print(table(rows, ("run", "epochs", "of", "val top-1 error %")) if rows else "No runs yet.")
+    elif action == "show" and len(found) == 1:
+        for key, value in {"folder": found[0].folder, **found[0].data}.items():
+            print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+        print((found[0].folder / "config.yaml").read_text())
+        for row in found[0].metrics():
+            if row["kind"] == "epoch":
+                print(_epoch_line(row))
+    elif action == "compare" and len(found) == 2:
+        first, second = found
+        rows = [list(row) for row in differences(first.config, second.config)]
+        rows += [["data", first.data["folder"], second.data["folder"]]]
+        results = zip(("epochs", "of", "val top-1 error %"), _progress_of(first), _progress_of(second))
+        rows += [list(row) for row in results]
+        print(table([list(map(str, row)) for row in rows], ("", first.name, second.name)))
+    else:
+        raise UsageError(
+            f"Cannot do this: runs {' '.join([action, *(names or [])])}.",
+            remedy="Say: alexnet runs, runs show RUN, or runs compare RUN RUN",
+        )
+
+
+def start(config: RunConfig, dataset: PreparedDataset, name: str, device: str) -> Run:
+    """A new run, trained to its end; its folder."""
+    from alexnet.training.run import Run
+
+    name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
+    run = Run.create(name, config, describe(dataset))
+    run.lock()
+    counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
+    run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
+    run.log(f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}")
+    run.log(f"run     {run.folder}")
+    _train(run, config, dataset, device, resume=False)
+    return run
+
+
+def describe(dataset: PreparedDataset) -> dict[str, object]:
+    """What a run remembers of its data."""
+    from alexnet.network.weights import classes_hash
+
+    return {
+        "folder": str(dataset.folder.resolve()),
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "classes_sha256": classes_hash(dataset.classes),
+    }
+
+
+def require_device(device: str) -> None:
+    """Raise EnvironmentProblem unless PyTorch can compute on `device`."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EnvironmentProblem(
+            f"PyTorch cannot use the device {device!r}: {str(error).splitlines()[0]}",
+            remedy="Use --device cpu, or install PyTorch for this device.",
+        ) from None
+
+
+def _train(
+    run: Run, config: RunConfig, dataset: PreparedDataset, device: str, resume: bool
+) -> None:
+    from alexnet.evaluation.predictions import validation_errors
+    from alexnet.network import AlexNet
+    from alexnet.training.train import train
+
+    network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed)
+    network = network.to(device)
+    loader = _loader(config, dataset)
+    try:
+        train(
+            run, config, loader, network, lambda trained: validation_errors(trained, dataset), resume
+        )
+        _save_model(run, config, dataset, network)
+    finally:
+        run.unlock()
+    print(f"Trained: {run.folder}", file=sys.stderr)
+    print(f"Next:    alexnet evaluate {run.name} {dataset.folder}", file=sys.stderr)
+
+
+def _loader(config: RunConfig, dataset: PreparedDataset):  # type: ignore[no-untyped-def]
+    from alexnet.loading.loader import Loader
+
+    return Loader(
+        dataset.split("train"),
+        dataset.statistics,
+        config.augmentation,
+        config.optimizer.batch.count,
+        config.seed,
+    )
+
+
+def _save_model(
+    run: Run, config: RunConfig, dataset: PreparedDataset, network: AlexNet
+) -> None:
+    from alexnet.network import ModelCard, save_model
+
+    card = ModelCard(
+        dataset.classes,
+        dataset.titles,
+        dataset.statistics.arrays(),
+        dataset.description["pixels"],
+        {
+            "run": run.name,
+            "recipe": config.recipe,
+            "seed": config.seed,
+            "epochs": config.length.count,
+            "dataset": str(dataset.folder),
+            "dataset_fingerprint": dataset.fingerprint,
+        },
+    )
+    save_model(run.model, network, card)
+
+
+def _try_one_batch(config: RunConfig, dataset: PreparedDataset, device: str) -> None:
+    import torch.nn.functional as F
+
+    from alexnet.network import AlexNet
+    from alexnet.network.alexnet import as_batch
+    from torch import from_numpy
+
+    network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed).to(device)
+    batch = _loader(config, dataset).make(0)
+    logits = network(as_batch(batch.x_BHWC).to(device))
+    loss = F.cross_entropy(logits, from_numpy(batch.labels_B).to(device))
+    loss.backward()
+    print(f"One batch of {len(batch.labels_B)} pictures went forward and back: loss {loss:.3f}.")
+
+
+def _progress_of(run: Run) -> tuple[object, object, object]:
+    epochs = [row for row in run.metrics() if row["kind"] == "epoch"]
+    done = epochs[-1]["epoch"] if epochs else 0
+    error = f"{100 * epochs[-1]['val_top1_error']:.2f}" if epochs else "-"
+    return done, f"{run.config.length.count:g}", error
+
+
+def _epoch_line(row: dict[str, float]) -> str:
+    return (
+        f"epoch {row['epoch']:>3}  loss {row['train_loss']:.3f}  "
+        f"training error {100 * row['train_top1_error']:5.1f} %  "
+        f"validation error {100 * row['val_top1_error']:5.1f} %  rate {row['rate']:.2g}"
+    )

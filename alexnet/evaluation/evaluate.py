@@ -1,0 +1,180 @@
+"""Models on a split: prediction files, error rates, per-class and confusion tables.
+
+An evaluation's folder is evaluation/DATASET-FINGERPRINT-SPLIT/ in the run or the model folder:
+
+    1-view.arrow  10-views.arrow  scores.json  per_class.csv  confusion.csv
+
+Shape letters: N pictures, K classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alexnet.errors import UsageError
+from alexnet.evaluation.ensemble import average
+from alexnet.evaluation.models import Found
+from alexnet.evaluation.predictions import Predictions, predict_split
+from alexnet.evaluation.scores import (
+    Scores,
+    chance,
+    confusion,
+    per_class_errors,
+    score,
+)
+from alexnet.files import read_json, write_atomically, write_json
+from alexnet.network import keep_memory, load_model
+from alexnet.prepared import PreparedDataset
+
+
+class Row(NamedTuple):
+    """The errors of one model, or of the average of all, from a number of views per picture."""
+
+    model: str
+    views: int
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The rows to show, and the predictions behind the last of them; `written` are the folders."""
+
+    rows: tuple[Row, ...]
+    predictions: Predictions
+    written: tuple[Path, ...]
+
+    @property
+    def chance(self) -> Scores:
+        """The errors of guessing."""
+        return chance(len(self.predictions.classes))
+
+
+class ClassScore(NamedTuple):
+    """One class: its pictures, its errors, and the class it was most often taken for, if any."""
+
+    name: str
+    title: str
+    pictures: int
+    top1_error: float
+    top5_error: float
+    taken_for: str
+    times: int
+
+
+def evaluate_models(
+    models: Sequence[Found],
+    dataset: PreparedDataset,
+    split: str,
+    views: Sequence[int],
+    out: Path | None = None,
+    device: str = "cpu",
+) -> Evaluation:
+    """Evaluate each model and, of several, their average, and write what is found.
+
+    Each model's files go to its own evaluation folder, or all to `out` (several: out/1, out/2 ...
+    and out/average). Raises IncompatibleError where a model's classes are not the dataset's.
+    """
+    if not models:
+        raise UsageError("There is no model to evaluate.")
+    keep_memory()
+    name = f"{dataset.folder.resolve().name}-{dataset.fingerprint[:8]}-{split}"
+    rows: list[Row] = []
+    written: list[Path] = []
+    by_views: dict[int, list[Predictions]] = {count: [] for count in views}
+    for number, model in enumerate(models, start=1):
+        found = _predict(model, dataset, split, views, device)
+        for count, predictions in found.items():
+            by_views[count].append(predictions)
+        rows += [Row(model.name, count, _scores(found[count])) for count in views]
+        alone = out if len(models) == 1 else out and out / str(number)
+        written.append(alone or model.evaluation / name)
+        write_evaluation(written[-1], found)
+    if len(models) > 1:
+        found = {count: average(members) for count, members in by_views.items()}
+        title = f"average of {len(models)}"
+        rows += [Row(title, count, _scores(found[count])) for count in views]
+        if out:
+            written.append(out / "average")
+            write_evaluation(written[-1], found)
+    return Evaluation(tuple(rows), found[max(views)], tuple(written))
+
+
+def write_evaluation(folder: Path, found: dict[int, Predictions]) -> None:
+    """Write one folder: predictions by number of views; the tables are of the most views."""
+    for count, predictions in found.items():
+        predictions.save(predictions_file(folder, count))
+    best = found[max(found)]
+    table = [ClassScore._fields, *class_scores(best)]
+    write_atomically(folder / "per_class.csv", _csv(table))
+    counts_KK = confusion(best.probs_NK, best.labels_N)
+    lines = [[name, *row] for name, row in zip(best.classes, counts_KK.tolist(), strict=True)]
+    write_atomically(folder / "confusion.csv", _csv([["class", *best.classes], *lines]))
+    summary: dict[str, Any] = {
+        "pictures": len(best.keys),
+        "classes": len(best.classes),
+        "chance": chance(len(best.classes))._asdict(),
+        "views": {str(count): _scores(one)._asdict() for count, one in found.items()},
+        "provenance": dict(best.provenance),
+    }
+    write_json(folder / "scores.json", summary)
+
+
+def predictions_file(folder: Path, views: int) -> Path:
+    """Where an evaluation's folder keeps the predictions from so many views."""
+    return folder / ("1-view.arrow" if views == 1 else f"{views}-views.arrow")
+
+
+def class_scores(predictions: Predictions) -> list[ClassScore]:
+    """Every class in order; those without pictures have errors of NaN."""
+    probs_NK, labels_N = predictions.probs_NK, predictions.labels_N
+    top1_K, top5_K = per_class_errors(probs_NK, labels_N)
+    counts_KK = confusion(probs_NK, labels_N)
+    pictures_K = counts_KK.sum(axis=1)
+    mistakes_KK = counts_KK - np.diag(np.diag(counts_KK))
+    wrong_K = mistakes_KK.argmax(axis=1)
+    times_K = mistakes_KK.max(axis=1)
+    return [
+        ClassScore(
+            name,
+            predictions.titles[k],
+            int(pictures_K[k]),
+            float(top1_K[k]),
+            float(top5_K[k]),
+            predictions.titles[wrong_K[k]] if times_K[k] else "",
+            int(times_K[k]),
+        )
+        for k, name in enumerate(predictions.classes)
+    ]
+
+
+def weakest(predictions: Predictions, most: int = 5) -> list[ClassScore]:
+    """The classes with the highest top-1 error above zero, worst first."""
+    wrong = [one for one in class_scores(predictions) if one.pictures and one.top1_error > 0]
+    return sorted(wrong, key=lambda one: -one.top1_error)[:most]
+
+
+def _predict(
+    model: Found, dataset: PreparedDataset, split: str, views: Sequence[int], device: str
+) -> dict[int, Predictions]:
+    network, card = load_model(model.folder)
+    network.to(device)
+    config = read_json(model.folder / "config.json")
+    made_by = {"name": model.name, "weights_sha256": config["weights_sha256"]}
+    return {count: predict_split(network, card, dataset, split, count, made_by) for count in views}
+
+
+def _scores(predictions: Predictions) -> Scores:
+    return score(predictions.probs_NK, predictions.labels_N)
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")

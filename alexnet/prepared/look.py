@@ -1,0 +1,72 @@
+"""Looking at pictures without writing: for `data check`, and to find what kills a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from alexnet.errors import EnvironmentProblem
+from alexnet.prepared.batches import Account, Batch, batches
+from alexnet.prepared.work import PICTURE_SECONDS, Outcome, look
+from alexnet.prepared.workers import WorkerDied, Workers
+from alexnet.progress import progress
+from alexnet.sources import Source, name_of
+
+_BATCH = 128  # pictures
+
+
+def check(source: Source, workers: int | None = None) -> dict[str, Account]:
+    """What preparation would find: an account of every split, by its name. Writes nothing."""
+    accounts = {split: Account(split) for split in source.splits}
+    title = f"check {name_of(source.spec)}"
+    with Workers(workers) as pool, progress(title, source.count, "pictures") as shown:
+        for batch, outcomes in pool.map(partial(_look, pool), batches(source, _BATCH)):
+            accounts[batch.split].add(batch, outcomes)
+            shown.advance(len(batch.entries))
+    return accounts
+
+
+def culprits(
+    pool: Workers, contents: list[bytes], known: Mapping[int, Outcome], death: WorkerDied
+) -> dict[int, Outcome]:
+    """Which of `contents`, beside the `known`, end a process that does nothing but look at them.
+
+    Raises EnvironmentProblem where none does: then `death` had another reason.
+    """
+    found: dict[int, Outcome] = {}
+    try:
+        pool.call(look, [])  # a process that cannot even start has no picture to blame
+        for n, data in enumerate(contents):
+            if n not in known and (outcome := _fatal(pool, data)):
+                found[n] = outcome
+    except WorkerDied:
+        found = {}
+    if not found:
+        raise EnvironmentProblem(
+            f"No picture is to blame, but {death}.",
+            remedy="Was it out of memory? Try fewer --workers.",
+        )
+    return found
+
+
+def _look(pool: Workers, batch: Batch) -> list[Outcome]:
+    try:
+        outcomes = pool.call(look, batch.contents)
+    except WorkerDied as death:
+        fatal = culprits(pool, batch.contents, {}, death)
+        outcomes = [
+            fatal[n] if n in fatal else pool.call(look, [data])[0]
+            for n, data in enumerate(batch.contents)
+        ]
+    batch.contents.clear()
+    return outcomes
+
+
+def _fatal(pool: Workers, data: bytes) -> Outcome | None:
+    try:
+        pool.call(look, [data])
+    except WorkerDied as death:
+        if death.too_slow:
+            return Outcome(reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s to decode")
+        return Outcome(reason="kills the decoder", detail=str(death))
+    return None

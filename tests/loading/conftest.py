@@ -1,0 +1,24 @@
+"""A small real dataset: the built-in digits, prepared once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alexnet.prepared import PreparedDataset, prepare
+from alexnet.sources import open_source
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return prepare(open_source("synthetic:40x4"), tmp_path_factory.mktemp("set") / "prepared")
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mean() -> np.ndarray:
+    return np.random.default_rng(1).uniform(100, 130, (256, 256, 3)).astype(np.float32)

@@ -1,0 +1,65 @@
+"""Crops, reflections and the mean, against array slices written out here."""
+
+import numpy as np
+import pytest
+
+from alexnet.loading.crops import View, cut, cut_views, random_views, views
+
+
+def by_slices(picture: np.ndarray, mean: np.ndarray, view: View) -> np.ndarray:
+    less_mean = picture.astype(np.float32) - mean
+    crop = less_mean[view.top : view.top + 224, view.left : view.left + 224]
+    return crop[:, ::-1] if view.reflected else crop
+
+
+@pytest.mark.parametrize("view", [View(0, 0, False), View(31, 7, True), View(32, 32, True)])
+def test_mean_is_subtracted_at_the_place_of_the_crop(
+    picture: np.ndarray, mean: np.ndarray, view: View
+) -> None:
+    out = np.empty((224, 224, 3), np.float32)
+    cut(picture, mean, view, out)
+    np.testing.assert_array_equal(out, by_slices(picture, mean, view))
+
+
+def test_ten_views_are_corners_and_centre_then_their_reflections(
+    picture: np.ndarray, mean: np.ndarray
+) -> None:
+    corners = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    expected = [
+        by_slices(picture, mean, View(top, left, reflected))
+        for reflected in (False, True)
+        for top, left in corners
+    ]
+    found = cut_views(picture, mean, 10)
+    assert found.shape == (10, 224, 224, 3) and found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(cut_views(picture, mean, 1)[0], expected[4])
+    with pytest.raises(ValueError, match="1 or 10"):
+        views(5)
+
+
+def test_there_are_2048_views() -> None:
+    seen = {view for epoch in range(40) for view in random_views(0, epoch, np.arange(1000), True)}
+    assert len(seen) == 2048
+    assert {view.top for view in seen} == {view.left for view in seen} == set(range(32))
+
+
+def test_views_are_drawn_evenly() -> None:
+    drawn = random_views(3, 0, np.arange(32_000), True)
+    for values, kinds in (
+        ([view.top for view in drawn], 32),
+        ([view.left for view in drawn], 32),
+        ([view.reflected for view in drawn], 2),
+    ):
+        counts = np.unique(values, return_counts=True)[1]
+        expected = 32_000 / kinds
+        assert len(counts) == kinds
+        assert ((counts - expected) ** 2 / expected).sum() < kinds + 6 * (2 * kinds) ** 0.5
+
+
+def test_pictures_draw_independently() -> None:
+    drawn = random_views(0, 0, np.arange(128), True)
+    assert len(set(drawn)) > 100, "no crop is shared by a group of pictures"
+    assert random_views(0, 0, np.array([77]), True) == [drawn[77]]
+    assert random_views(0, 1, np.arange(128), True) != drawn
+    assert not any(view.reflected for view in random_views(0, 0, np.arange(128), False))

@@ -1,0 +1,91 @@
+"""Batches from a real prepared set."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from alexnet.config import AugmentationConfig
+from alexnet.loading import loader as loading
+from alexnet.loading.colour import colour_shifts
+from alexnet.loading.crops import cut_views, random_views
+from alexnet.loading.loader import Loader, view_batches
+from alexnet.prepared import PreparedDataset
+
+
+def loader_of(dataset: PreparedDataset, batch: int = 16, seed: int = 0) -> Loader:
+    return Loader(dataset.split("train"), dataset.statistics, AugmentationConfig(), batch, seed)
+
+
+def test_a_batch_is_its_pictures_cropped_reflected_and_coloured(dataset: PreparedDataset) -> None:
+    split, statistics = dataset.split("train"), dataset.statistics
+    batch = loader_of(dataset, batch=50).make(1)  # reaches over the border of two epochs
+    assert len(set(batch.epochs_B)) == 2
+    assert batch.x_BHWC.shape == (50, 224, 224, 3) and batch.x_BHWC.dtype == np.float32
+    for place in (0, 20, 49):
+        epoch, index = int(batch.epochs_B[place]), batch.indices_B[[place]]
+        (view,) = random_views(0, epoch, index, True)
+        (shift,) = colour_shifts(
+            0, epoch, index, statistics.eigenvectors_33, statistics.deviations_3, 0.1
+        )
+        whole = split.pixels(int(index[0])).astype(np.float32) - statistics.mean_HWC + shift
+        crop = whole[view.top : view.top + 224, view.left : view.left + 224]
+        expected = crop[:, ::-1] if view.reflected else crop
+        np.testing.assert_allclose(batch.x_BHWC[place], expected, atol=1e-4)
+        assert batch.labels_B[place] == split.labels[index[0]]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_batches_do_not_depend_on_threads_or_on_where_one_starts(
+    dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(loading, "_THREADS", threads)
+    found = list(loader_of(dataset).batches(2, 7))
+    assert [batch.step for batch in found] == [2, 3, 4, 5, 6]
+    for batch in found:
+        expected = loader_of(dataset).make(batch.step)
+        np.testing.assert_array_equal(batch.x_BHWC, expected.x_BHWC)
+        np.testing.assert_array_equal(batch.indices_B, expected.indices_B)
+
+
+def test_every_epoch_draws_its_own_colour(dataset: PreparedDataset) -> None:
+    count = len(dataset.split("train"))
+    loader = loader_of(dataset, batch=count)
+    first, second = loader.make(0), loader.make(1)
+    assert set(first.epochs_B) == {0} and set(second.epochs_B) == {1}
+    for index in range(count):
+        a = first.x_BHWC[first.indices_B == index]
+        assert not np.array_equal(a, second.x_BHWC[second.indices_B == index])
+
+
+def test_batches_are_made_while_the_caller_works(dataset: PreparedDataset) -> None:
+    loader, makers = loader_of(dataset, batch=4), []
+    make = loader.make
+    loader.make = lambda step: (makers.append(threading.current_thread().name), make(step))[1]
+    batches = loader.batches(0, 5)
+    next(batches)
+    deadline = time.monotonic() + 20
+    while len(makers) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(makers) >= 2, "the second batch was begun before it was asked for"
+    assert all(name.startswith("loader") for name in makers)
+    batches.close()
+
+
+def test_a_fault_in_a_thread_reaches_the_caller(dataset: PreparedDataset) -> None:
+    loader = loader_of(dataset)
+
+    def broken(step: int) -> None:
+        raise OSError("the disk is gone")
+
+    loader.make = broken  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(loader.batches(0, 3))
+
+
+def test_views_of_a_split_come_in_order(dataset: PreparedDataset) -> None:
+    split, mean = dataset.split("train"), dataset.statistics.mean_HWC
+    found = np.concatenate(list(view_batches(split, mean, views=10, pictures=3)))
+    expected = [cut_views(split.pixels(i), mean, 10) for i in range(len(split))]
+    np.testing.assert_array_equal(found, np.concatenate(expected))

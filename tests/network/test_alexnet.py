@@ -1,0 +1,157 @@
+"""The network against the same network written down again from PyTorch's parts and NumPy."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet.errors import UsageError
+from alexnet.network import AlexNet
+
+
+def pixels(images: int, seed: int = 0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return 60 * torch.randn(images, 3, 224, 224, generator=draw, dtype=torch.float64)
+
+
+def written_out(net: AlexNet, x: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
+    """Section 3.5 and figure 2, column by column, without the table."""
+    p = dict(net.named_parameters())
+
+    def conv(x: Tensor, name: str, **geometry: int) -> Tensor:
+        return F.relu(F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], **geometry))
+
+    def conv_by_columns(x: Tensor, name: str, padding: int) -> Tensor:
+        halves = [
+            F.relu(F.conv2d(half, weight, bias, padding=padding))
+            for half, weight, bias in zip(
+                x.chunk(2, 1), p[f"{name}.weight"].chunk(2), p[f"{name}.bias"].chunk(2), strict=True
+            )
+        ]
+        return torch.cat(halves, 1)
+
+    def norm(x: Tensor) -> Tensor:
+        halves = [F.local_response_norm(half, 5, 5e-4, 0.75, 2.0) for half in x.chunk(2, 1)]
+        return torch.cat(halves, 1)
+
+    def dropped(x: Tensor, name: str) -> Tensor:
+        return x * masks[name] if masks else x * 0.5
+
+    x = torch.cat([x, torch.zeros_like(x[:, :, :, :3])], 3)
+    x = torch.cat([x, torch.zeros_like(x[:, :, :3])], 2)
+    x = F.max_pool2d(norm(conv(x, "conv1", stride=4)), 3, 2)
+    x = F.max_pool2d(norm(conv_by_columns(x, "conv2", padding=2)), 3, 2)
+    x = conv(x, "conv3", padding=1)
+    x = conv_by_columns(x, "conv4", padding=1)
+    x = F.max_pool2d(conv_by_columns(x, "conv5", padding=1), 3, 2).flatten(1)
+    x = dropped(F.relu(x @ p["fc6.weight"].T + p["fc6.bias"]), "fc6")
+    x = dropped(F.relu(x @ p["fc7.weight"].T + p["fc7.bias"]), "fc7")
+    return x @ p["fc8.weight"].T + p["fc8.bias"]
+
+
+def test_network_is_the_papers_written_out(narrow: AlexNet) -> None:
+    x, masks = pixels(3), narrow.dropout_masks(3, seed=1, step=2)
+    torch.testing.assert_close(narrow(x), written_out(narrow, x))
+    torch.testing.assert_close(narrow(x, masks), written_out(narrow, x, masks))
+
+
+def test_full_network_in_float32_is_the_papers_written_out() -> None:
+    net = AlexNet(1000)
+    x = pixels(2).float()
+    with torch.no_grad():
+        expected = written_out(net.double(), x.double())
+        torch.testing.assert_close(net.float()(x).double(), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_every_gradient_agrees_with_finite_differences(narrow: AlexNet) -> None:
+    x, labels = pixels(2, seed=3), torch.tensor([1, 4])
+    masks = narrow.dropout_masks(2, seed=0, step=0)
+
+    def loss() -> Tensor:
+        return F.cross_entropy(narrow(x, masks), labels)
+
+    loss().backward()
+    rng = np.random.default_rng(0)
+    for name, parameter in narrow.named_parameters():
+        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
+        for place in rng.choice(flat.numel(), min(4, flat.numel()), replace=False):
+            there, by = flat[place].item(), 1e-6 * max(1.0, abs(flat[place].item()))
+            flat[place] = there + by
+            above = loss().item()
+            flat[place] = there - by
+            below = loss().item()
+            flat[place] = there
+            difference = (above - below) / (2 * by)
+            assert gradient[place].item() == pytest.approx(difference, rel=2e-4, abs=1e-8), name
+
+
+def test_conv1_windows_overhang_right_and_bottom_only(narrow: AlexNet) -> None:
+    x = torch.zeros(1, 3, 224, 224, dtype=torch.float64)
+    x[:, :, 0, 0] = 1.0  # the corner pixel is the corner tap of the first window and of no other
+    with torch.no_grad():
+        narrow.conv1.bias.zero_()
+    out = narrow.activations(x, ["conv1.pre"])["conv1.pre"][0]
+    assert out.shape[1:] == (55, 55)
+    torch.testing.assert_close(out[:, 0, 0], narrow.conv1.weight[:, :, 0, 0].sum(1))
+    assert not out[:, 1:, :].any() and not out[:, :, 1:].any()
+    x = torch.zeros_like(x)
+    x[:, :, 223, 223] = 1.0  # the last window starts at 216: it sees this pixel at tap 7 of 11
+    out = narrow.activations(x, ["conv1.pre"])["conv1.pre"][0]
+    torch.testing.assert_close(out[:, 54, 54], narrow.conv1.weight[:, :, 7, 7].sum(1))
+
+
+def test_order_is_relu_normalization_pooling(narrow: AlexNet) -> None:
+    found = narrow.activations(pixels(1), ["conv1.pre", "conv1", "norm1", "pool1"])
+    torch.testing.assert_close(found["conv1"], found["conv1.pre"].clamp(min=0))
+    assert (found["conv1.pre"] < 0).any() and (found["norm1"] >= 0).all()
+    torch.testing.assert_close(found["pool1"], F.max_pool2d(found["norm1"], 3, 2))
+
+
+def test_activations_end_in_the_logits_that_forward_gives(narrow: AlexNet) -> None:
+    x = pixels(2)
+    found = narrow.activations(x, narrow.activation_names)
+    assert list(found) == narrow.activation_names
+    torch.testing.assert_close(found["fc8"], narrow(x))
+    assert found["pool5"].shape == (2, 8, 6, 6)
+
+
+def test_dropout_halves_at_test_time_only(narrow: AlexNet) -> None:
+    x = pixels(1)
+    everything = {name: torch.ones(1, 10, dtype=torch.float64) for name in ("fc6", "fc7")}
+    with torch.no_grad():
+        for name in ("fc6", "fc7", "fc8"):
+            narrow.get_submodule(name).bias.zero_()
+    # Without biases the last layers are homogeneous: two halvings are a factor of a quarter.
+    torch.testing.assert_close(narrow(x), narrow(x, everything) / 4)
+
+
+def test_masks_are_fair_and_belong_to_seed_step_and_place() -> None:
+    net = AlexNet(10)
+    masks = net.dropout_masks(64, seed=5, step=9)
+    for mask in masks.values():
+        assert mask.shape == (64, 4096) and set(mask.unique().tolist()) == {0.0, 1.0}
+        assert abs(mask.mean().item() - 0.5) < 5 * 0.5 / (64 * 4096) ** 0.5
+    assert not torch.equal(masks["fc6"], masks["fc7"])
+    assert not torch.equal(masks["fc6"], net.dropout_masks(64, 5, 10)["fc6"])
+    half = net.dropout_masks(32, seed=5, step=9, first=32)
+    assert torch.equal(half["fc6"], masks["fc6"][32:]), "a replica draws its part of the batch"
+
+
+@pytest.mark.parametrize(
+    ("x", "got"),
+    [
+        (torch.zeros(3, 224, 224), "float32 3 x 224 x 224"),
+        (torch.zeros(1, 3, 227, 227), "float32 1 x 3 x 227 x 227"),
+        (torch.zeros(1, 3, 224, 224, dtype=torch.uint8), "uint8 1 x 3 x 224 x 224"),
+    ],
+)
+def test_wrong_input_is_told_what_was_expected(narrow: AlexNet, x: Tensor, got: str) -> None:
+    with pytest.raises(UsageError, match="N x 3 x 224 x 224") as error:
+        narrow(x)
+    assert got in str(error.value)
+
+
+def test_unknown_activation_names_the_nearest(narrow: AlexNet) -> None:
+    with pytest.raises(UsageError, match="'fc7'"):
+        narrow.activations(pixels(1), ["fc77"])

@@ -1,0 +1,43 @@
+"""The table of layers against the numbers that the paper prints."""
+
+from alexnet import paper
+from alexnet.network.table import LAYERS, shapes, training_flops, with_classes
+
+
+def test_parameters_are_the_papers() -> None:
+    found = {shape.layer.name: shape.parameters for shape in shapes()}
+    assert found == paper.PARAMETERS
+    assert sum(found.values()) == paper.PARAMETERS_TOTAL == 60_965_224
+
+
+def test_neurons_are_the_printed_ones_but_for_conv1() -> None:
+    found = [shape.neurons for shape in shapes()]
+    assert found[0] == 55 * 55 * 96 != paper.NEURONS_PRINTED[0]
+    assert found[1:] == list(paper.NEURONS_PRINTED[1:])
+    assert sum(found) == paper.NEURONS == 659_272
+
+
+def test_output_sizes_are_the_papers() -> None:
+    for shape in shapes():
+        assert shape.outputs == (shape.layer.kernels, shape.layer.output, shape.layer.output)
+        assert shape.pooled[1] == paper.POOLED_SIDES.get(shape.layer.name, shape.outputs[1])
+
+
+def test_multiply_adds_are_the_papers() -> None:
+    for shape in shapes():
+        millions = paper.MULTIPLY_ADDS_MILLIONS[shape.layer.name]
+        assert round(shape.multiply_adds / 1e6, 1) == millions
+    total = sum(shape.multiply_adds for shape in shapes())
+    assert round(total / 1e6) == paper.MULTIPLY_ADDS_TOTAL_MILLIONS
+    assert round(training_flops() / 1e9, 3) == 4.136  # 3 passes of 2 x 724.4 M, less conv1's third
+
+
+def test_normalization_follows_conv1_and_conv2_once() -> None:
+    assert [layer.name for layer in LAYERS if "norm" in layer.followed_by] == ["conv1", "conv2"]
+    assert all(layer.followed_by.count("norm") <= 1 for layer in LAYERS)
+
+
+def test_other_numbers_of_classes_change_the_output_layer_alone() -> None:
+    ten = shapes(with_classes(LAYERS, 10))
+    assert ten[-1].parameters == 10 * (4096 + 1)
+    assert [shape.parameters for shape in ten[:-1]] == [s.parameters for s in shapes()[:-1]]

@@ -1,0 +1,308 @@
+"""Preparation: the same bytes however it is run, every input accounted for, safe to kill."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.prepared import PreparedDataset, check, prepare, prepare_picture
+from alexnet.prepared.folder import locked
+from alexnet.sources import Source, open_source
+
+Make = Callable[..., Source]
+ROOT = Path(__file__).parents[2]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def rejected(folder: Path) -> list[list[str]]:
+    with open(folder / "rejected.csv", newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("storage", ["raw", "jpeg"])
+def test_the_number_of_workers_does_not_change_a_byte(
+    folder: Make, tmp_path: Path, storage: str
+) -> None:
+    source = folder(count=23, extra={"train/cat/bad.png": b"no picture"})
+    for workers in (1, 2, 3):
+        out = tmp_path / str(workers)
+        prepare(source, out, storage=storage, workers=workers, allowed_rejected=0.1)
+    one = contents(tmp_path / "1")
+    assert contents(tmp_path / "2") == contents(tmp_path / "3") == one
+    assert "train-00004-of-00005.arrow" in one and "val-00000-of-00001.arrow" in one
+    assert set(one) - {name for name in one if name.endswith(".arrow")} == {
+        "dataset.json",
+        "rejected.csv",
+        "statistics.safetensors",
+    }
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_every_input_is_accepted_rejected_or_a_duplicate(
+    folder: Make, tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    source = folder(
+        count=12,
+        extra={
+            "train/cat/again.png": picture(0),  # also cat/000.png
+            "train/dog/other name.jpg": picture(3),  # also dog/003.png
+            "train/dog/cut.png": picture(99)[:300],
+            "train/dog/zero.jpg": b"",
+            "train/dog/zero too.jpg": b"",
+            "val/cat/page.jpg": b"<html>",
+            "val/dog/leak.png": picture(5),  # also in train
+            "train/cat/long.png": picture(98, size=(400, 30)),
+        },
+    )
+    dataset = prepare(source, tmp_path / "out", allowed_rejected=0.5)
+    assert dataset.description["accounting"] == {
+        "train": {"inputs": 18, "accepted": 13, "rejected": 3, "duplicates": 2},
+        "val": {"inputs": 6, "accepted": 5, "rejected": 1, "duplicates": 0},
+    }
+    assert rejected(tmp_path / "out") == [
+        ["cat/again.png", "train", "duplicate", "the same bytes as cat/000.png"],
+        ["dog/cut.png", "train", "truncated", rejected(tmp_path / "out")[1][3]],
+        ["dog/other name.jpg", "train", "duplicate", "the same bytes as dog/003.png"],
+        ["dog/zero too.jpg", "train", "empty", "the file has no bytes"],
+        ["dog/zero.jpg", "train", "empty", "the file has no bytes"],
+        ["cat/page.jpg", "val", "not an image", "it begins like a page of HTML or XML"],
+    ]
+    assert dataset.description["in_two_splits"] == [["val/dog/leak.png", "train/dog/005.png"]]
+    assert dataset.description["extreme_aspect"] == ["train/cat/long.png"]
+    keys = [dataset.split("train").key(i) for i in range(13)]
+    assert "cat/again.png" not in keys and "cat/long.png" in keys
+
+    looked = check(source)  # `data check` sees the same
+    assert {name: account.summary() for name, account in looked.items()} == (
+        dataset.description["accounting"]
+    )
+    rows = [list(row) for account in looked.values() for row in account.refused]
+    assert rows == rejected(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_pictures_labels_and_keys_belong_together(folder: Make, tmp_path: Path) -> None:
+    source = folder(count=13)
+    dataset = prepare(source, tmp_path / "out")
+    for name in dataset.splits:
+        split = dataset.split(name)
+        given = [p for p in source.pictures() if p.split == name]
+        assert [split.key(i) for i in range(len(split))] == [p.key for p in given]
+        assert split.labels.tolist() == [p.label for p in given]
+        for i, one in enumerate(given):
+            assert (split.pixels(i) == prepare_picture(one.data)).all()
+
+
+def test_too_many_unusable_pictures_stop_it_and_are_named(folder: Make, tmp_path: Path) -> None:
+    source = folder(count=12, extra={"train/cat/bad.png": b"no picture"})
+    with pytest.raises(DataError) as error:
+        prepare(source, tmp_path / "out")
+    assert error.value.exit_code == 3
+    assert "1 of 17" in error.value.what
+    assert "train/cat/bad.png: not an image" in error.value.where
+    assert "data check" in error.value.remedy
+    assert not (tmp_path / "out").exists()
+    assert len(prepare(source, tmp_path / "out", allowed_rejected=0.06).split("train")) == 12
+
+
+def test_nothing_usable_is_an_error_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "photos" / "cat" / "1.jpg").write_bytes(b"no picture")
+    source = open_source(str(tmp_path / "photos"))
+    with pytest.raises(DataError, match="No training picture"):
+        prepare(source, tmp_path / "out", allowed_rejected=1)
+
+
+def test_a_truncated_archive_needs_permission(tmp_path: Path, folder: Make) -> None:
+    folder(count=12)
+    path = tmp_path / "photos.tar"
+    subprocess.run(["tar", "cf", path, "-C", tmp_path, "photos"], check=True)
+    path.write_bytes(path.read_bytes()[:-12_000])
+    source = open_source(str(path))
+    with pytest.raises(DataError, match="breaks off") as error:
+        prepare(source, tmp_path / "out")
+    assert f"{source.count} pictures come before" in error.value.what
+    dataset = prepare(source, tmp_path / "out", accept_truncated=True)
+    assert sum(len(dataset.split(name)) for name in dataset.splits) == source.count > 0
+    assert dataset.description["truncated"] == source.truncated != ""
+
+
+# --- Stopping and going on ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_killed_anywhere_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    spec = "synthetic:120x3"
+    prepare(open_source(spec), tmp_path / "whole")
+    out = tmp_path / "out"
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from alexnet.prepared import prepare, shards\n"
+        "from alexnet.sources import open_source\n"
+        "shards.PICTURES = {'raw': 5, 'jpeg': 5}\n"
+        "prepare(open_source(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    unfinished = tmp_path / "out.unfinished"
+    for journals in (2, 9, 17):
+        command = [sys.executable, "-c", program, spec, str(out)]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+            while len(list(unfinished.glob("*.journal.json"))) < journals:
+                assert process.poll() is None
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+        assert not out.exists()
+    kept = {path.name: path.stat().st_mtime_ns for path in unfinished.glob("train-0000?.arrow")}
+    assert len(kept) >= 9
+    prepare(open_source(spec), out)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not unfinished.exists()
+    again = {p.name.replace("-of-00022", ""): p.stat().st_mtime_ns for p in out.glob("train-*")}
+    assert kept.items() <= again.items()  # whole shards were not made again
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_what_was_damaged_while_stopped_is_made_again(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder(count=23)
+    prepare(source, tmp_path / "whole")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.prepared.folder.finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out")
+    shard = tmp_path / "out.unfinished" / "train-00001.arrow"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    (tmp_path / "out.unfinished" / "train-00002.arrow").unlink()
+    prepare(source, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_second_writer_is_turned_away_at_once(folder: Make, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(EnvironmentProblem, match="Another process") as error,
+    ):
+        prepare(folder(), tmp_path / "out")
+    assert error.value.exit_code == 5
+
+
+def test_a_disk_too_small_is_found_before_work_starts(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
+    with pytest.raises(EnvironmentProblem, match=r"0\.0 GB more; 0\.0 GB are free"):
+        prepare(folder(), tmp_path / "out")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_plain_sentence(folder: Make, tmp_path: Path) -> None:
+    source = folder()
+    (tmp_path / "sealed").mkdir(mode=0o500)
+    with pytest.raises(EnvironmentProblem, match="Permission denied"):
+        prepare(source, tmp_path / "sealed" / "out")
+
+
+# --- What is there already ------------------------------------------------------------------------
+
+
+def test_a_finished_set_is_opened_and_another_is_never_overwritten(
+    folder: Make, tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    first = prepare(folder(), tmp_path / "out")
+    before = contents(tmp_path / "out")
+    assert prepare(folder(), tmp_path / "out").fingerprint == first.fingerprint
+    with pytest.raises(IncompatibleError, match="storage raw, not jpeg"):
+        prepare(folder(), tmp_path / "out", storage="jpeg")
+    with pytest.raises(IncompatibleError, match="classes cat, dog, not class0, class1"):
+        prepare(open_source("synthetic:4x2"), tmp_path / "out")
+    with pytest.raises(IncompatibleError, match="made from other pictures") as error:
+        prepare(folder(extra={"train/cat/new.png": picture(50)}), tmp_path / "out")
+    assert error.value.exit_code == 6
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(folder: Make, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert len(prepare(folder(), tmp_path / "out").split("val")) == 4  # empty is fine
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("It was a dark night")
+    with pytest.raises(UsageError, match="is not a prepared dataset"):
+        prepare(folder(), tmp_path / "thesis")
+
+
+# --- Decoders that die ----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worker processes start with a decoder that really dies, and one that really hangs."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import os, signal, time\n"
+        "from alexnet.prepared import pixels, work\n"
+        "examine, work.PICTURE_SECONDS = pixels.examine, 0.4\n"
+        "def fragile(data):\n"
+        "    if data == b'deadly': os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    if data == b'endless': time.sleep(1000)\n"
+        "    return examine(data)\n"
+        "pixels.examine = fragile\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
+    bad = {"train/cat/x.png": b"deadly", "train/dog/y.png": b"endless", "val/cat/z.png": b"deadly"}
+    source = folder(count=12, extra=bad)
+    dataset = prepare(source, tmp_path / "out", workers=2, allowed_rejected=0.5)
+    assert [row[:3] for row in rejected(tmp_path / "out")] == [
+        ["cat/x.png", "train", "kills the decoder"],
+        ["dog/y.png", "train", "too slow"],
+        ["cat/z.png", "val", "kills the decoder"],
+    ]
+    assert len(dataset.split("train")) == 12 and len(dataset.split("val")) == 4
+    assert [row[:3] for row in check(source)["train"].refused] == [
+        ("cat/x.png", "train", "kills the decoder"),
+        ("dog/y.png", "train", "too slow"),
+    ]
+
+
+def test_workers_that_cannot_start_do_not_put_the_blame_on_pictures(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import os; os._exit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    with pytest.raises(EnvironmentProblem, match="No picture is to blame"):
+        prepare(folder(), tmp_path / "out")
+
+
+# --- Real pictures --------------------------------------------------------------------------------
+
+
+def test_the_builtin_digits_from_end_to_end(tmp_path: Path) -> None:
+    dataset = prepare(open_source("builtin:digits"), tmp_path / "out", storage="jpeg")
+    train = dataset.split("train")
+    assert len(train) + len(dataset.split("val")) == 1797
+    assert dataset.classes == tuple("0123456789")
+    assert np.bincount(train.labels).min() > 140
+    assert PreparedDataset.open(tmp_path / "out").fingerprint == dataset.fingerprint

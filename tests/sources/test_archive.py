@@ -1,0 +1,124 @@
+"""Tar files: the pictures of their folder, nothing extracted, used up to where they break off."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alexnet.errors import DataError
+from alexnet.sources import open_source
+
+Tree = Callable[..., Path]
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+@pytest.mark.parametrize("root", [".", "set", "./set"])
+def test_an_archive_gives_what_its_folder_gives(
+    tree: Tree, tmp_path: Path, mode: str, root: str
+) -> None:
+    folder = tree("train/a/1.jpg train/b/2.jpg val/a/3.jpg val/b/.hidden readme.txt")
+    path = tmp_path / f"set.tar{mode[1:].replace(':', '.')}"
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        archive.add(folder, root)
+    packed, unpacked = open_source(str(path)), open_source(str(folder))
+    key = lambda picture: (picture.split, picture.key)  # noqa: E731
+    assert sorted(packed.pictures(), key=key) == sorted(unpacked.pictures(), key=key)
+    assert packed.classes == unpacked.classes == ("a", "b")
+    assert packed.count == unpacked.count == 3
+    assert packed.ignored == unpacked.ignored == {"hidden": 1, "outside class folders": 1}
+    assert list(packed.pictures()) == list(packed.pictures())
+
+
+def test_hostile_members_write_nothing_and_are_counted(
+    tmp_path: Path, jpeg: Callable[[int], bytes]
+) -> None:
+    path, canary = tmp_path / "in" / "hostile.tar", tmp_path / "canary.jpg"
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as archive:
+        add(archive, "cat/good.jpg", jpeg(0))
+        add(archive, "../canary.jpg", jpeg(1))
+        add(archive, str(canary), jpeg(2))
+        for kind, name in ((tarfile.SYMTYPE, "soft"), (tarfile.LNKTYPE, "hard")):
+            info = tarfile.TarInfo(f"cat/{name}.jpg")
+            info.type, info.linkname = kind, "../../canary.jpg"
+            archive.addfile(info)
+        for kind, name in ((tarfile.FIFOTYPE, "pipe"), (tarfile.CHRTYPE, "device")):
+            info = tarfile.TarInfo(f"cat/{name}.jpg")
+            info.type = kind
+            archive.addfile(info)
+    source = open_source(str(path), validation_share=0)
+    keys = [picture.key for picture in source.pictures()]
+    assert "cat/good.jpg" in keys
+    assert not any("soft" in key or "hard" in key or "pipe" in key for key in keys)
+    assert source.ignored["links"] == 2
+    assert source.ignored["not regular files"] == 2
+    assert not canary.exists()
+    assert list(tmp_path.iterdir()) == [path.parent]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_broken_off_archive_is_used_up_to_the_break(
+    tmp_path: Path, jpeg: Callable[[int], bytes], compressed: bool
+) -> None:
+    whole = tmp_path / f"whole.{'tgz' if compressed else 'tar'}"
+    with tarfile.open(whole, "w:gz" if compressed else "w") as archive:
+        for number in range(8):
+            add(archive, f"c{number % 2}/{number}.jpg", jpeg(number))
+    data = whole.read_bytes()
+    assert open_source(str(whole)).truncated == ""
+    cut = tmp_path / f"cut{whole.suffix}"
+    size = len(data) if compressed else len(data.rstrip(b"\0")) + 512
+    for length in range(size * 3 // 8, size - 600, size // 11 + 13):
+        cut.write_bytes(data[:length])
+        source = open_source(str(cut), validation_share=0)
+        pictures = list(source.pictures())
+        assert 1 <= len(pictures) < 8
+        assert [p.data for p in pictures] == [jpeg(n) for n in range(len(pictures))]
+        where, _, member = source.truncated.partition(" ")
+        number = int(Path(member).stem)
+        assert number == len(pictures) - (1 if where == "after" else 0)
+
+
+def test_a_damaged_header_in_the_middle_does_not_pass_for_the_end(
+    tmp_path: Path, jpeg: Callable[[int], bytes]
+) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(3):
+            add(archive, f"c/{number}.jpg", jpeg(number))
+    with tarfile.open(path) as archive:
+        offset = archive.getmembers()[1].offset
+    data = bytearray(path.read_bytes())
+    data[offset + 150] ^= 1  # in the checksum of the second header
+    path.write_bytes(data)
+    source = open_source(str(path))
+    assert source.truncated == "after c/0.jpg"
+    assert source.count == 1
+
+
+def test_what_is_no_archive_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "page.tar"
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(DataError, match="Not a readable tar file"):
+        open_source(str(path))
+
+
+def test_imagenette_is_found_and_has_human_names(shared_data: Path) -> None:
+    source = open_source("imagenette", data_folder=shared_data)
+    assert source.classes[0] == "n01440764" and source.titles[0] == "tench"
+    assert source.titles[-1] == "parachute"
+    assert source.count == 9469 + 3925
+    first = next(source.pictures())
+    assert (first.split, first.label) == ("train", 0)
+    assert first.data.startswith(b"\xff\xd8")

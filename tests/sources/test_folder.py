@@ -1,0 +1,135 @@
+"""Class-per-folder directories: what counts, what is ignored, what is rejected by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alexnet.errors import DataError
+from alexnet.sources import Source, open_source
+
+Tree = Callable[..., Path]
+
+
+def places(source: Source) -> dict[str, list[str]]:
+    """split -> class/file of every picture that has bytes."""
+    found: dict[str, list[str]] = {}
+    for picture in source.pictures():
+        assert picture.key.split("/")[0] == source.classes[picture.label]
+        if not picture.fault:
+            found.setdefault(picture.split, []).append(picture.key)
+    return found
+
+
+@pytest.mark.parametrize("held_out", ["val", "valid", "validation", "test", "Val"])
+def test_train_beside_a_held_out_folder(tree: Tree, held_out: str) -> None:
+    root = tree(f"train/dog/1.jpg train/cat/2.jpg train/cat/deep/3.png {held_out}/dog/4.jpg")
+    source = open_source(str(root))
+    assert source.classes == ("cat", "dog")
+    assert source.splits == ("train", "val")
+    assert places(source) == {
+        "train": ["cat/2.jpg", "cat/deep/3.png", "dog/1.jpg"],
+        "val": ["dog/4.jpg"],
+    }
+    assert source.count == 4
+    assert source.warnings == ("'val' has no pictures of: cat.",)
+
+
+def test_a_test_folder_beside_val_keeps_its_name(tree: Tree) -> None:
+    source = open_source(str(tree("train/a/1.jpg val/a/2.jpg test/a/3.jpg")))
+    assert source.splits == ("train", "val", "test")
+    assert [picture.split for picture in source.pictures()] == ["test", "train", "val"]
+
+
+def test_class_folders_alone_are_split_by_content_not_by_name(tree: Tree, tmp_path: Path) -> None:
+    paths = [f"{'cat' if n % 2 else 'dog'}/{n:03d}.jpg" for n in range(200)]
+    source = open_source(str(tree(" ".join(paths))), validation_share=0.2)
+    held_out = {p.data for p in source.pictures() if p.split == "val"}
+    assert 20 <= len(held_out) <= 60  # 40 expected, standard deviation 5.7
+    for number, path in enumerate(reversed(paths)):  # other names, other order
+        (tmp_path / "photos" / path).rename(tmp_path / "photos" / "cat" / f"new-{number}.jpg")
+    renamed = open_source(str(tmp_path / "photos"), validation_share=0.2)
+    assert {p.data for p in renamed.pictures() if p.split == "val"} == held_out
+    assert renamed.identity != source.identity
+
+
+def test_nothing_is_held_out_where_the_share_is_zero(tree: Tree) -> None:
+    source = open_source(str(tree("a/1.jpg a/2.jpg b/3.jpg")), validation_share=0)
+    assert places(source) == {"train": ["a/1.jpg", "a/2.jpg", "b/3.jpg"]}
+
+
+def test_litter_is_ignored_and_counted(tree: Tree) -> None:
+    root = tree(
+        "a/1.jpg a/._1.jpg a/.DS_Store b/2.jpg b/Thumbs.db .ipynb_checkpoints/x.jpg"
+        " .hidden/3.jpg readme.txt"
+    )
+    (root / "empty").mkdir()
+    source = open_source(str(root), validation_share=0)
+    assert source.classes == ("a", "b")
+    assert places(source) == {"train": ["a/1.jpg", "b/2.jpg"]}
+    assert source.ignored == {"hidden": 5, "outside class folders": 1}
+    assert source.warnings == ("Empty folders are no classes: empty.",)
+
+
+def test_links_and_pipes_are_rejected_by_name_and_never_opened(tree: Tree, tmp_path: Path) -> None:
+    root = tree("a/1.jpg b/2.jpg")
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(b"secret")
+    (root / "a" / "out.jpg").symlink_to(outside)
+    (root / "a" / "in.jpg").symlink_to(root / "b" / "2.jpg")
+    (root / "a" / "loop").symlink_to(root)
+    (root / "a" / "gone.jpg").symlink_to(root / "nothing")
+    (root / "a" / "self").symlink_to(root / "a" / "self")
+    os.mkfifo(root / "b" / "pipe.jpg")  # opening it would wait for ever
+    pictures = {p.key: p for p in open_source(str(root), validation_share=0).pictures()}
+    faults = {key: p.fault for key, p in pictures.items() if p.fault}
+    assert faults.pop("a/gone.jpg").startswith("unreadable")
+    assert faults.pop("a/self").startswith("unreadable")
+    assert faults == {
+        "a/out.jpg": "link out of the tree",
+        "a/loop": "link to a folder",
+        "b/pipe.jpg": "not a regular file",
+    }
+    assert pictures["a/in.jpg"].data == pictures["b/2.jpg"].data
+    assert all(not pictures[key].data for key in [*faults, "a/gone.jpg"])
+
+
+def test_a_file_that_vanishes_is_a_picture_with_a_fault(tree: Tree) -> None:
+    root = tree("a/1.jpg a/2.jpg")
+    source = open_source(str(root), validation_share=0)
+    (root / "a" / "1.jpg").unlink()
+    assert [(p.key, p.fault) for p in source.pictures()] == [
+        ("a/1.jpg", "unreadable: No such file or directory"),
+        ("a/2.jpg", ""),
+    ]
+
+
+def test_names_that_are_not_utf8_are_escaped_and_still_read(tree: Tree) -> None:
+    root = tree("a/1.jpg")
+    strange = os.fsencode(root / "a") + b"/\xff\n.jpg"
+    os.rename(os.fsencode(root / "a" / "1.jpg"), strange)
+    (picture,) = open_source(str(root), validation_share=0).pictures()
+    assert picture.key == "a/\\xff\\n.jpg"
+    assert picture.data
+
+
+def test_a_held_out_class_that_training_lacks_is_an_error_with_both_lists(tree: Tree) -> None:
+    root = tree("train/cat/1.jpg train/dog/2.jpg val/cat/3.jpg val/wolf/4.jpg")
+    with pytest.raises(DataError) as error:
+        open_source(str(root))
+    assert error.value.what == "'val' has classes that training does not know: wolf."
+    assert "cat, dog" in error.value.remedy
+
+
+@pytest.mark.parametrize("paths", ["1.jpg 2.jpg 3.jpg", ""])
+def test_a_folder_without_class_folders_is_told_what_to_do(tree: Tree, paths: str) -> None:
+    root = tree(paths)
+    with pytest.raises(DataError) as error:
+        open_source(str(root))
+    assert error.value.exit_code == 3
+    assert "no " in error.value.what and "class folders" in error.value.what
+    assert f"{root}/<class>/*.jpg" in error.value.where
+    assert "`predict` or `index`" in error.value.remedy
