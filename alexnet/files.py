@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,6 +68,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def classes_hash(classes: Sequence[str]) -> str:
+    """A SHA-256 of class names in order: what binds labels and weights to names."""
+    return hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def canonical_json(value: Any) -> bytes:
     """JSON whose bytes depend on the value alone (sorted keys, one trailing newline)."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(
@@ -107,4 +112,6 @@ def _explained(error: OSError, path: Path) -> EnvironmentProblem:
         errno.EACCES: "The folder is not writable: change its permissions, or choose another.",
         errno.EROFS: "The file system is read-only: choose another folder.",
     }.get(error.errno or 0, "Nothing was changed; try again when the disk answers.")
-    return EnvironmentProblem(f"Cannot write: {error.strerror or error}.", where=path, remedy=remedy)
+    return EnvironmentProblem(
+        f"Cannot write: {error.strerror or error}.", where=path, remedy=remedy
+    )

@@ -97,7 +97,14 @@ def _bernoulli(limit, seed, purpose, time, lane, first, out):  # type: ignore[no
         place = first + i
         if i == 0 or place % 4 == 0:
             block = np.uint64(place // 4)
-            w = philox(block & low, (block >> shift) | (np.uint64(lane) << np.uint64(8)), time, purpose, k0, k1)
+            w = philox(
+                block & low,
+                (block >> shift) | (np.uint64(lane) << np.uint64(8)),
+                time,
+                purpose,
+                k0,
+                k1,
+            )
         out[i] = 1.0 if w[place % 4] < limit else 0.0
 
 

@@ -53,7 +53,7 @@ def small() -> Recipe:
             network=NetworkConfig(start=StartConfig(rule="he", gain=0.6, bias=0.0)),
             optimizer=OptimizerConfig(batch=Images(64)),
             schedule=Anneal(warmup=Epochs(1)),
-            length=Epochs(14),
+            length=Epochs(13),
             checkpoint=CheckpointConfig(every=Steps(250)),
         ),
         departures={

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from alexnet.prepared import PreparedDataset
+
+PHOTOGRAPHS = {
+    "cat": "skimage/data/chelsea.png",
+    "coffee": "skimage/data/coffee.png",
+    "dahlia": "sklearn/datasets/images/flower.jpg",
+    "grass": "skimage/data/grass.png",
+    "pavilion": "sklearn/datasets/images/china.jpg",
+    "rocket": "skimage/data/rocket.jpg",
+}
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +31,29 @@ def shared_data() -> Path:
     if not (folder / "imagenette-224.tar").exists():
         pytest.skip("no picture sets: set ALEXNET_DATA to a folder with imagenette-224.tar")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six classes of views of real photographs, as PNG files: train/CLASS/N.png, val/CLASS/N.png."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name, place in PHOTOGRAPHS.items():
+        package, _, inside = place.partition("/")
+        spec = find_spec(package)
+        assert spec and spec.origin
+        picture = Image.open(Path(spec.origin).parent / inside).convert("RGB")
+        for n in range(6):
+            split = folder / ("train" if n < 4 else "val") / name
+            split.mkdir(parents=True, exist_ok=True)
+            view = picture.crop((20 * n, 8 * n, 20 * n + 290, 8 * n + 260))
+            view.save(split / f"{n}.png", compress_level=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photo_set(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """`photo_folder`, prepared: 24 training pictures, 12 for validation."""
+    from alexnet.prepared import prepare
+    from alexnet.sources import open_source
+
+    return prepare(open_source(str(photo_folder)), tmp_path_factory.mktemp("prepared") / "photos")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alexnet import paper
-from alexnet.cli.datasets import open_dataset
 from alexnet.cli.tables import table
 from alexnet.cli.train import require_device
 from alexnet.errors import DataError, UsageError
@@ -44,11 +43,12 @@ def evaluate(
     """Measure top-1 and top-5 error; several models also count as one, their average."""
     from alexnet.evaluation.evaluate import evaluate_models
     from alexnet.evaluation.models import find_model
+    from alexnet.prepared import open_or_prepare
 
     counts = _views(views)
     require_device(device)
     found = [find_model(model) for model in models]
-    dataset = open_dataset(data)
+    dataset = open_or_prepare(data)
     evaluation = evaluate_models(found, dataset, split, counts, predictions, device)
     if as_json:
         print(json.dumps(_as_dict(evaluation, data, split), indent=1))
@@ -136,10 +136,10 @@ def _beside_the_paper(evaluation: Evaluation) -> list[str]:
     top1 = {row.views: 100 * row.scores.top1_error for row in evaluation.rows[-2:]}
     before, after = paper.ONE_VIEW_2010.top1, paper.TABLE_1[-1].top1
     if top1.keys() == {1, paper.VIEWS} and before and after:
-        gain = top1[1] - top1[paper.VIEWS]
+        change = top1[paper.VIEWS] - top1[1]
         lines.append(
-            f"Ten views take {gain:.1f} points off the top-1 error; in the paper "
-            f"{before - after:.1f} ({before} to {after} % on {paper.ILSVRC_2010.name})."
+            f"Ten views change the top-1 error by {change:+.1f} points; in the paper by "
+            f"{after - before:+.1f} ({before} to {after} % on {paper.ILSVRC_2010.name})."
         )
     if len(evaluation.predictions.classes) == paper.ILSVRC_2012.classes:
         row = next(row for row in paper.TABLE_2 if row.system == "1 CNN")

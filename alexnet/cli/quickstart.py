@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from alexnet.cli.datasets import open_dataset
-
 DATA = "builtin:photos"
 
 
@@ -19,13 +17,17 @@ def quickstart(
     """Prepare built-in photographs, train, evaluate, predict, and write a report: a few minutes."""
     from alexnet.cli.evaluate import evaluate, report
     from alexnet.cli.train import start
+    from alexnet.prepared import open_or_prepare
     from alexnet.progress import clock
     from alexnet.recipes import recipe
 
     begun = time.monotonic()
-    dataset = open_dataset(DATA)
+    dataset = open_or_prepare(DATA)
     run = start(
-        recipe("quickstart").config, dataset, name or time.strftime("quickstart-%Y%m%d-%H%M%S"), "cpu"
+        recipe("quickstart").config,
+        dataset,
+        name or time.strftime("quickstart-%Y%m%d-%H%M%S"),
+        "cpu",
     )
     evaluate([str(run.folder)], str(dataset.folder))
     report(str(run.folder))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alexnet.cli.datasets import open_dataset
 from alexnet.cli.tables import table
 from alexnet.config import RunConfig, differences, from_dict, origins, to_dict, with_settings
 from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.files import classes_hash
 from alexnet.recipes import recipe as find_recipe
 
 if TYPE_CHECKING:
+    from alexnet.loading.loader import Loader
     from alexnet.network import AlexNet
     from alexnet.prepared import PreparedDataset
     from alexnet.training.run import Run
@@ -29,19 +30,24 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
     print_config: Annotated[bool, typer.Option(help="Show every setting and its origin.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="One batch forward and back, nothing kept.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="One batch forward and back, nothing kept.")
+    ] = False,
 ) -> None:
     """Train the network on DATA."""
+    from alexnet.prepared import open_or_prepare
+
     chosen = find_recipe(recipe)
     config = with_settings(chosen.config, settings or [])
     if print_config:
         print(table(origins(config, chosen.config, settings or []), ("key", "value", "origin")))
         return
     require_device(device)
+    dataset = open_or_prepare(data, download)
     if dry_run:
-        _try_one_batch(config, open_dataset(data, download), device)
+        _try_one_batch(config, dataset, device)
     else:
-        start(config, open_dataset(data, download), name, device)
+        start(config, dataset, name, device)
 
 
 def resume(
@@ -101,7 +107,8 @@ def runs(
         first, second = found
         rows = [list(row) for row in differences(first.config, second.config)]
         rows += [["data", first.data["folder"], second.data["folder"]]]
-        results = zip(("epochs", "of", "val top-1 error %"), _progress_of(first), _progress_of(second))
+        headings = ("epochs", "of", "val top-1 error %")
+        results = zip(headings, _progress_of(first), _progress_of(second), strict=True)
         rows += [list(row) for row in results]
         print(table([list(map(str, row)) for row in rows], ("", first.name, second.name)))
     else:
@@ -128,8 +135,6 @@ def start(config: RunConfig, dataset: PreparedDataset, name: str, device: str) -
 
 def describe(dataset: PreparedDataset) -> dict[str, object]:
     """What a run remembers of its data."""
-    from alexnet.network.weights import classes_hash
-
     return {
         "folder": str(dataset.folder.resolve()),
         "fingerprint": dataset.fingerprint,
@@ -163,7 +168,12 @@ def _train(
     loader = _loader(config, dataset)
     try:
         train(
-            run, config, loader, network, lambda trained: validation_errors(trained, dataset), resume
+            run,
+            config,
+            loader,
+            network,
+            lambda trained: validation_errors(trained, dataset),
+            resume,
         )
         _save_model(run, config, dataset, network)
     finally:
@@ -172,7 +182,7 @@ def _train(
     print(f"Next:    alexnet evaluate {run.name} {dataset.folder}", file=sys.stderr)
 
 
-def _loader(config: RunConfig, dataset: PreparedDataset):  # type: ignore[no-untyped-def]
+def _loader(config: RunConfig, dataset: PreparedDataset) -> Loader:
     from alexnet.loading.loader import Loader
 
     return Loader(
@@ -184,9 +194,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset):  # type: ignore[no-unt
     )
 
 
-def _save_model(
-    run: Run, config: RunConfig, dataset: PreparedDataset, network: AlexNet
-) -> None:
+def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: AlexNet) -> None:
     from alexnet.network import ModelCard, save_model
 
     card = ModelCard(
@@ -208,10 +216,10 @@ def _save_model(
 
 def _try_one_batch(config: RunConfig, dataset: PreparedDataset, device: str) -> None:
     import torch.nn.functional as F
+    from torch import from_numpy
 
     from alexnet.network import AlexNet
     from alexnet.network.alexnet import as_batch
-    from torch import from_numpy
 
     network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed).to(device)
     batch = _loader(config, dataset).make(0)

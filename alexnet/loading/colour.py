@@ -22,5 +22,5 @@ def colour_shifts(
     on this scale would drown the picture, and the original program takes the square roots.
     """
     alphas_N3 = normals(seed, Purpose.COLOUR, epoch, indices_N)[:, :3] * strength
-    shifts_N3 = (alphas_N3 * deviations_3) @ eigenvectors_33.T
+    shifts_N3: np.ndarray = (alphas_N3 * deviations_3) @ eigenvectors_33.T
     return shifts_N3.astype(np.float32)

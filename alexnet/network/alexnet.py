@@ -21,7 +21,8 @@ from alexnet.errors import UsageError, did_you_mean
 from alexnet.network.initialization import initialize
 from alexnet.network.linear import linear
 from alexnet.network.lrn import LRN, NONE, block, normalize
-from alexnet.network.table import LAYERS, Layer, Shape, is_conv, shapes, with_classes
+from alexnet.network.table import LAYERS, Shape, is_conv, shapes, with_classes
+from alexnet.paper import Layer
 from alexnet.randomness import Purpose, bernoulli
 
 # A mask of ones and zeros for each layer with dropout: float, N x U.
@@ -69,12 +70,15 @@ class AlexNet(nn.Module):
             names += [f"pool{layer.name[-1]}"] if "pool" in layer.followed_by else []
         return names
 
+    def weight_and_bias(self, layer: str) -> tuple[nn.Parameter, nn.Parameter]:
+        """The parameters of one layer: kernels first, then one bias for each."""
+        return self.get_parameter(f"{layer}.weight"), self.get_parameter(f"{layer}.bias")
+
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """Logits, N x K. With dropout `masks` the training network, without them the test network."""
         x = self._checked(x)
         for layer in self.layers:
-            parameters = self.get_submodule(layer.name)
-            weight, bias = parameters.weight, parameters.bias
+            weight, bias = self.weight_and_bias(layer.name)
             if "pool" in layer.followed_by:
                 lrn = self.lrn if "norm" in layer.followed_by else NONE
                 x = _convolve(x, weight, None, layer)
@@ -136,11 +140,11 @@ class AlexNet(nn.Module):
     def _stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every named activation in turn, each operation by itself."""
         for layer in self.layers:
-            parameters = self.get_submodule(layer.name)
+            weight, bias = self.weight_and_bias(layer.name)
             if is_conv(layer):
-                x = _convolve(x, parameters.weight, parameters.bias, layer)
+                x = _convolve(x, weight, bias, layer)
             else:
-                x = F.linear(x.flatten(1), parameters.weight, parameters.bias)
+                x = F.linear(x.flatten(1), weight, bias)
             if "relu" in layer.followed_by:
                 yield f"{layer.name}.pre", x
                 x = F.relu(x)
@@ -168,16 +172,13 @@ class AlexNet(nn.Module):
 def _parameters(shape: Shape) -> nn.Module:
     """A PyTorch module that holds the layer's weights and biases, their values not yet set."""
     layer = shape.layer
+    module: nn.Module
     if is_conv(layer):
-        return nn.utils.skip_init(
-            nn.Conv2d,
-            shape.inputs[0],
-            layer.kernels,
-            layer.size,
-            layer.stride,
-            groups=shape.groups,
-        )
-    return nn.utils.skip_init(nn.Linear, shape.inputs_seen, layer.kernels)
+        maps = shape.inputs[0]
+        module = nn.Conv2d(maps, layer.kernels, layer.size, groups=shape.groups, device="meta")
+    else:
+        module = nn.Linear(shape.inputs_seen, layer.kernels, device="meta")
+    return module.to_empty(device="cpu")
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:

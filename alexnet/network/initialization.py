@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def initialize(network: AlexNet, start: StartConfig, seed: int) -> None:
     """Draw all weights anew; a layer's draws depend on the seed and its name alone."""
     for shape in network.shapes:
-        parameters = network.get_submodule(shape.layer.name)
-        weight = parameters.weight
+        weight, bias = network.weight_and_bias(shape.layer.name)
         if start.rule == "he":
             deviation = start.gain * math.sqrt(2 / shape.weights_per_kernel)
         else:
@@ -27,4 +26,4 @@ def initialize(network: AlexNet, start: StartConfig, seed: int) -> None:
         draws = stream(seed, Purpose.WEIGHTS, shape.layer.name)
         values = draws.standard_normal(weight.numel(), dtype="float32")
         weight.copy_(torch.from_numpy(values).mul_(deviation).reshape(weight.shape))
-        parameters.bias.fill_(start.bias if shape.layer.bias else 0.0)
+        bias.fill_(start.bias if shape.layer.bias else 0.0)

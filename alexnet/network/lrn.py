@@ -8,6 +8,7 @@ operator for bias, ReLU, normalization and pooling, which `torch.compile` and `t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,9 @@ def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
     reach = lrn.n // 2
     squares = a_NCHW.square().reshape(N, columns, C // columns, H, W)
     padded = F.pad(squares, (0, 0, 0, 0, reach, reach))
-    total = sum(padded[:, :, j : j + C // columns] for j in range(2 * reach + 1))
+    total = torch.zeros_like(squares)
+    for j in range(2 * reach + 1):
+        total = total + padded[:, :, j : j + C // columns]
     return a_NCHW / (lrn.k + lrn.alpha * total).reshape(N, C, H, W).pow(lrn.beta)
 
 
@@ -65,7 +68,7 @@ def _pooled(side: int, size: int, stride: int) -> int:
     return (side - size) // stride + 1
 
 
-def _numbers(x_NHWC: Tensor, *values: float) -> tuple[object, ...]:
+def _numbers(x_NHWC: Tensor, *values: float) -> tuple[Any, ...]:
     """Python numbers in the array's own precision, so that a kernel never leaves it."""
     kind = x_NHWC.numpy().dtype.type
     return tuple(kind(value) for value in values)
@@ -94,7 +97,7 @@ def _block(
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
     y_NYXC = x.new_empty(shape)
     tap_NYXC = x.new_empty(shape, dtype=torch.uint8)
-    block_forward(
+    block_forward(  # type: ignore[call-arg]
         x_NHWC.numpy(),
         bias.numpy(),
         C // columns,
@@ -136,7 +139,7 @@ def _block_backward(
     N, _, _, C = x_NHWC.shape
     dx_NHWC = torch.empty_like(x_NHWC)
     dbias_NC = x.new_empty(N, C)
-    block_backward(
+    block_backward(  # type: ignore[call-arg]
         _channels_last(g).numpy(),
         tap.permute(0, 2, 3, 1).numpy(),
         x_NHWC.numpy(),

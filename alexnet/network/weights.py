@@ -6,7 +6,6 @@ preprocessing, provenance), `statistics.safetensors` (mean image, colour compone
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import safetensors.numpy
 import torch
 
 from alexnet.errors import DataError, IncompatibleError
-from alexnet.files import read_json, sha256_of, write_atomically, write_json
+from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, write_json
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 1
@@ -125,16 +124,12 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and metadata of a safetensors file; raises DataError that names a damaged file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = file.keys()  # an iterator is all it has
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError:
         raise DataError("A file is missing.", where=path) from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
-
-
-def classes_hash(classes: tuple[str, ...]) -> str:
-    """What binds weights and data to one ordered list of classes."""
-    return hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _readme(network: AlexNet, card: ModelCard) -> str:

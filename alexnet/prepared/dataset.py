@@ -14,17 +14,12 @@ from typing import Any
 import numpy as np
 
 from alexnet.errors import DataError, IncompatibleError, UsageError, did_you_mean
-from alexnet.files import canonical_json, read_json, sha256_of
+from alexnet.files import canonical_json, classes_hash, read_json, sha256_of
 from alexnet.prepared.shards import Shard
 from alexnet.prepared.statistics import Statistics
 
 FORMAT = "alexnet-prepared"
 VERSION = 1
-
-
-def classes_hash(classes: tuple[str, ...] | list[str]) -> str:
-    """A SHA-256 of the class names in order: what binds labels to names."""
-    return hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -182,7 +177,8 @@ def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int) ->
         shards.append(shard)
     counts = [len(shard) for shard in shards]
     labels = np.concatenate([np.empty(0, np.int64), *(shard.labels_N for shard in shards)])
-    if np.bincount(labels[labels >= 0], minlength=classes).tolist() != split["per_class"]:
+    counted = np.bincount(labels[labels >= 0], minlength=classes).tolist()
+    if counted != split["per_class"] or len(counted) != classes:
         raise DataError(
             f"The labels of {name!r} are not those that dataset.json counts.",
             where=folder,

@@ -19,10 +19,17 @@ import pyarrow as pa
 import simplejpeg
 
 from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
-from alexnet.files import fsync_folder, read_json, sha256_of, write_atomically, write_json
+from alexnet.files import (
+    classes_hash,
+    fsync_folder,
+    read_json,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 from alexnet.prepared import pixels, shards
 from alexnet.prepared.batches import Account, in_two_splits
-from alexnet.prepared.dataset import FORMAT, VERSION, PreparedDataset, classes_hash
+from alexnet.prepared.dataset import FORMAT, VERSION, PreparedDataset
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.sources import Source
 

@@ -3,9 +3,9 @@
 Legend: H height, W width, C the three colours red, green, blue; all pixels uint8.
 
 The written rule for colours: grey is repeated three times; palettes are looked up; 16-bit values
-keep their high byte; CMYK and YCCK become (255 - ink)(255 - black) / 255, after Adobe's inversion
-where the file says so; transparency is laid over white; colour profiles are not applied. Only the
-first frame counts. EXIF is not read, so a picture lies as it is stored.
+keep their high byte; CMYK and YCCK become (255 - ink)(255 - black) / 255, after undoing Adobe's
+inversion where the file has Adobe's marker; transparency is laid over white; colour profiles are
+not applied. Only the first frame counts. EXIF is not read, so a picture lies as it is stored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from alexnet import paper
 from alexnet.errors import DataError
@@ -192,6 +192,8 @@ def _to_rgb(image: Image.Image) -> tuple[tuple[str, ...], Image.Image]:
         if high.min() < 0 or high.max() > 255:
             raise Rejected("unsupported", "values do not fit into 16 bits")
         return ("16-bit",), Image.fromarray(high.astype(np.uint8)).convert("RGB")
+    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # Pillow takes every file for one of Adobe's
     kinds = {"1": "1-bit", "L": "grey", "P": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr", "RGB": ""}
     if mode not in kinds:
         raise Rejected("unsupported", f"pixels of mode {mode}")

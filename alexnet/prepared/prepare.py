@@ -25,7 +25,7 @@ from alexnet.prepared.statistics import Statistics
 from alexnet.prepared.work import Built, Outcome, Sums, build_shard, inspect_shard
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.progress import progress
-from alexnet.sources import Source, name_of
+from alexnet.sources import Source, name_of, open_source
 
 DEFAULT_ALLOWED_REJECTED = 0.01
 _BYTES_EACH = {"raw": shards.RAW_BYTES + 200, "jpeg": 60_000}
@@ -72,18 +72,24 @@ def prepare(
         _require_space(unfinished, source.count * _BYTES_EACH[storage])
         with Workers(workers) as pool:
             finished = _make_all(source, unfinished, storage, pool, allowed_rejected)
-        train = [shard for shard in finished.shards if shard.sums]
-        if not train:
+        if not finished.sums.pictures:
             raise DataError("No training picture can be used.", where=source.spec)
-        total = sum((shard.sums for shard in train if shard.sums), start=Sums.zero())
-        Statistics.from_sums(total).save(unfinished / STATISTICS)
-        folders.finish(unfinished, out, source, job, finished.accounts, finished.files())
+        Statistics.from_sums(finished.sums).save(unfinished / STATISTICS)
+        folders.finish(unfinished, out, source, job, finished.accounts, finished.files)
     return PreparedDataset.open(out)
 
 
-def open_or_prepare(source: Source, out: Path | None = None) -> PreparedDataset:
-    """The prepared form of `source`, from its default folder if it lies there."""
-    return prepare(source, out or default_folder(source.spec))
+def open_or_prepare(data: str, download: bool = False) -> PreparedDataset:
+    """A prepared dataset's folder opened, or any source prepared in its default folder.
+
+    What lies there is used, stored either way, if it was made from the same pictures.
+    """
+    if (Path(data) / "dataset.json").is_file():
+        return PreparedDataset.open(data)
+    out, storage = default_folder(data), "raw"
+    if (out / "dataset.json").is_file():
+        storage = PreparedDataset.open(out).description["made"]["storage"]
+    return prepare(open_source(data, download=download), out, storage=storage)
 
 
 @dataclass
@@ -97,46 +103,42 @@ class _Shard:
     sha256: str
     sums: Sums | None
 
-    @property
-    def pictures(self) -> int:
-        return sum(not outcome.reason for outcome in self.outcomes)
+    def entry(self) -> dict[str, Any]:
+        """What dataset.json says of it."""
+        return {
+            "file": self.path.name,
+            "pictures": sum(not outcome.reason for outcome in self.outcomes),
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        }
 
 
 @dataclass
 class _Finished:
-    accounts: dict[str, Account]
-    shards: list[_Shard]
+    """Of each split its account and its shards' entries; and the sums over training."""
 
-    def files(self) -> dict[str, list[dict[str, Any]]]:
-        """Each split's shards in order, for dataset.json."""
-        return {
-            split: [
-                {
-                    "file": shard.path.name,
-                    "pictures": shard.pictures,
-                    "bytes": shard.bytes,
-                    "sha256": shard.sha256,
-                }
-                for shard in self.shards
-                if shard.split == split and shard.pictures
-            ]
-            for split in self.accounts
-        }
+    accounts: dict[str, Account]
+    files: dict[str, list[dict[str, Any]]]
+    sums: Sums
 
 
 def _make_all(
     source: Source, folder: Path, storage: str, pool: Workers, allowed_rejected: float
 ) -> _Finished:
     """All shards of all splits; raises DataError as soon as too many pictures are rejected."""
-    finished = _Finished({split: Account(split) for split in source.splits}, [])
+    accounts = {split: Account(split) for split in source.splits}
+    files: dict[str, list[dict[str, Any]]] = {split: [] for split in source.splits}
+    sums, make = Sums.zero(), partial(_make, pool, folder, storage)
     with progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown:
-        make = partial(_make, pool, folder, storage)
         for batch, shard in pool.map(make, batches(source, shards.PICTURES[storage])):
-            finished.accounts[batch.split].add(batch, shard.outcomes)
-            finished.shards.append(shard)
-            _stop_if_too_many(finished.accounts, allowed_rejected * source.count, source)
+            accounts[batch.split].add(batch, shard.outcomes)
+            if shard.bytes:  # there is no file where every picture was rejected
+                files[batch.split].append(shard.entry())
+            if shard.sums:
+                sums += shard.sums
+            _stop_if_too_many(accounts, allowed_rejected * source.count, source)
             shown.advance(len(batch.entries))
-    return finished
+    return _Finished(accounts, files, sums)
 
 
 def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:

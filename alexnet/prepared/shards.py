@@ -145,7 +145,8 @@ class Shard:
         if self.raw_NHWC is not None:
             return cast(np.ndarray, self.raw_NHWC[n])
         try:
-            return cast(np.ndarray, simplejpeg.decode_jpeg(self.images[n].as_buffer()))
+            stored = np.frombuffer(self.images[n].as_buffer(), np.uint8)
+            return cast(np.ndarray, simplejpeg.decode_jpeg(stored))
         except ValueError as error:
             raise DataError(
                 f"Picture {n} of a shard is damaged: {error}.", where=self.path

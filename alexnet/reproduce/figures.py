@@ -186,7 +186,7 @@ def confusion(counts_KK: np.ndarray, titles: Sequence[str]) -> Figure:
 
 def _count(axes: Axes, row: int, column: int, count: int, share: float) -> None:
     colour = "white" if row == column and share > 0.4 else INK
-    middle = {"ha": "center", "va": "center"}
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
     axes.text(column + 0.5, row + 0.53, str(count), fontsize=7, color=colour, **middle)
 
 
@@ -202,7 +202,9 @@ def _picture(axes: Axes, example: Example) -> None:
 def _bars(axes: Axes, example: Example) -> None:
     at = np.arange(len(example.answer))
     colours = [RED if one.label == example.label else GREY for one in example.answer]
-    axes.barh(at, [one.probability for one in example.answer], height=0.78, color=colours)
+    axes.barh(
+        at, [one.probability for one in example.answer], height=0.78, color=colours, alpha=0.6
+    )
     for place, one in enumerate(example.answer):
         axes.text(0.02, place, _shortened(one.title), va="center", fontsize=8, color=INK)
     axes.set_xlim(0, 1)

@@ -75,7 +75,11 @@ def write_report(run: Run, output: Path | None = None) -> Path:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "percent_right": lambda share: _percent(1 - share)}
+    environment.filters |= {
+        "percent": _percent,
+        "percent_right": lambda share: _percent(1 - share),
+        "points": lambda points: f"{points:+.1f}".replace("-", "−"),
+    }
     html = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(page)
     path = output or run.folder / "report.html"
     write_atomically(path, html.encode("utf-8", "backslashreplace"))
@@ -145,7 +149,7 @@ def _results(evaluated: _Evaluated | None) -> dict[str, Any] | None:
         "chance": chance(scores["classes"]),
         "most": max(views),
         "views": [{"views": count, **views[count]} for count in sorted(views, reverse=True)],
-        "gain": views[1]["top1_error"] - views[paper.VIEWS]["top1_error"]
+        "change": 100 * (views[paper.VIEWS]["top1_error"] - views[1]["top1_error"])
         if views.keys() >= {1, paper.VIEWS}
         else None,
     }
@@ -169,7 +173,10 @@ def _trained(
     steps = max((row["step"] for row in rows), default=0)
     done = max((row["epoch"] for row in rows if row["kind"] != "event"), default=0)
     facts.append(
-        ("Training", f"{done:g} of {config.length}, {steps:,} updates of {config.optimizer.batch}")
+        (
+            "Training",
+            f"{round(done, 1):g} of {config.length}, {steps:,} updates of {config.optimizer.batch}",
+        )
     )
     speeds = [row["images_per_second"] for row in run.timing()]
     if speeds:

@@ -6,6 +6,7 @@ follows the reader's light or dark mode.
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -86,4 +87,4 @@ def inline_svg(figure: Figure, described: str) -> str:
     svg = re.sub(r' (?:xmlns(?::\w+)?|version|width|height)="[^"]*"', "", svg, count=5)
     for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(described)}"', 1)

@@ -19,7 +19,7 @@ from alexnet.sources.base import (
     printable,
     split_by_content,
 )
-from alexnet.sources.layout import TRAIN, arrange, is_hidden
+from alexnet.sources.layout import TRAIN, arrange, is_hidden, is_train
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
@@ -141,6 +141,6 @@ def _without_common_root(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     visible = [path for path in paths if not any(is_hidden(part) for part in path)]
     roots = {path[0] for path in visible}
     deep = any(len(path) > 2 for path in visible)
-    if len(roots) != 1 or not deep or TRAIN in (root.lower() for root in roots):
+    if len(roots) != 1 or not deep or any(is_train(root) for root in roots):
         return paths
     return [path[1:] if path and path[0] in roots else path for path in paths]

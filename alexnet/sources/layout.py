@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from alexnet.errors import DataError
 
 TRAIN = "train"
+_TRAIN_NAMES = {"train", "training"}
 _HELD_OUT = {"val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
@@ -32,6 +33,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
+def is_train(name: str) -> bool:
+    """Whether a folder of this name holds the training split."""
+    return name.lower() in _TRAIN_NAMES
+
+
 def arrange(paths: Sequence[tuple[str, ...]], where: object) -> Layout:
     """Read train/CLASS/... with val|valid|validation|test/CLASS/..., or CLASS/... alone.
 
@@ -45,8 +51,10 @@ def arrange(paths: Sequence[tuple[str, ...]], where: object) -> Layout:
         ignored["hidden"] += hidden
         kept.append(None if hidden else path)
     tops = {path[0].lower() for path in kept if path and len(path) > 1}
-    if TRAIN in tops:
-        names = {TRAIN: TRAIN} | {top: _HELD_OUT[top] for top in tops if top in _HELD_OUT}
+    if any(is_train(top) for top in tops):
+        names = dict.fromkeys(_TRAIN_NAMES, TRAIN) | {
+            top: _HELD_OUT[top] for top in tops if top in _HELD_OUT
+        }
         if "val" not in names.values() and "test" in names:
             names["test"] = "val"
         split_of = [names.get(path[0].lower(), "") if path else "" for path in kept]

@@ -58,7 +58,7 @@ def _update(w: Tensor, v: Tensor, g: Tensor, rate: float, momentum: float, decay
     if w.device.type == "cpu" and w.is_contiguous():
         number = w.numpy().dtype.type
         flat = (tensor.contiguous().view(-1).numpy() for tensor in (w, v, g))
-        _one_pass(*flat, number(momentum), number(decay * rate), number(rate))
+        _one_pass(*flat, number(momentum), number(decay * rate), number(rate))  # type: ignore[call-arg]
     else:
         v.mul_(momentum).sub_(w, alpha=decay * rate).sub_(g, alpha=rate)
         w.add_(v)

@@ -1,9 +1,9 @@
 """A run's folder: what was asked for, on what, with what, and everything it said.
 
-    config.yaml  command.txt  environment.json  data.json  log.txt
-    metrics.jsonl  what was learned: the same bytes however often the run was stopped and resumed
-    timing.jsonl   how fast: one row per interval, never the same twice
-    checkpoints/  model/  plots/  evaluation/  report.html
+config.yaml  command.txt  environment.json  data.json  log.txt
+metrics.jsonl  what was learned: the same bytes however often the run was stopped and resumed
+timing.jsonl   how fast: one row per interval, never the same twice
+checkpoints/  model/  plots/  evaluation/  report.html
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -145,9 +144,7 @@ def _restore(training: Training) -> None:
     training.run.log(f"resumed at step {saved.step}")
 
 
-def _record_step(
-    training: Training, order: Order, loss: float, wrong: int, norm: float
-) -> str:
+def _record_step(training: Training, order: Order, loss: float, wrong: int, norm: float) -> str:
     """Count one step, write its row, warn of a stalled start; the progress line's note."""
     counters = training.counters
     counters.step += 1

@@ -1,4 +1,4 @@
-"""A small prepared dataset and untrained networks for it."""
+"""Untrained networks for the small set of photographs, and their model folders."""
 
 from __future__ import annotations
 
@@ -6,13 +6,38 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.network import AlexNet, ModelCard
-from alexnet.prepared import PreparedDataset, prepare
-from alexnet.sources import open_source
+from alexnet.config import StartConfig
+from alexnet.evaluation.predictions import Predictions, predict_split
+from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.prepared import PreparedDataset
+
+START = StartConfig(rule="he", bias=0.0)  # its outputs differ between pictures
 
 
 @pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    """Real handwritten digits: ten classes, the first hundred of each split... made quickly."""
-    folder = tmp_path_factory.mktemp("prepared") / "synthetic"
-    return prepare(open_source("synthetic:40x6"), folder)
+def network(photo_set: PreparedDataset) -> AlexNet:
+    """One network, not trained."""
+    return AlexNet(len(photo_set.classes), start=START, seed=1)
+
+
+@pytest.fixture(scope="session")
+def card(photo_set: PreparedDataset) -> ModelCard:
+    """What a run on the photographs stores with its weights."""
+    statistics = photo_set.statistics
+    return ModelCard(photo_set.classes, photo_set.titles, {"mean": statistics.mean_HWC})
+
+
+@pytest.fixture(scope="session")
+def model_folder(
+    network: AlexNet, card: ModelCard, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """`network`, written."""
+    folder = tmp_path_factory.mktemp("models") / "one"
+    save_model(folder, network, card)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def found(network: AlexNet, card: ModelCard, photo_set: PreparedDataset) -> Predictions:
+    """What `network` says of the validation pictures, from ten views."""
+    return predict_split(network, card, photo_set, "val", 10, {"name": "untrained"})

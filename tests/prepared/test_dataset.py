@@ -197,7 +197,7 @@ def test_other_versions_and_other_files_are_refused(copy: Path, tmp_path: Path) 
         (copy / "dataset.json").write_text(text)
         with pytest.raises(DataError):
             PreparedDataset.open(copy)
-    with pytest.raises(DataError, match="has no dataset.json"):
+    with pytest.raises(DataError, match=r"has no dataset\.json"):
         PreparedDataset.open(tmp_path)
 
 

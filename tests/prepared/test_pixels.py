@@ -163,10 +163,10 @@ def test_cmyk_jpegs_with_and_without_adobes_inversion() -> None:
 
 
 def test_ycck_jpegs() -> None:
-    """YCbCr of the inverted inks, under a marker that says so."""
+    """Adobe stores 255 - ink; YCbCr is made from 255 minus that, which is the ink again."""
     ink = np.asarray(smooth(64, 64).convert("CMYK")).copy()
     ink[..., 3] = 40
-    ycc = np.asarray(Image.fromarray(255 - ink[..., :3]).convert("YCbCr"))
+    ycc = np.asarray(Image.fromarray(ink[..., :3]).convert("YCbCr"))
     stored = np.concatenate([ycc, 255 - ink[..., 3:]], axis=2)
     data = saved(Image.fromarray(255 - stored, "CMYK"), "JPEG", quality=100)
     found = examine(with_adobe_transform(data, 2))

@@ -38,6 +38,11 @@ def test_train_beside_a_held_out_folder(tree: Tree, held_out: str) -> None:
     assert source.warnings == ("'val' has no pictures of: cat.",)
 
 
+def test_training_is_another_word_for_train(tree: Tree) -> None:
+    source = open_source(str(tree("Training/a/1.jpg validation/a/2.jpg")))
+    assert places(source) == {"train": ["a/1.jpg"], "val": ["a/2.jpg"]}
+
+
 def test_a_test_folder_beside_val_keeps_its_name(tree: Tree) -> None:
     source = open_source(str(tree("train/a/1.jpg val/a/2.jpg test/a/3.jpg")))
     assert source.splits == ("train", "val", "test")

@@ -55,9 +55,7 @@ def test_any_flipped_bit_or_cut_is_refused_by_name(tmp_path: Path) -> None:
             checkpoint.load(path)
 
 
-def test_newest_falls_back_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_newest_falls_back_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for step in (1, 2):
         path = checkpoint.save(tmp_path, state_of(step), keep=3)
     path.write_bytes(path.read_bytes()[:-1])

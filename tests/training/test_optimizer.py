@@ -7,7 +7,9 @@ import torch
 from alexnet.training.optimizer import PaperSGD, gradient_norm
 
 
-def trained(rates: list[float], shape: tuple[int, ...] = (50, 31), dtype: torch.dtype = torch.float64):  # type: ignore[no-untyped-def]
+def trained(
+    rates: list[float], shape: tuple[int, ...] = (50, 31), dtype: torch.dtype = torch.float64
+):  # type: ignore[no-untyped-def]
     """Weights after one step per rate: ours, and by the formula of section 5."""
     rng = np.random.default_rng(0)
     w, v = rng.normal(size=shape), np.zeros(shape)

@@ -1,0 +1,137 @@
+"""The loop on real pictures: it learns, it keeps its books, it refuses bad numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from alexnet.config import (
+    AugmentationConfig,
+    Epochs,
+    Images,
+    OptimizerConfig,
+    RunConfig,
+    StartConfig,
+)
+from alexnet.errors import NumericsError
+from alexnet.loading.loader import Loader
+from alexnet.network import AlexNet
+from alexnet.network.alexnet import as_batch
+from alexnet.prepared import PreparedDataset
+from alexnet.training import train as training
+from alexnet.training.checkpoint import newest
+from alexnet.training.run import Run
+
+ERRORS = {"loss": 2.0, "top1_error": 0.75, "top5_error": 0.0}
+
+
+@pytest.fixture
+def loader(prepared: Path) -> Loader:
+    dataset = PreparedDataset.open(prepared)
+    return Loader(dataset.split("train"), dataset.statistics, AugmentationConfig(), 8, seed=0)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return Run.create("it", RunConfig(), {})
+
+
+def narrow(rule: str = "he") -> AlexNet:
+    from alexnet import paper
+
+    kernels = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
+    layers = tuple(
+        layer._replace(kernels=kernels.get(layer.name, layer.kernels)) for layer in paper.LAYERS
+    )
+    return AlexNet(4, layers, StartConfig(rule=rule, gain=0.8, bias=0.0))
+
+
+def config(steps: int, rate: float = 0.01) -> RunConfig:
+    return RunConfig(
+        optimizer=OptimizerConfig(batch=Images(8), learning_rate=rate),
+        length=Epochs(steps * 8 / 36),
+    )
+
+
+def test_each_row_is_the_step_done_by_hand(run: Run, loader: Loader) -> None:
+    network, twin = narrow(), narrow()
+    training.train(run, config(3), loader, network, lambda _: ERRORS)
+    steps = [row for row in run.metrics() if row["kind"] == "step"]
+    assert [row["step"] for row in steps] == [1, 2, 3]
+    velocity = {name: torch.zeros_like(value) for name, value in twin.named_parameters()}
+    for row in steps:
+        batch = loader.make(row["step"] - 1)
+        masks = twin.dropout_masks(8, 0, row["step"] - 1)
+        loss = F.cross_entropy(twin(as_batch(batch.x_BHWC), masks), torch.tensor(batch.labels_B))
+        assert row["loss"] == pytest.approx(loss.item(), rel=1e-5)
+        twin.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for name, w in twin.named_parameters():
+                decay = 0.0005 * w if w.ndim > 1 else 0.0
+                velocity[name] = 0.9 * velocity[name] - 0.01 * decay - 0.01 * w.grad
+                w += velocity[name]
+    for name, value in network.named_parameters():
+        torch.testing.assert_close(value, twin.get_parameter(name), rtol=1e-4, atol=1e-6)
+    assert newest(run.checkpoints).step == 3
+
+
+def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
+    count = loader.order.count
+    training.train(run, config(9), loader, narrow(), lambda _: ERRORS)
+    rows = run.metrics()
+    epochs = [row for row in rows if row["kind"] == "epoch"]
+    steps = [row for row in rows if row["kind"] == "step"]
+    assert [row["epoch"] for row in epochs] == [1, 2]
+    first_end = -(-count // 8)
+    assert epochs[0]["step"] == first_end
+    mean = np.mean([row["loss"] for row in steps[:first_end]])
+    assert epochs[0]["train_loss"] == pytest.approx(mean)
+    assert epochs[0]["val_top1_error"] == 0.75
+
+
+def test_it_learns_the_synthetic_classes(run: Run, loader: Loader) -> None:
+    training.train(run, config(60, rate=0.005), loader, narrow(), lambda _: ERRORS)
+    losses = [row["loss"] for row in run.metrics() if row["kind"] == "step"]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [("weight", "weights of conv3.weight"), ("picture", "the pictures"), ("label", None)],
+)
+def test_bad_numbers_stop_before_the_update(
+    run: Run, loader: Loader, where: str, named: str | None
+) -> None:
+    network = narrow()
+    if where == "weight":
+        network.conv3.weight.data[0, 0, 0, 0] = float("nan")
+    elif where == "picture":
+        loader.statistics.mean_HWC[100, 100, 0] = np.inf
+    else:
+        with torch.no_grad():
+            network.fc8.bias[0] = float("inf")
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    with pytest.raises(NumericsError) as error:
+        training.train(run, config(3), loader, network, lambda _: ERRORS)
+    assert "step 1" in error.value.what and loader.keys(loader.make(0))[0] in error.value.where
+    assert named is None or named in error.value.what
+    for name, value in network.named_parameters():
+        assert value.detach().numpy().tobytes() == before[name].detach().numpy().tobytes()
+    assert not list(run.checkpoints.glob("*")), "nothing of it is saved"
+
+
+def test_a_stalled_start_is_told(
+    run: Run, loader: Loader, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training, "_STALL_STEPS", 5)
+    network = narrow()
+    with torch.no_grad():
+        network.fc8.weight.zero_()
+    training.train(run, config(6, rate=1e-12), loader, network, lambda _: ERRORS)
+    events = [row for row in run.metrics() if row["kind"] == "event"]
+    assert len(events) == 1 and events[0]["step"] == 5 and "ln(4)" in events[0]["text"]
+    assert "stalled" in capsys.readouterr().err
