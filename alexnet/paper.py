@@ -251,7 +251,7 @@ LEDGER = (
         pytorch="Bilinear, shorter side to 256.",
         choice="Shorter side to 256 with an antialiased filter, named in `dataset.json`; "
         "the aspect ratio is kept and the central 256×256 are cut out.",
-        test="tests/prepared/test_pixels.py::test_shorter_side_to_256_and_the_centre",
+        test="tests/prepared/test_pixels.py::test_shorter_side_to_256_then_the_centre",
     ),
     Deviation(
         topic="Pictures that are not RGB",
@@ -262,7 +262,7 @@ LEDGER = (
         pytorch="Pillow's conversion to RGB.",
         choice="A written rule for every colour mode: grey is repeated in three channels, "
         "transparency is laid over white, conversions are counted.",
-        test="tests/prepared/test_pixels.py::test_every_colour_mode_by_its_rule",
+        test="tests/prepared/test_pixels.py::test_grey_is_repeated",
     ),
     Deviation(
         topic="JPEG between preparation and training",
@@ -273,7 +273,7 @@ LEDGER = (
         pytorch="Decodes the original file in every epoch.",
         choice="`--storage jpeg` quantizes once more at a high quality, `--storage raw` does not; "
         "mean and colour statistics come from the pixels that training reads.",
-        test="tests/prepared/test_statistics.py::test_statistics_are_those_of_the_stored_pixels",
+        test="tests/prepared/test_dataset.py::test_statistics_are_those_of_the_training_pictures_as_they_are_read",
     ),
     Deviation(
         topic="Where the mean image is subtracted",
@@ -532,7 +532,7 @@ LEDGER = (
         caffe="The softmax outputs.",
         pytorch="One view.",
         choice="Probabilities, not logits.",
-        test="tests/evaluation/test_scores.py::test_views_average_probabilities",
+        test="tests/evaluation/test_predictions.py::test_probabilities_are_averaged_not_logits",
     ),
 )
 

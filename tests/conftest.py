@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ PHOTOGRAPHS = {
     "pavilion": "sklearn/datasets/images/china.jpg",
     "rocket": "skimage/data/rocket.jpg",
 }
+
+
+# A shared machine may stop for a second at any time; nothing here asserts how long it took.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ def test_a_new_kind_of_schedule_brings_its_keys_whatever_the_order() -> None:
         ("optimizer.learning_rate=true", "expected a number."),
         ("network.start.rule=glorot", "expected gaussian or he."),
         ("schedule.kind=cosine", "schedule.kind is 'cosine', expected plateau or anneal."),
-        ("augmentation.crop=300", "augmentation.crop is 300, expected at least 1 and at most 256."),
+        ("augmentation.colour=-0.1", "augmentation.colour is -0.1, expected at least 0."),
         ("augmentation.reflections=perhaps", "expected true or false."),
         ("recipe=small", "Choose it with --recipe small."),
     ],

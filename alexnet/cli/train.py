@@ -54,7 +54,7 @@ def resume(
     run: Annotated[str, typer.Argument(help="A run's name or folder.")],
     epochs: Annotated[float | None, typer.Option(help="A new total length, in epochs.")] = None,
     override: Annotated[
-        bool, typer.Option(help="Go on although the data are not those it was started with.")
+        bool, typer.Option(help="Go on although data or settings have changed.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
 ) -> None:
@@ -79,10 +79,18 @@ def resume(
             where=found.data["folder"],
             remedy="Bring the old data back, or go on with these: --override",
         )
+    steps = _loader(config, dataset).order.steps(config.length.count)
+    rows = found.metrics()
+    if rows and rows[-1]["step"] >= steps and (found.model / "config.json").is_file():
+        raise UsageError(
+            f"This run is complete: {config.length}.",
+            where=found.folder,
+            remedy=f"To go on: alexnet resume {run} --epochs {2 * config.length.count:g}",
+        )
     found.lock()
     if epochs is not None:
         found.set_config(config)
-    _train(found, config, dataset, device, resume=True)
+    _train(found, config, dataset, device, resume=True, override=override)
 
 
 def runs(
@@ -157,7 +165,12 @@ def require_device(device: str) -> None:
 
 
 def _train(
-    run: Run, config: RunConfig, dataset: PreparedDataset, device: str, resume: bool
+    run: Run,
+    config: RunConfig,
+    dataset: PreparedDataset,
+    device: str,
+    resume: bool,
+    override: bool = False,
 ) -> None:
     from alexnet.evaluation.predictions import validation_errors
     from alexnet.network import AlexNet
@@ -166,15 +179,12 @@ def _train(
     network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed)
     network = network.to(device)
     loader = _loader(config, dataset)
+
+    def validate(trained: AlexNet) -> dict[str, float]:
+        return validation_errors(trained, dataset)
+
     try:
-        train(
-            run,
-            config,
-            loader,
-            network,
-            lambda trained: validation_errors(trained, dataset),
-            resume,
-        )
+        train(run, config, loader, network, validate, resume, override)
         _save_model(run, config, dataset, network)
     finally:
         run.unlock()

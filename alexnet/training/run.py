@@ -19,12 +19,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from alexnet import __version__
 from alexnet.config import RunConfig, from_yaml, to_yaml
 from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
 from alexnet.files import read_json, sweep_temporaries, write_atomically, write_json
 
 RUNS = Path("runs")
-_LIBRARIES = ("alexnet", "torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
+_LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
 
 
 class Run:
@@ -147,7 +148,7 @@ def environment() -> dict[str, Any]:
     """Versions and hardware, to stand beside every result."""
     import torch
 
-    versions = {}
+    versions = {"alexnet": __version__}
     for library in _LIBRARIES:
         try:
             versions[library] = metadata.version(library)

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 import torch
 import torch.nn.functional as F
 
-from alexnet.config import RunConfig
-from alexnet.errors import NumericsError, Stopped
+from alexnet.config import RunConfig, differences, from_dict, to_dict
+from alexnet.errors import IncompatibleError, NumericsError, Stopped
 from alexnet.loading.loader import Batch, Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
@@ -65,11 +65,13 @@ def train(
     network: AlexNet,
     validate: Validate,
     resume: bool = False,
+    override: bool = False,
 ) -> None:
     """Train `network` on the loader's pictures to the end of `config.length` (section 5).
 
-    Writes the run's metrics and checkpoints. Raises NumericsError before an update with numbers that
-    are not finite, and Stopped, after saving, when a signal asked for it.
+    Writes the run's metrics and checkpoints; `resume` goes on from the newest one, `override` with a
+    changed configuration too. Raises NumericsError before an update with numbers that are not finite,
+    and Stopped, after saving, when a signal asked for it.
     """
     keep_memory()
     device = next(network.parameters()).device
@@ -77,7 +79,7 @@ def train(
     optimizer = PaperSGD(network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay)
     training = Training(run, config, network, optimizer, schedule_of(config))
     if resume:
-        _restore(training)
+        _restore(training, override)
     first, last = training.counters.step, order.steps(config.length.count)
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
         speed = _Speed(run, loader)
@@ -122,7 +124,11 @@ def save(training: Training) -> None:
         f"velocity/{name}": training.optimizer.velocity(parameter).cpu().numpy()
         for name, parameter in network.named_parameters()
     }
-    state = {"counters": asdict(training.counters), "schedule": training.schedule.state}
+    state = {
+        "counters": asdict(training.counters),
+        "schedule": training.schedule.state,
+        "config": to_dict(training.config),
+    }
     checkpoint.save(
         run.checkpoints,
         Checkpoint(training.counters.step, {**parameters_of(network), **velocities}, state),
@@ -130,9 +136,20 @@ def save(training: Training) -> None:
     )
 
 
-def _restore(training: Training) -> None:
+def _restore(training: Training, override: bool) -> None:
     """Go back to the newest checkpoint that verifies, and forget the rows after it."""
     saved = checkpoint.newest(training.run.checkpoints)
+    changed = [
+        f"{one.key}: {one.first} then, {one.second} now"
+        for one in differences(from_dict(saved.state["config"]), training.config)
+        if one.key != "length"  # a run may go on for longer
+    ]
+    if changed and not override:
+        raise IncompatibleError(
+            f"The configuration has changed since the last checkpoint: {'; '.join(changed)}.",
+            where=training.run.folder / "config.yaml",
+            remedy="Change it back, or go on with the new one: --override",
+        )
     weights = {n: value for n, value in saved.arrays.items() if not n.startswith("velocity/")}
     set_parameters(training.network, weights, training.run.checkpoints)
     for name, parameter in training.network.named_parameters():

@@ -49,16 +49,16 @@ def narrow(rule: str = "he") -> AlexNet:
     return AlexNet(4, layers, StartConfig(rule=rule, gain=0.8, bias=0.0))
 
 
-def config(steps: int, rate: float = 0.01) -> RunConfig:
+def config(loader: Loader, steps: float, rate: float = 0.01) -> RunConfig:
     return RunConfig(
         optimizer=OptimizerConfig(batch=Images(8), learning_rate=rate),
-        length=Epochs(steps * 8 / 36),
+        length=Epochs(steps * 8 / loader.order.count),
     )
 
 
 def test_each_row_is_the_step_done_by_hand(run: Run, loader: Loader) -> None:
     network, twin = narrow(), narrow()
-    training.train(run, config(3), loader, network, lambda _: ERRORS)
+    training.train(run, config(loader, 3), loader, network, lambda _: ERRORS)
     steps = [row for row in run.metrics() if row["kind"] == "step"]
     assert [row["step"] for row in steps] == [1, 2, 3]
     velocity = {name: torch.zeros_like(value) for name, value in twin.named_parameters()}
@@ -81,7 +81,7 @@ def test_each_row_is_the_step_done_by_hand(run: Run, loader: Loader) -> None:
 
 def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
     count = loader.order.count
-    training.train(run, config(9), loader, narrow(), lambda _: ERRORS)
+    training.train(run, config(loader, 2 * count / 8), loader, narrow(), lambda _: ERRORS)
     rows = run.metrics()
     epochs = [row for row in rows if row["kind"] == "epoch"]
     steps = [row for row in rows if row["kind"] == "step"]
@@ -94,7 +94,7 @@ def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
 
 
 def test_it_learns_the_synthetic_classes(run: Run, loader: Loader) -> None:
-    training.train(run, config(60, rate=0.005), loader, narrow(), lambda _: ERRORS)
+    training.train(run, config(loader, 60, rate=0.005), loader, narrow(), lambda _: ERRORS)
     losses = [row["loss"] for row in run.metrics() if row["kind"] == "step"]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
@@ -116,7 +116,7 @@ def test_bad_numbers_stop_before_the_update(
             network.fc8.bias[0] = float("inf")
     before = {name: value.clone() for name, value in network.named_parameters()}
     with pytest.raises(NumericsError) as error:
-        training.train(run, config(3), loader, network, lambda _: ERRORS)
+        training.train(run, config(loader, 3), loader, network, lambda _: ERRORS)
     assert "step 1" in error.value.what and loader.keys(loader.make(0))[0] in error.value.where
     assert named is None or named in error.value.what
     for name, value in network.named_parameters():
@@ -131,7 +131,7 @@ def test_a_stalled_start_is_told(
     network = narrow()
     with torch.no_grad():
         network.fc8.weight.zero_()
-    training.train(run, config(6, rate=1e-12), loader, network, lambda _: ERRORS)
+    training.train(run, config(loader, 6, rate=1e-12), loader, network, lambda _: ERRORS)
     events = [row for row in run.metrics() if row["kind"] == "event"]
     assert len(events) == 1 and events[0]["step"] == 5 and "ln(4)" in events[0]["text"]
     assert "stalled" in capsys.readouterr().err
