@@ -42,19 +42,34 @@ def train(
         from alexnet.files import write_json
 
         write_json(save, result)
-    if as_json:
-        print(json.dumps(result, indent=1))
-        return
+    print(json.dumps(result, indent=1) if as_json else described(result))
+
+
+def described(result: dict[str, Any]) -> str:
+    """A recorded benchmark as the table that people read."""
     rows = [
-        [name, f"{row['images_per_second']:.1f}", f"{row['slowest']:.1f} - {row['fastest']:.1f}",
-         f"{row['ratio']:.2f}", f"{100 * row['share_of_ceiling']:.0f} %"]
+        [
+            name,
+            f"{row['images_per_second']:.1f}",
+            f"{row['slowest']:.1f} - {row['fastest']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{100 * row['share_of_ceiling']:.0f} %",
+        ]
         for name, row in result["training"].items()
-    ]  # fmt: skip
-    print(table(rows, ("", "img/s", "range", "alexnet is faster by", "of the ceiling")))
-    print(
-        f"\nmedians of {rounds} steps of {batch} pictures, in turns; ceiling: "
-        f"{result['ceiling_gflops']:.0f} GFLOP/s in float32 matrix products, "
-        f"{result['ceiling_images_per_second']:.1f} img/s at {result['gflop_per_image']:.3f} GFLOP"
+    ]
+    headers = ("training", "img/s", "range", "times as long", "of the ceiling")
+    environment = result["environment"]
+    return "\n".join(
+        [
+            table(rows, headers),
+            "",
+            f"medians of {result['rounds']} steps of {result['batch']} pictures, taken in turns",
+            f"ceiling  {result['ceiling_gflops']:.0f} GFLOP/s in float32 matrix products, "
+            f"or {result['ceiling_images_per_second']:.1f} img/s at "
+            f"{result['gflop_per_image']:.3f} GFLOP each",
+            f"machine  {environment['processor']}, {environment['threads']} threads, "
+            f"torch {environment['versions']['torch']}",
+        ]
     )
 
 
