@@ -47,7 +47,8 @@ class AlexNet(nn.Module):
         self.lrn = LRN()
         for shape in self.shapes:
             self.add_module(shape.layer.name, _parameters(shape))
-        initialize(self, start or StartConfig(), seed)
+        built = ((shape, *self.weight_and_bias(shape.layer.name)) for shape in self.shapes)
+        initialize(built, start or StartConfig(), seed)
 
     @property
     def shapes(self) -> list[Shape]:

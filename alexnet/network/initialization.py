@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import torch
+from torch import Tensor
 
 from alexnet.config import StartConfig
+from alexnet.network.table import Shape
 from alexnet.randomness import Purpose, stream
-
-if TYPE_CHECKING:
-    from alexnet.network.alexnet import AlexNet
 
 
 @torch.no_grad()
-def initialize(network: AlexNet, start: StartConfig, seed: int) -> None:
-    """Draw all weights anew; a layer's draws depend on the seed and its name alone."""
-    for shape in network.shapes:
-        weight, bias = network.weight_and_bias(shape.layer.name)
+def initialize(
+    layers: Iterable[tuple[Shape, Tensor, Tensor]], start: StartConfig, seed: int
+) -> None:
+    """Draw the weights and set the biases of layers given as (shape, weight, bias).
+
+    A layer's draws depend on the seed and its name alone.
+    """
+    for shape, weight, bias in layers:
         if start.rule == "he":
             deviation = start.gain * math.sqrt(2 / shape.weights_per_kernel)
         else:

@@ -121,3 +121,30 @@ def test_two_trainers_on_one_run(prepared: Path, tmp_path: Path) -> None:
     assert second.returncode == 5 and f"process {first.pid}" in said
     first.kill()
     first.communicate()
+
+
+@pytest.mark.slow
+def test_full_network_killed_inside_a_save(tmp_path: Path) -> None:
+    settings = ("optimizer.batch=4", "length=1", "schedule.warmup=0", "checkpoint.every=2")
+    command = [sys.executable, "-m", "alexnet", "train", "synthetic:20x2", "--recipe", "small"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    subprocess.run([*command, "--name", "whole"], cwd=tmp_path, check=True, capture_output=True)
+    process = subprocess.Popen(
+        [*command, "--name", "killed"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    checkpoints = tmp_path / "runs" / "killed" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-*")) or not list(checkpoints.glob(".*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()  # half a gigabyte of the second checkpoint is being written
+    process.wait()
+    assert list(checkpoints.glob(".*")), "a part of it is left behind"
+    resume = [sys.executable, "-m", "alexnet", "resume", "killed"]
+    subprocess.run(resume, cwd=tmp_path, check=True, capture_output=True)
+    assert not list(checkpoints.glob(".*")), "and swept away at the next start"
+    assert_same(tmp_path / "runs" / "killed", tmp_path / "runs" / "whole")
+    models = [
+        tmp_path / "runs" / name / "model" / "model.safetensors" for name in ("killed", "whole")
+    ]
+    assert models[0].read_bytes() == models[1].read_bytes()
