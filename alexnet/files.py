@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -60,6 +61,17 @@ def sweep_temporaries(folder: Path) -> list[Path]:
             path.unlink(missing_ok=True)
             swept.append(path)
     return swept
+
+
+def require_space(folder: Path, needed: int, what: str, remedy: str) -> None:
+    """Raise EnvironmentProblem unless `needed` bytes are free where `folder` is; `what` needs them."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise EnvironmentProblem(
+            f"{what} needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free.",
+            where=folder,
+            remedy=remedy,
+        )
 
 
 def sha256_of(path: Path) -> str:

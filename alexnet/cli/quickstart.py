@@ -9,17 +9,19 @@ from typing import Annotated
 import typer
 
 DATA = "builtin:photos"
+SHOWN = ("cat", "coffee", "rocket")  # whole photographs, of which the network has seen parts
 
 
 def quickstart(
     name: Annotated[str, typer.Option(help="The run's name.")] = "",
 ) -> None:
     """Prepare built-in photographs, train, evaluate, predict, and write a report: a few minutes."""
-    from alexnet.cli.evaluate import evaluate, report
+    from alexnet.cli.evaluate import evaluate, predict, report
     from alexnet.cli.train import start
     from alexnet.prepared import open_or_prepare
     from alexnet.progress import clock
     from alexnet.recipes import recipe
+    from alexnet.sources.photos import PHOTOGRAPHS, locate
 
     begun = time.monotonic()
     dataset = open_or_prepare(DATA)
@@ -30,5 +32,8 @@ def quickstart(
         "cpu",
     )
     evaluate([str(run.folder)], str(dataset.folder))
+    print()
+    predict(str(run.folder), [str(locate(PHOTOGRAPHS[name])) for name in SHOWN])
+    print()
     report(str(run.folder))
     print(f"\nAll in {clock(time.monotonic() - begun)}.", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from alexnet.cli.tables import table
 from alexnet.config import RunConfig, differences, from_dict, origins, to_dict, with_settings
 from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
-from alexnet.files import classes_hash
+from alexnet.files import classes_hash, require_space
 from alexnet.recipes import recipe as find_recipe
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def resume(
             where=found.folder,
             remedy=f"To go on: alexnet resume {run} --epochs {2 * config.length.count:g}",
         )
+    _require_room(config, dataset, found.folder)
     found.lock()
     if epochs is not None:
         found.set_config(config)
@@ -130,6 +132,7 @@ def start(config: RunConfig, dataset: PreparedDataset, name: str, device: str) -
     """A new run, trained to its end; its folder."""
     from alexnet.training.run import Run
 
+    _require_room(config, dataset, Path())
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
     run = Run.create(name, config, describe(dataset))
     run.lock()
@@ -190,6 +193,17 @@ def _train(
         run.unlock()
     print(f"Trained: {run.folder}", file=sys.stderr)
     print(f"Next:    alexnet evaluate {run.name} {dataset.folder}", file=sys.stderr)
+
+
+def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> None:
+    """Raise EnvironmentProblem unless the run's checkpoints and model fit where `folder` is."""
+    from alexnet.network.table import LAYERS, shapes, with_classes
+
+    layers = with_classes(LAYERS, len(dataset.classes))
+    weights = 4 * sum(shape.parameters for shape in shapes(layers))  # bytes
+    states = 2 * weights * (config.checkpoint.keep + 1)  # with velocities; one more while saving
+    remedy = "Free some space, or keep fewer states: --set checkpoint.keep=1"
+    require_space(folder, states + weights, "Training", remedy)
 
 
 def _loader(config: RunConfig, dataset: PreparedDataset) -> Loader:

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import DataError, EnvironmentProblem, UsageError
-from alexnet.files import read_json, write_json
+from alexnet.errors import DataError, UsageError
+from alexnet.files import read_json, require_space, write_json
 from alexnet.prepared import folder as folders
 from alexnet.prepared import shards
 from alexnet.prepared.batches import Account, Batch, batches
@@ -69,7 +69,13 @@ def prepare(
             shutil.rmtree(unfinished)
             return existing
         folders.start_or_go_on(unfinished, job)
-        _require_space(unfinished, source.count * _BYTES_EACH[storage])
+        done = sum(path.stat().st_size for path in unfinished.iterdir())
+        require_space(
+            unfinished,
+            source.count * _BYTES_EACH[storage] - done,
+            "The rest of the prepared set",
+            "Free some space, choose another folder with -o, or use --storage jpeg.",
+        )
         with Workers(workers) as pool:
             finished = _make_all(source, unfinished, storage, pool, allowed_rejected)
         if not finished.sums.pictures:
@@ -204,14 +210,3 @@ def _stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Sour
         where="\n".join(shown),
         remedy=f"`alexnet data check {source.spec}` names all; --allowed-rejected allows more.",
     )
-
-
-def _require_space(folder: Path, needed: int) -> None:
-    needed -= sum(path.stat().st_size for path in folder.iterdir())
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise EnvironmentProblem(
-            f"The prepared set needs {needed / 1e9:.1f} GB more; {free / 1e9:.1f} GB are free.",
-            where=folder,
-            remedy="Free some space, choose another folder with -o, or use --storage jpeg.",
-        )

@@ -106,6 +106,20 @@ def test_what_is_refused(
     assert len(message.strip().splitlines()) <= 3
 
 
+def test_no_space_and_no_folder_are_found_before_work_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = ["train", str(Path("prepared", "synthetic-16x2").resolve()), *SMALL]
+    monkeypatch.chdir(tmp_path)
+    keep = ["--set", "checkpoint.keep=1000000"]  # more than any disk holds
+    message = said(capsys, [*train, *keep, "--name", "large"], code=5)
+    assert "GB are free" in message and "checkpoint.keep" in message
+    assert not Path("runs").exists()
+    Path("runs").write_text("a file where the folder should be")
+    message = said(capsys, [*train, "--name", "it"], code=5)
+    assert "runs/it" in message and "Traceback" not in message
+
+
 def test_a_folder_without_classes_says_what_training_needs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

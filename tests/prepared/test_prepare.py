@@ -212,7 +212,7 @@ def test_a_disk_too_small_is_found_before_work_starts(
     folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
-    with pytest.raises(EnvironmentProblem, match=r"0\.0 GB more; 0\.0 GB are free"):
+    with pytest.raises(EnvironmentProblem, match=r"needs 0\.0 GB; 0\.0 GB are free"):
         prepare(folder(), tmp_path / "out")
 
 
