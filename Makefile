@@ -22,8 +22,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed  ## docs/deviations.md, from the ledger in alexnet/paper.py
-	$(BIN)/python -m alexnet.paper
+docs: $(VENV)/.installed  ## docs/deviations.md, from the ledger in alexnet/ledger.py
+	$(BIN)/python -m alexnet.ledger
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent / "alexnet"
 
 # Stage 0, lowest first: each module may import those of the lines above it.
-BASE = [{"errors"}, {"files"}, {"progress", "randomness"}, {"paper"}, {"config"}, {"recipes"}]
+BASE = [
+    {"errors"},
+    {"files"},
+    {"progress", "randomness"},
+    {"paper", "ledger"},
+    {"config"},
+    {"recipes"},
+]
 # Every stage may also import all of stage 0 and itself.
 MAY_IMPORT = {
     "sources": set[str](),
@@ -28,7 +35,15 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 NUMERICAL = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "triton"}
-PLAIN = {"errors", "files", "progress", "paper", "config", "recipes"}  # no numerical library at all
+PLAIN = {
+    "errors",
+    "files",
+    "progress",
+    "paper",
+    "ledger",
+    "config",
+    "recipes",
+}  # no numerical library at all
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -127,7 +127,19 @@ def _pool_down(best, tap, first_row, size, column_best, column_tap):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def block_forward(x_NHWC, bias_C, width, radius, k, alpha, beta, size, stride, y_NYXC, tap_NYXC):
+def block_forward(
+    x_NHWC: np.ndarray,
+    bias_C: np.ndarray,
+    width: int,
+    radius: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    size: int,
+    stride: int,
+    y_NYXC: np.ndarray,
+    tap_NYXC: np.ndarray,
+) -> None:
     """y = maxpool(normalize(relu(x + bias))); tap = which of the size * size inputs was the maximum.
 
     `width` maps belong to one column; the window reaches `radius` maps to each side of its own;
@@ -202,8 +214,20 @@ def _normalization_gradient(dy, a, s, p, radius, pull, t, d):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def block_backward(
-    g_NYXC, tap_NYXC, x_NHWC, bias_C, width, radius, k, alpha, beta, size, stride, dx_NHWC, dbias_NC
-):
+    g_NYXC: np.ndarray,
+    tap_NYXC: np.ndarray,
+    x_NHWC: np.ndarray,
+    bias_C: np.ndarray,
+    width: int,
+    radius: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    size: int,
+    stride: int,
+    dx_NHWC: np.ndarray,
+    dbias_NC: np.ndarray,
+) -> None:
     """dx = gradient at the convolution's output; dbias = each image's share of the bias gradient."""
     N, H, W, C = x_NHWC.shape
     P = C // width * (width + 2 * radius)
