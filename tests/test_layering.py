@@ -17,7 +17,7 @@ BASE = [
     {"progress", "randomness"},
     {"paper", "ledger"},
     {"config"},
-    {"recipes"},
+    {"settings", "recipes"},
 ]
 # Every stage may also import all of stage 0 and itself.
 MAY_IMPORT = {
@@ -35,15 +35,8 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 NUMERICAL = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "triton"}
-PLAIN = {
-    "errors",
-    "files",
-    "progress",
-    "paper",
-    "ledger",
-    "config",
-    "recipes",
-}  # no numerical library at all
+# No numerical library at all.
+PLAIN = {"errors", "files", "progress", "paper", "ledger", "config", "settings", "recipes"}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

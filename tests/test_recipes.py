@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from alexnet.config import RunConfig, differences, from_yaml, to_yaml
+from alexnet.config import RunConfig
 from alexnet.errors import UsageError
 from alexnet.recipes import RECIPES, recipe
+from alexnet.settings import differences, from_yaml, to_yaml
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alexnet.cli.tables import table
-from alexnet.config import RunConfig, differences, from_dict, origins, to_dict, with_settings
+from alexnet.config import RunConfig
 from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
 from alexnet.files import classes_hash, require_space
 from alexnet.recipes import recipe as find_recipe
+from alexnet.settings import (
+    differences,
+    from_dict,
+    origins,
+    to_dict,
+    with_settings,
+)
 
 if TYPE_CHECKING:
     from alexnet.loading.loader import Loader

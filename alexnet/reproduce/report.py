@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet import paper, recipes
-from alexnet.config import OUR_DEFAULTS, RunConfig, differences
+from alexnet.config import OUR_DEFAULTS, RunConfig
 from alexnet.errors import AlexNetError
 from alexnet.evaluation.evaluate import class_scores, predictions_file, weakest
 from alexnet.evaluation.predictions import Predictions
@@ -28,6 +28,7 @@ from alexnet.network import AlexNet, load_model
 from alexnet.prepared import PreparedDataset
 from alexnet.reproduce import figures
 from alexnet.reproduce.style import inline_svg, write_png
+from alexnet.settings import differences
 from alexnet.training.run import Run
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")

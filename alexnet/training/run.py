@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from alexnet import __version__
-from alexnet.config import RunConfig, from_yaml, to_yaml
+from alexnet.config import RunConfig
 from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
 from alexnet.files import read_json, sweep_temporaries, write_atomically, write_json
+from alexnet.settings import from_yaml, to_yaml
 
 RUNS = Path("runs")
 _LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")

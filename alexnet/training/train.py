@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 import torch.nn.functional as F
 
-from alexnet.config import RunConfig, differences, from_dict, to_dict
+from alexnet.config import RunConfig
 from alexnet.errors import IncompatibleError, NumericsError, Stopped
 from alexnet.loading.loader import Batch, Loader
 from alexnet.loading.order import Order
@@ -22,6 +22,7 @@ from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
 from alexnet.network.weights import parameters_of, set_parameters
 from alexnet.progress import progress
+from alexnet.settings import differences, from_dict, to_dict
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.optimizer import PaperSGD, gradient_norm

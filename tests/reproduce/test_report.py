@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from alexnet import recipes
-from alexnet.config import StartConfig, with_settings
+from alexnet.config import StartConfig
 from alexnet.evaluation.evaluate import evaluate_models
 from alexnet.evaluation.models import Found
 from alexnet.files import read_json, write_json
 from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
 from alexnet.reproduce.report import write_report
+from alexnet.settings import with_settings
 from alexnet.training.run import Run
 
 HOSTILE = 'dahlia <script>alert("1")</script> & co'
