@@ -104,7 +104,7 @@ LEDGER = (
     ),
     Deviation(
         topic="Share of parameters in a convolutional layer",
-        section="7",
+        section="1",
         paper="Each convolutional layer holds no more than 1 % of the parameters.",
         program="conv3 holds 1.5 %, conv4 1.1 %.",
         caffe="The same counts.",

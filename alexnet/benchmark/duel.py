@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from alexnet.errors import EnvironmentProblem
 from alexnet.progress import progress
 
 
@@ -37,12 +38,19 @@ def duel(names: Sequence[str], batch: int, rounds: int) -> dict[str, Measured]:
             pipes[name], theirs = context.Pipe()
             worker = context.Process(target=_work, args=(name, batch, theirs), daemon=True)
             worker.start()
+            theirs.close()
             stack.callback(worker.join)
             stack.callback(pipes[name].close)
         for turn in range(rounds + 2):
             for name, pipe in pipes.items():
-                pipe.send("step")
-                taken = pipe.recv()
+                try:
+                    pipe.send("step")
+                    taken = pipe.recv()
+                except (EOFError, OSError):
+                    raise EnvironmentProblem(
+                        f"The contestant {name!r} died; its own words are above.",
+                        remedy="If memory ran out: a smaller --batch.",
+                    ) from None
                 if turn >= 2:
                     seconds[name].append(taken)
             bar.advance(1)

@@ -10,7 +10,7 @@ import typer
 
 from alexnet.cli.tables import table
 from alexnet.config import RunConfig
-from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
 from alexnet.files import classes_hash, require_space
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import (
@@ -64,41 +64,32 @@ def resume(
     override: Annotated[
         bool, typer.Option(help="Go on although data or settings have changed.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="By default the one it was started on.")] = "",
 ) -> None:
     """Go on with a stopped run, in its folder and bit for bit."""
     from alexnet.prepared import PreparedDataset
     from alexnet.training.run import Run
 
-    require_device(device)
     found = Run.open(run)
+    device = device or found.device
+    require_device(device)
     config = found.config
     if epochs is not None:
         config = from_dict({**to_dict(config), "length": epochs})
     dataset = PreparedDataset.open(found.data["folder"])
-    changed = [
-        f"{key}: {found.data[key]} then, {value} now"
-        for key, value in describe(dataset).items()
-        if key in ("fingerprint", "classes_sha256") and found.data[key] != value
-    ]
-    if changed and not override:
-        raise IncompatibleError(
-            f"The data have changed since the run was started: {'; '.join(changed)}.",
-            where=found.data["folder"],
-            remedy="Bring the old data back, or go on with these: --override",
-        )
+    _require_same_data(found, dataset, override)
     steps = _loader(config, dataset).order.steps(config.length.count)
     rows = found.metrics()
-    if rows and rows[-1]["step"] >= steps and (found.model / "config.json").is_file():
+    finished = (found.model / "config.json").is_file() or epochs is not None
+    if rows and rows[-1]["step"] >= steps and finished:
         raise UsageError(
-            f"This run is complete: {config.length}.",
+            f"This run has done {config.length} already.",
             where=found.folder,
             remedy=f"To go on: alexnet resume {run} --epochs {2 * config.length.count:g}",
         )
     _require_room(config, dataset, found.folder)
     found.lock()
-    if epochs is not None:
-        found.set_config(config)
+    found.set_data(describe(dataset))
     _train(found, config, dataset, device, resume=True, override=override)
 
 
@@ -137,11 +128,12 @@ def runs(
 
 def start(config: RunConfig, dataset: PreparedDataset, name: str, device: str) -> Run:
     """A new run, trained to its end; its folder."""
-    from alexnet.training.run import Run
+    from alexnet.training.run import RUNS, Run
 
-    _require_room(config, dataset, Path())
+    _require_trainable(dataset)
+    _require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
-    run = Run.create(name, config, describe(dataset))
+    run = Run.create(name, config, describe(dataset), device)
     run.lock()
     counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
     run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
@@ -193,6 +185,7 @@ def _train(
     def validate(trained: AlexNet) -> dict[str, float]:
         return validation_errors(trained, dataset)
 
+    (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
     try:
         train(run, config, loader, network, validate, resume, override)
         _save_model(run, config, dataset, network)
@@ -200,6 +193,42 @@ def _train(
         run.unlock()
     print(f"Trained: {run.folder}", file=sys.stderr)
     print(f"Next:    alexnet evaluate {run.name} {dataset.folder}", file=sys.stderr)
+
+
+def _require_trainable(dataset: PreparedDataset) -> None:
+    """Raise DataError unless there are classes to tell apart and pictures to train and validate on."""
+    if len(dataset.classes) < 2:
+        raise DataError(
+            f"There is one class only: {dataset.classes[0]}.",
+            where=dataset.folder,
+            remedy="Training tells classes apart: give it at least two folders of pictures.",
+        )
+    for split in ("train", "val"):
+        if split not in dataset.splits or not len(dataset.split(split)):
+            raise DataError(
+                f"The split {split!r} has no pictures.",
+                where=dataset.folder,
+                remedy="Prepare it with a larger share held out (alexnet data prepare SRC --val 0.3), "
+                "or make the folders train/ and val/ yourself.",
+            )
+
+
+def _require_same_data(run: Run, dataset: PreparedDataset, override: bool) -> None:
+    """Raise IncompatibleError if the run's pictures have changed, or its classes, override or not."""
+    now = describe(dataset)
+    if run.data["classes_sha256"] != now["classes_sha256"]:
+        raise IncompatibleError(
+            "The classes are not those that the run was started with.",
+            where=f"then: {', '.join(run.data['classes'])}; now: {', '.join(dataset.classes)}",
+            remedy="Train a new run on these data.",
+        )
+    if run.data["fingerprint"] != now["fingerprint"] and not override:
+        raise IncompatibleError(
+            f"The data have changed since the run was started: fingerprint "
+            f"{run.data['fingerprint']} then, {now['fingerprint']} now.",
+            where=dataset.folder,
+            remedy="Bring the old data back, or go on with these: --override",
+        )
 
 
 def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> None:
@@ -210,7 +239,8 @@ def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> 
     weights = 4 * sum(shape.parameters for shape in shapes(layers))  # bytes
     states = 2 * weights * (config.checkpoint.keep + 1)  # with velocities; one more while saving
     remedy = "Free some space, or keep fewer states: --set checkpoint.keep=1"
-    require_space(folder, states + weights, "Training", remedy)
+    there = sum(path.stat().st_size for path in folder.glob("*/*.safetensors"))  # of this run
+    require_space(folder, states + weights - there, "Training", remedy)
 
 
 def _loader(config: RunConfig, dataset: PreparedDataset) -> Loader:
@@ -232,7 +262,7 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
         dataset.classes,
         dataset.titles,
         dataset.statistics.arrays(),
-        dataset.description["pixels"],
+        dataset.description["made"],
         {
             "run": run.name,
             "recipe": config.recipe,

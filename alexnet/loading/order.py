@@ -25,7 +25,7 @@ class Order:
 
     def steps(self, epochs: float) -> int:
         """Steps that cover `epochs` passes over the pictures (the last one may reach further)."""
-        return -(-round(epochs * self.count) // self.batch)
+        return max(1, -(-round(epochs * self.count) // self.batch))
 
     def epochs_done(self, step: int) -> int:
         """Whole epochs covered by the first `step` steps."""

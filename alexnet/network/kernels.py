@@ -34,7 +34,7 @@ def _activate(x_WC, bias_C, width, radius, a):
             out = a[place : place + width]
             for c in range(width):
                 value = x[c] + bias[c]
-                out[c] = value if value > zero else zero
+                out[c] = zero if value <= zero else value  # a value that is not a number stays one
             place += width + 2 * radius
 
 

@@ -19,14 +19,16 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor) -> Tensor:
     """x W^T + b: N x O."""
-    if _ONEDNN and x_NI.device.type == "cpu" and x_NI.dtype == torch.float32:
+    if x_NI.device.type == "cpu" and x_NI.dtype == torch.float32:
         y_NO: Tensor = _Linear.apply(x_NI, weight_OI, bias_O)  # type: ignore[no-untyped-call]
         return y_NO
     return F.linear(x_NI, weight_OI, bias_O)
 
 
 def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W^T (+ b) by oneDNN."""
+    """x W^T (+ b) by oneDNN, or where PyTorch has it not, by its BLAS."""
+    if not _ONEDNN:
+        return F.linear(x_NI, weight_OI, bias_O)
     y_NO: Tensor = torch.ops.mkldnn._linear_pointwise(x_NI, weight_OI, bias_O, "none", [], "")
     return y_NO
 

@@ -21,6 +21,9 @@ from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, 
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 1
+_CONFIG_KEYS = {
+    *("classes", "titles", "classes_sha256", "weights_sha256", "preprocessing", "provenance")
+}
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,16 @@ def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
 def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     """Read a model folder; raises DataError for damaged files, IncompatibleError for other networks."""
     config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise DataError("Not a JSON object.", where=folder / "config.json")
     if config.get("format") != FORMAT or config.get("architecture") != "alexnet":
         raise IncompatibleError(
             f"This is format {config.get('format')} of {config.get('architecture')!r}; "
             f"this version reads format {FORMAT} of 'alexnet'.",
             where=folder / "config.json",
         )
+    if lacks := _CONFIG_KEYS - config.keys():
+        raise DataError(f"It lacks {', '.join(sorted(lacks))}.", where=folder / "config.json")
     weights = folder / "model.safetensors"
     if not weights.exists() or sha256_of(weights) != config["weights_sha256"]:
         raise DataError(

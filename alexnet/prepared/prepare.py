@@ -178,8 +178,8 @@ def _found(pool: Workers, path: Path, journal: Path, made_from: str, split: str)
     outcomes = [Outcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
     sums = None
     if record["sha256"]:
-        digest, sums = pool.call(inspect_shard, path, with_sums=split == "train")
-        if digest != record["sha256"]:
+        whole, sums = pool.call(inspect_shard, path, record["sha256"], split == "train")
+        if not whole:
             return None
     return _Shard(path, split, outcomes, record["bytes"], record["sha256"], sums)
 

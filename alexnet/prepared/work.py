@@ -96,18 +96,18 @@ def build_shard(
     return Built(outcomes, size, digest, sums.total() if sums else None)
 
 
-def inspect_shard(path: Path, with_sums: bool) -> tuple[str, Sums | None]:
-    """The SHA-256 and the sums of a shard that was written before; "" if it cannot be read."""
+def inspect_shard(path: Path, digest: str, with_sums: bool) -> tuple[bool, Sums | None]:
+    """Whether a shard that was written before still has this SHA-256; if so its sums."""
     try:
-        digest = sha256_of(path)
+        whole = sha256_of(path) == digest
     except OSError:
-        return "", None
-    if not with_sums:
-        return digest, None
+        return False, None
+    if not whole or not with_sums:
+        return whole, None
     shard, sums = shards.Shard.open(path), _Summing()
     for n in range(len(shard)):
         sums.add(shard.pixels(n))
-    return digest, sums.total()
+    return True, sums.total()
 
 
 def _examine(data: bytes) -> tuple[Outcome, np.ndarray | None]:

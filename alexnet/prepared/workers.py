@@ -32,11 +32,17 @@ class WorkerDied(Exception):
         self.too_slow = status == -signal.SIGALRM
 
 
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux; other systems do not restrict a process
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Workers:
     """A pool of `count` processes (all cores by default); use it in a `with` statement."""
 
     def __init__(self, count: int | None = None) -> None:
-        self.count = count or len(os.sched_getaffinity(0))
+        self.count = count or _usable_cores()
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="prepare")
         self._own = threading.local()
         self._lock = threading.Lock()

@@ -33,6 +33,7 @@ INK, SOFT, LINE, BLUE, ORANGE, RED, GREY = COLOURS.values()
 
 _SETTINGS: Any = {
     "font.family": "sans-serif",
+    "text.parse_math": False,  # a class may be called US$
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": SOFT,

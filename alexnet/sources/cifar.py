@@ -114,7 +114,8 @@ def _unpickle(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
     except Exception as error:  # hostile bytes may raise anything; none of it is executed
         raise DataError(f"Not a batch of CIFAR-10: {error}.", where=where) from None
     good = (
-        isinstance(pixels, np.ndarray)
+        isinstance(labels_N, list)
+        and isinstance(pixels, np.ndarray)
         and pixels.dtype == np.uint8
         and pixels.shape == (len(labels_N), _VALUES)
         and all(type(label) is int for label in labels_N)

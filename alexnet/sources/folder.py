@@ -76,9 +76,11 @@ def _scan(
         except OSError as error:
             if not folder:
                 raise DataError(f"Cannot read the folder: {error.strerror}.", where=root) from error
-            faults[folder] = f"unreadable: {error.strerror}"
-            files.append((folder, 0))
-            continue
+            raise DataError(
+                f"Cannot read a folder: {error.strerror}.",
+                where=printable(str(root.joinpath(*folder))),
+                remedy="Change its permissions, or move it out of the set.",
+            ) from error
         seen = [entry for entry in entries if not is_hidden(entry.name)]
         hidden += len(entries) - len(seen)
         if not seen and folder:
@@ -89,6 +91,12 @@ def _scan(
                 stack.append(path)
                 continue
             size, fault = _inspect(entry, inside)
+            if fault and len(path) < 3 and entry.is_dir():
+                raise DataError(
+                    f"A class folder is a {fault}, and those are not followed.",
+                    where=printable(str(root.joinpath(*path))),
+                    remedy="Put the folder itself there.",
+                )
             files.append((path, size))
             if fault:
                 faults[path] = fault

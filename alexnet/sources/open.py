@@ -60,14 +60,12 @@ def open_source(
 
 
 def name_of(spec: str) -> str:
-    """A folder name for a source: `imagenette`, `photos`, `synthetic-1000x10`, the folder's own."""
+    """A folder name for a source: `imagenette`, `builtin-photos`, the folder's own."""
     kind, _, rest = spec.partition(":")
     if kind in NAMED_SETS:
         return kind
-    if kind == "builtin":
-        return rest
-    if kind == "synthetic":
-        return f"synthetic-{rest}"
+    if kind in ("builtin", "synthetic"):
+        return f"{kind}-{rest}"
     path = Path(spec).resolve()
     name = re.sub(r"\.(tar|tgz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
     return name or "pictures"

@@ -41,7 +41,7 @@ class Run:
         self._lock: int | None = None
 
     @classmethod
-    def create(cls, name: str, config: RunConfig, data: dict[str, Any]) -> Run:
+    def create(cls, name: str, config: RunConfig, data: dict[str, Any], device: str = "cpu") -> Run:
         """A new folder under `runs/`; raises UsageError if the name is taken."""
         run = cls(RUNS / name)
         try:
@@ -57,8 +57,8 @@ class Run:
                 f"Cannot make the run's folder: {error.strerror}.", where=run.folder
             ) from None
         write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
-        write_json(run.folder / "environment.json", environment())
-        write_json(run.folder / "data.json", data)
+        write_json(run.folder / "environment.json", environment(device))
+        run.set_data(data)
         run.set_config(config)
         return run
 
@@ -91,6 +91,16 @@ class Run:
         found: dict[str, Any] = read_json(self.folder / "data.json")
         return found
 
+    def set_data(self, data: dict[str, Any]) -> None:
+        """Write `data.json`."""
+        write_json(self.folder / "data.json", data)
+
+    @property
+    def device(self) -> str:
+        """What the run was started on."""
+        found: str = read_json(self.folder / "environment.json")["device"]
+        return found
+
     def lock(self) -> None:
         """Become the run's only writer until this process ends; raises EnvironmentProblem at once."""
         path = self.folder / "run.lock"
@@ -106,7 +116,8 @@ class Run:
             ) from None
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode())
-        sweep_temporaries(self.checkpoints)
+        for folder in (self.folder, self.checkpoints, self.model):
+            sweep_temporaries(folder)
 
     def unlock(self) -> None:
         """Let others write to the run."""
@@ -115,7 +126,7 @@ class Run:
             self._lock = None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows of `metrics.jsonl`; a last line torn by a crash is left out."""
+        """All rows of `metrics.jsonl`; a line torn by a crash is left out."""
         return _rows(self.metrics_path)
 
     def timing(self) -> list[dict[str, Any]]:
@@ -145,8 +156,8 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in RUNS.glob("*/config.yaml"))
 
 
-def environment() -> dict[str, Any]:
-    """Versions and hardware, to stand beside every result."""
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Versions and hardware, to stand beside every result computed on `device`."""
     import torch
 
     versions = {"alexnet": __version__}
@@ -160,7 +171,8 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if "cuda" in device else _processor(),
         "versions": versions,
     }
 
@@ -180,5 +192,5 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
-            break
+            continue
     return rows

@@ -16,7 +16,7 @@ class PlateauSchedule:
 
     def __init__(self, rate: float, rule: Plateau) -> None:
         self.first_rate, self.rule = rate, rule
-        self.state: dict[str, Any] = {"drops": 0, "best": math.inf, "best_epoch": 0}
+        self.state: dict[str, Any] = {"drops": 0, "best": None, "best_epoch": 0}
 
     def rate(self, epoch: float) -> float:
         """The rate at this moment; `epoch` does not matter, only what was observed."""
@@ -24,7 +24,7 @@ class PlateauSchedule:
 
     def observe(self, epoch: int, error: float) -> str | None:
         """Note the validation error after an epoch; the reason, if the rate drops now."""
-        if error < self.state["best"]:
+        if self.state["best"] is None or error < self.state["best"]:
             self.state.update(best=error, best_epoch=epoch)
             return None
         waited = epoch - self.state["best_epoch"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_NOTICE = b"\nStopping after this step; the state will be saved. Once more to stop now.\n"
 
 
 class StopRequest:
@@ -28,11 +29,7 @@ def stop_request() -> Iterator[StopRequest]:
         if request:
             os._exit(128 + number)
         request.signal_number = number
-        print(
-            "\nStopping after this step; the state will be saved. Once more to stop now.",
-            file=sys.stderr,
-            flush=True,
-        )
+        os.write(2, _NOTICE)  # print may be at work already in what the signal interrupted
 
     watched = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, note) for number in watched]

@@ -81,6 +81,9 @@ def train(
     training = Training(run, config, network, optimizer, schedule_of(config))
     if resume:
         _restore(training, override)
+        run.set_config(config)
+    else:
+        save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
         speed = _Speed(run, loader)
@@ -97,7 +100,7 @@ def train(
             loss.backward()
             norm = gradient_norm(network.parameters())
             if not math.isfinite(norm) or not math.isfinite(loss.item()):
-                raise _not_finite(loss.item(), norm, network, batch, loader)
+                raise _not_finite(loss.item(), norm, training, batch, loader)
             optimizer.step()
 
             wrong = int((logits_BK.argmax(1) != labels_B).sum())
@@ -105,10 +108,11 @@ def train(
             step, epochs = training.counters.step, order.epochs_done(training.counters.step)
             if epochs > order.epochs_done(batch.step) or step == last:
                 _record_epoch(training, epochs, validate(network))
-            if step % config.checkpoint.every.count == 0 or stop or step == last:
+            stopping = bool(stop)
+            if step % config.checkpoint.every.count == 0 or stopping or step == last:
                 save(training)
             bar.advance(1, f"{note}  {speed.note(order.batch)}")
-            if stop and step < last:
+            if stopping and step < last:
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number,
@@ -228,9 +232,10 @@ def _event(training: Training, text: str) -> None:
 
 
 def _not_finite(
-    loss: float, norm: float, network: AlexNet, batch: Batch, loader: Loader
+    loss: float, norm: float, training: Training, batch: Batch, loader: Loader
 ) -> NumericsError:
     """The error that names the step, the first layer with a bad number, and the pictures."""
+    network, folder = training.network, training.run.folder
     bad = [name for name, value in network.named_parameters() if not value.isfinite().all()]
     place = f"weights of {bad[0]}" if bad else "the gradient only"
     if not bad:
@@ -244,7 +249,8 @@ def _not_finite(
         f"The loss is {loss} and the gradient's length {norm} at step {batch.step + 1}; "
         f"the weights were not changed. First bad number in: {place}.",
         where=f"pictures {keys}{', ...' if len(batch.indices_B) > 8 else ''}",
-        remedy="Lower the rate (--set optimizer.learning_rate=...), or go back: alexnet resume RUN",
+        remedy=f"Lower optimizer.learning_rate in {folder / 'config.yaml'}, then go back to the last "
+        f"checkpoint: alexnet resume {folder} --override",
     )
 
 

@@ -84,7 +84,7 @@ def test_a_prepared_set_is_not_a_source(tmp_path: Path) -> None:
 
 def test_folder_names_of_sources() -> None:
     assert name_of("imagenette:/data") == "imagenette"
-    assert name_of("builtin:photos") == "photos"
+    assert name_of("builtin:photos") == "builtin-photos"  # never a user's own photos/
     assert name_of("synthetic:10x2") == "synthetic-10x2"
     assert name_of("/data/my photos/") == "my photos"
     assert name_of("/data/birds.tar.gz") == name_of("/data/birds.tgz") == "birds"

@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 
 from alexnet import paper
-from alexnet.config import CheckpointConfig, Epochs, Images, OptimizerConfig, RunConfig, Steps
+from alexnet.config import (
+    CheckpointConfig,
+    Epochs,
+    Images,
+    OptimizerConfig,
+    Plateau,
+    RunConfig,
+    Steps,
+)
 from alexnet.errors import AlexNetError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -22,6 +30,7 @@ def main(folder: Path, prepared: Path, how: str) -> None:
     config = RunConfig(
         optimizer=OptimizerConfig(batch=Images(8)),
         length=Epochs(5),
+        schedule=Plateau(patience=Epochs(1)),  # the errors below never fall: it drops at epoch 2
         checkpoint=CheckpointConfig(every=Steps(3)),
     )
     dataset = PreparedDataset.open(prepared)

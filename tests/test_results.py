@@ -1,0 +1,36 @@
+"""What README says was measured is what was recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alexnet.cli.benchmark import described
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = sorted((ROOT / "results").glob("*/result.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_error_rates_are_the_recorded_ones(path: Path) -> None:
+    result = json.loads(path.read_text())
+    (row,) = (line for line in README.splitlines() if f"({path.parent.relative_to(ROOT)}/" in line)
+    for views in ("10", "1"):
+        assert f"{100 * result['top1_error'][views]:.1f} %" in row
+    assert f"{100 * result['top5_error']['10']:.1f} %" in row
+    assert f"{result['minutes']['all']:.0f} min" in row
+    assert len(result["commit"]) == 40 and result["command"] and result["environment"]["processor"]
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(RESULTS) >= 2
+
+
+def test_the_benchmark_table_is_the_recorded_one() -> None:
+    record = json.loads((ROOT / "benchmarks" / "train-cpu.json").read_text())
+    assert described(record) in README, "paste what the record says"
+    ours, theirs = (record["training"][name] for name in ("alexnet", "pytorch"))
+    assert ours["images_per_second"] / theirs["images_per_second"] == pytest.approx(theirs["ratio"])
