@@ -17,7 +17,7 @@ from alexnet.sources.base import (
     printable,
     split_by_content,
 )
-from alexnet.sources.layout import arrange, is_hidden
+from alexnet.sources.layout import arrange, is_hidden, is_train
 
 
 def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
@@ -74,10 +74,8 @@ def _scan(
         try:
             entries = list(os.scandir(root.joinpath(*folder)))
         except OSError as error:
-            if not folder:
-                raise DataError(f"Cannot read the folder: {error.strerror}.", where=root) from error
             raise DataError(
-                f"Cannot read a folder: {error.strerror}.",
+                f"Cannot read the folder: {error.strerror}.",
                 where=printable(str(root.joinpath(*folder))),
                 remedy="Change its permissions, or move it out of the set.",
             ) from error
@@ -91,7 +89,8 @@ def _scan(
                 stack.append(path)
                 continue
             size, fault = _inspect(entry, inside)
-            if fault and len(path) < 3 and entry.is_dir():
+            in_split = is_train(path[0]) and len(path) == 2
+            if fault and (len(path) == 1 or in_split) and os.path.isdir(entry.path):
                 raise DataError(
                     f"A class folder is a {fault}, and those are not followed.",
                     where=printable(str(root.joinpath(*path))),

@@ -138,3 +138,17 @@ def test_a_folder_without_class_folders_is_told_what_to_do(tree: Tree, paths: st
     assert "no " in error.value.what and "class folders" in error.value.what
     assert f"{root}/<class>/*.jpg" in error.value.where
     assert "`predict` or `index`" in error.value.remedy
+
+
+@pytest.mark.parametrize("files", ["a/1.jpg b/2.jpg", "train/a/1.jpg train/b/2.jpg"])
+def test_a_linked_class_folder_is_refused_not_skipped(
+    tree: Tree, files: str, tmp_path: Path
+) -> None:
+    root = tree(files)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = (root / "train" if "train" in files else root) / "c"
+    link.symlink_to(elsewhere)
+    with pytest.raises(DataError, match="class folder") as error:
+        open_source(str(root))
+    assert str(link) in error.value.where
