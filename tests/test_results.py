@@ -17,7 +17,7 @@ RESULTS = sorted((ROOT / "results").glob("*/result.json"))
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
 def test_error_rates_are_the_recorded_ones(path: Path) -> None:
     result = json.loads(path.read_text())
-    (row,) = (line for line in README.splitlines() if f"({path.parent.relative_to(ROOT)}/" in line)
+    (row,) = (line for line in README.splitlines() if f"({path.relative_to(ROOT)})" in line)
     for views in ("10", "1"):
         assert f"{100 * result['top1_error'][views]:.1f} %" in row
     assert f"{100 * result['top5_error']['10']:.1f} %" in row
