@@ -6,6 +6,7 @@ same network on the same made-up batch: forward, backward, update, in float32 on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -121,8 +122,6 @@ def _made_up(batch: int) -> tuple[Tensor, Tensor]:
 
 
 def _seconds(step: Step) -> float:
-    import time
-
     step()
     begun = time.perf_counter()
     step()

@@ -170,6 +170,7 @@ def _hardware() -> list[Finding]:
 
     import torch
 
+    from alexnet.prepared.workers import usable_cores
     from alexnet.training.run import environment
 
     about = environment()
@@ -178,11 +179,10 @@ def _hardware() -> list[Finding]:
         f"{torch.cuda.get_device_properties(number).total_memory / 2**30:.0f} GiB"
         for number in range(torch.cuda.device_count())
     ]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
         Finding("system", about["system"]),
         Finding("processor", about["processor"]),
-        Finding("cores", f"{cores} usable, {about['threads']} PyTorch threads"),
+        Finding("cores", f"{usable_cores()} usable, {about['threads']} PyTorch threads"),
         Finding("memory", f"{_memory_gib():.1f} GiB"),
         Finding("devices", "; ".join(devices) or "no GPU: the CPU trains"),
         Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),

@@ -32,7 +32,8 @@ class WorkerDied(Exception):
         self.too_slow = status == -signal.SIGALRM
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux; other systems do not restrict a process
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -42,7 +43,7 @@ class Workers:
     """A pool of `count` processes (all cores by default); use it in a `with` statement."""
 
     def __init__(self, count: int | None = None) -> None:
-        self.count = count or _usable_cores()
+        self.count = count or usable_cores()
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="prepare")
         self._own = threading.local()
         self._lock = threading.Lock()
