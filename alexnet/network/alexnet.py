@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from alexnet import paper
 from alexnet.config import StartConfig
 from alexnet.errors import UsageError, did_you_mean
+from alexnet.network.conv import convolve, plain_convolve
 from alexnet.network.initialization import initialize
 from alexnet.network.linear import linear
 from alexnet.network.lrn import LRN, NONE, block, normalize
@@ -82,10 +83,10 @@ class AlexNet(nn.Module):
             weight, bias = self.weight_and_bias(layer.name)
             if "pool" in layer.followed_by:
                 lrn = self.lrn if "norm" in layer.followed_by else NONE
-                x = _convolve(x, weight, None, layer)
+                x = convolve(x, weight, None, layer)
                 x = block(x, bias, lrn, paper.COLUMNS, paper.POOL.size, paper.POOL.stride)
             elif is_conv(layer):
-                x = F.relu_(_convolve(x, weight, bias, layer))
+                x = convolve(x, weight, bias, layer, relu=True)
             else:
                 x = linear(x.flatten(1), weight, bias)
                 x = F.relu_(x) if "relu" in layer.followed_by else x
@@ -143,7 +144,7 @@ class AlexNet(nn.Module):
         for layer in self.layers:
             weight, bias = self.weight_and_bias(layer.name)
             if is_conv(layer):
-                x = _convolve(x, weight, bias, layer)
+                x = plain_convolve(x, weight, bias, layer)
             else:
                 x = F.linear(x.flatten(1), weight, bias)
             if "relu" in layer.followed_by:
@@ -180,14 +181,6 @@ def _parameters(shape: Shape) -> nn.Module:
     else:
         module = nn.Linear(shape.inputs_seen, layer.kernels, device="meta")
     return module.to_empty(device="cpu")
-
-
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
-    before, after = layer.padding
-    if before != after:  # conv1: its last windows reach three pixels over the right and bottom edge
-        x, before = F.pad(x, (before, after, before, after)), 0
-    groups = x.shape[1] // weight.shape[1]
-    return F.conv2d(x, weight, bias, layer.stride, before, groups=groups)
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import paper
+from alexnet.network.conv import channels_last
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,6 @@ def _numbers(x_NHWC: Tensor, *values: float) -> tuple[Any, ...]:
     return tuple(kind(value) for value in values)
 
 
-def _channels_last(x_NCHW: Tensor) -> Tensor:
-    return x_NCHW.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-
-
 @torch.library.custom_op("alexnet::block", mutates_args=())
 def _block(
     x: Tensor,
@@ -90,9 +87,9 @@ def _block(
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    from alexnet.network.kernels import block_forward
+    from alexnet.network.cpu.block import block_forward
 
-    x_NHWC = _channels_last(x)
+    x_NHWC = channels_last(x)
     N, H, W, C = x_NHWC.shape
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
     y_NYXC = x.new_empty(shape)
@@ -133,14 +130,14 @@ def _block_backward(
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    from alexnet.network.kernels import block_backward
+    from alexnet.network.cpu.block import block_backward
 
-    x_NHWC = _channels_last(x)
+    x_NHWC = channels_last(x)
     N, _, _, C = x_NHWC.shape
     dx_NHWC = torch.empty_like(x_NHWC)
     dbias_NC = x.new_empty(N, C)
     block_backward(  # type: ignore[call-arg]
-        _channels_last(g).numpy(),
+        channels_last(g).numpy(),
         tap.permute(0, 2, 3, 1).numpy(),
         x_NHWC.numpy(),
         bias.numpy(),

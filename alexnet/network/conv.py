@@ -1,0 +1,143 @@
+"""The convolutional layers (section 3.5): PyTorch's convolution, or on a processor a faster one.
+
+`convolve` is what the network runs. On the CPU in float32 it is one operator, which `torch.compile` and
+`torch.export` accept, made of `cpu.winograd` and, for conv1 with its stride, `cpu.fold`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet.paper import Layer
+
+
+def convolve(
+    x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, relu: bool = False
+) -> Tensor:
+    """The layer's convolution plus bias, and its ReLU if asked for: N x K x Y x X, channels-last.
+
+    Kernels that see fewer maps than there are belong to columns that see only themselves.
+    """
+    if _fits(x_NCHW, weight, layer):
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        y_NKYX: Tensor = _conv(x_NCHW, weight, bias, layer.stride, *layer.padding, relu)
+        return y_NKYX
+    y_NKYX = plain_convolve(x_NCHW, weight, bias, layer)
+    return F.relu(y_NKYX) if relu else y_NKYX
+
+
+def plain_convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
+    """The layer's convolution in PyTorch's own operations."""
+    before, after = layer.padding
+    if before != after:  # conv1: its last windows reach three pixels over the right and bottom edge
+        x_NCHW, before = F.pad(x_NCHW, (before, after, before, after)), 0
+    groups = x_NCHW.shape[1] // weight.shape[1]
+    return F.conv2d(x_NCHW, weight, bias, layer.stride, before, groups=groups)
+
+
+def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
+    """Whether the fast convolution is made for this one, and the batch worth its preparation."""
+    if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32 or len(x_NCHW) < _FEWEST:
+        return False
+    from alexnet.network.cpu import winograd
+
+    (before, after), stride = layer.padding, layer.stride
+    squares = x_NCHW.shape[2] == x_NCHW.shape[3] and weight.shape[2] == weight.shape[3]
+    groups = x_NCHW.shape[1] // weight.shape[1]
+    maps, size = x_NCHW.shape[1] * stride**2, -(-weight.shape[2] // stride)
+    padded = before == 0 and groups == 1 if stride > 1 else before == after
+    return squares and padded and winograd.fits(maps, len(weight), size, groups)
+
+
+_FEWEST = 4  # images: kernels are transformed once for all of them
+
+
+@torch.library.custom_op("alexnet::conv", mutates_args=())
+def _conv(
+    x: Tensor, weight: Tensor, bias: Tensor, stride: int, before: int, after: int, relu: bool
+) -> Tensor:
+    from alexnet.network import cpu
+    from alexnet.network.cpu import winograd
+
+    cpu.threads()
+    x_NHWC, kernels = _at_stride_one(x, weight, stride, _out(x, weight, stride, before, after))
+    y_NYXK = winograd.forward(x_NHWC, kernels, bias.numpy(), before, relu)
+    return torch.from_numpy(y_NYXK).permute(0, 3, 1, 2)
+
+
+@_conv.register_fake
+def _(x, weight, bias, stride, before, after, relu):  # type: ignore[no-untyped-def]
+    out = _out(x, weight, stride, before, after)
+    return x.new_empty(len(x), out, out, len(weight)).permute(0, 3, 1, 2)
+
+
+@torch.library.custom_op("alexnet::conv_backward", mutates_args=())
+def _conv_backward(
+    g: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    y: Tensor | None,
+    stride: int,
+    before: int,
+    needs_dx: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    from alexnet.network import cpu
+    from alexnet.network.cpu import fold, winograd
+
+    side, size = x.shape[2], weight.shape[2]
+    x_NHWC, kernels = _at_stride_one(x, weight, stride, g.shape[2])
+    y_NYXK = None if y is None else channels_last(y).numpy()
+    dx, dw, dbias = winograd.backward(
+        channels_last(g).numpy(), x_NHWC, kernels, y_NYXK, before, cpu.threads(), needs_dx
+    )
+    if stride > 1:
+        dw = fold.unfold_kernels(dw, stride, size)
+        dx = None if dx is None else fold.unfold_pictures(dx, stride, side)
+    dx_NCHW = x.new_empty(0) if dx is None else torch.from_numpy(dx).permute(0, 3, 1, 2)
+    return dx_NCHW, torch.from_numpy(dw), torch.from_numpy(dbias)
+
+
+@_conv_backward.register_fake
+def _(g, x, weight, y, stride, before, needs_dx):  # type: ignore[no-untyped-def]
+    last = torch.channels_last
+    dx = torch.empty_like(x, memory_format=last) if needs_dx else x.new_empty(0)
+    return dx, torch.empty_like(weight), weight.new_empty(len(weight))
+
+
+def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    x, weight, _, ctx.stride, ctx.before, _, relu = inputs
+    ctx.save_for_backward(x, weight, output if relu else None)
+
+
+def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
+    needs_dx = ctx.needs_input_grad[0]
+    dx, dw, dbias = _conv_backward(g, *ctx.saved_tensors, ctx.stride, ctx.before, needs_dx)
+    return dx if needs_dx else None, dw, dbias, None, None, None, None
+
+
+_conv.register_autograd(_pass_back, setup_context=_remember)
+
+
+def channels_last(x_NCHW: Tensor) -> Tensor:
+    """The same numbers as N x H x W x C, contiguous; without copying where they are so already."""
+    return x_NCHW.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+
+
+def _out(x: Tensor, weight: Tensor, stride: int, before: int, after: int) -> int:
+    return int((x.shape[2] + before + after - weight.shape[2]) // stride + 1)
+
+
+def _at_stride_one(
+    x: Tensor, weight: Tensor, stride: int, out: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures, channels-last, and kernels whose convolution needs no stride."""
+    from alexnet.network.cpu import fold
+
+    x_NHWC, weight_KCSS = channels_last(x).numpy(), weight.contiguous().numpy()
+    if stride == 1:
+        return x_NHWC, weight_KCSS
+    kernels = fold.fold_kernels(weight_KCSS, stride)
+    return fold.fold_pictures(x_NHWC, stride, out + kernels.shape[2] - 1), kernels
