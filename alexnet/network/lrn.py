@@ -8,7 +8,6 @@ operator for bias, ReLU, normalization and pooling, which `torch.compile` and `t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,12 +48,21 @@ def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
 
 def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, stride: int) -> Tensor:
     """Max-pool of the normalized ReLU of x + bias: N x C x Y x X, channels-last in memory."""
-    if x_NCHW.device.type == "cpu" and x_NCHW.dtype in (torch.float32, torch.float64):
+    if _fits(x_NCHW, lrn, columns, size):
         y_NCYX: Tensor = _block(
-            x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride
+            x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, size, stride
         )[0]
         return y_NCYX
     return plain_block(x_NCHW, bias_C, lrn, columns, size, stride)
+
+
+def _fits(x_NCHW: Tensor, lrn: LRN, columns: int, size: int) -> bool:
+    """Whether the kernel for processors is made for this block."""
+    if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32:
+        return False
+    from alexnet.network.cpu import block as kernel
+
+    return kernel.fits(x_NCHW.shape[1], columns, lrn.n // 2, lrn.beta, size)
 
 
 def plain_block(
@@ -69,12 +77,6 @@ def _pooled(side: int, size: int, stride: int) -> int:
     return (side - size) // stride + 1
 
 
-def _numbers(x_NHWC: Tensor, *values: float) -> tuple[Any, ...]:
-    """Python numbers in the array's own precision, so that a kernel never leaves it."""
-    kind = x_NHWC.numpy().dtype.type
-    return tuple(kind(value) for value in values)
-
-
 @torch.library.custom_op("alexnet::block", mutates_args=())
 def _block(
     x: Tensor,
@@ -83,23 +85,25 @@ def _block(
     radius: int,
     k: float,
     alpha: float,
-    beta: float,
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    from alexnet.network.cpu.block import block_forward
+    from alexnet.network import cpu
+    from alexnet.network.cpu import block as kernel
 
+    cpu.threads()
     x_NHWC = channels_last(x)
     N, H, W, C = x_NHWC.shape
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
     y_NYXC = x.new_empty(shape)
     tap_NYXC = x.new_empty(shape, dtype=torch.uint8)
-    block_forward(  # type: ignore[call-arg]
+    kernel.forward(
         x_NHWC.numpy(),
         bias.numpy(),
-        C // columns,
+        columns,
         radius,
-        *_numbers(x_NHWC, k, alpha, beta),
+        k,
+        alpha,
         size,
         stride,
         y_NYXC.numpy(),
@@ -109,7 +113,7 @@ def _block(
 
 
 @_block.register_fake
-def _(x, bias, columns, radius, k, alpha, beta, size, stride):  # type: ignore[no-untyped-def]
+def _(x, bias, columns, radius, k, alpha, size, stride):  # type: ignore[no-untyped-def]
     N, C, H, W = x.shape
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
     y = x.new_empty(shape).permute(0, 3, 1, 2)
@@ -126,24 +130,26 @@ def _block_backward(
     radius: int,
     k: float,
     alpha: float,
-    beta: float,
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    from alexnet.network.cpu.block import block_backward
+    from alexnet.network import cpu
+    from alexnet.network.cpu import block as kernel
 
+    cpu.threads()
     x_NHWC = channels_last(x)
     N, _, _, C = x_NHWC.shape
     dx_NHWC = torch.empty_like(x_NHWC)
     dbias_NC = x.new_empty(N, C)
-    block_backward(  # type: ignore[call-arg]
+    kernel.backward(
         channels_last(g).numpy(),
         tap.permute(0, 2, 3, 1).numpy(),
         x_NHWC.numpy(),
         bias.numpy(),
-        C // columns,
+        columns,
         radius,
-        *_numbers(x_NHWC, k, alpha, beta),
+        k,
+        alpha,
         size,
         stride,
         dx_NHWC.numpy(),
@@ -165,7 +171,7 @@ def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
 def _pass_back(ctx, g, _):  # type: ignore[no-untyped-def]
     tap, x, bias = ctx.saved_tensors
     dx, dbias = _block_backward(g, tap, x, bias, *ctx.settings)
-    return dx, dbias, None, None, None, None, None, None, None
+    return dx, dbias, None, None, None, None, None, None
 
 
 _block.register_autograd(_pass_back, setup_context=_remember)

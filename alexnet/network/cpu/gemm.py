@@ -1,6 +1,6 @@
-"""Matrix products: the block of results that stays in registers, and fully connected layers from it.
+"""Matrix products: a block of results that stays in registers, and products made of such blocks.
 
-Shape letters: M rows and N columns of a result, K terms of its sums; B images, I inputs, O outputs.
+Shape letters: M rows and N columns of a result, K terms of its sums.
 """
 
 # Numba compiles these functions for the types they are called with, so they carry no annotations.
@@ -76,7 +76,8 @@ def vectors_for(columns: int) -> int:
 
 
 @njit(cache=True, inline="always")
-def _one_block(vectors, a, a_first, a_m, a_k, b, b_first, b_k, K, c, c_first, c_m, add):
+def one_block(vectors, a, a_first, a_m, a_k, b, b_first, b_k, K, c, c_first, c_m, add):
+    """A block of ROWS x (vectors * LANES) results; arguments as those of `multiply`."""
     if vectors == 4:
         _block_4(a, a_first, a_m, a_k, b, b_first, b_k, K, c, c_first, c_m, add)
     elif vectors == 3:
@@ -100,7 +101,7 @@ def multiply(
     width = vectors * LANES
     for m in range(0, M, ROWS):
         for n in range(0, N, width):
-            _one_block(
+            one_block(
                 vectors,
                 a, a_first + m * a_m, a_m, a_k,
                 b, b_first + n // width * b_n, b_k, K,

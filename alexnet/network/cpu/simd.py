@@ -25,7 +25,10 @@ MOST_VECTORS = 4 if _HAS_512_BITS or not _FEATURES.get("sse2") else 2
 INDEX = ir.IntType(64)
 _FLOAT, _BYTE = ir.FloatType(), ir.IntType(8)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+_BYTES = ir.VectorType(_BYTE, LANES)
 _SHUFFLE = ir.VectorType(ir.IntType(32), LANES)
+
+_ESTIMATE = ("afn", "arcp", "reassoc", "nsz", "contract")
 
 
 class Emitter:
@@ -100,6 +103,40 @@ class Emitter:
             else:
                 total = self.fma(self.of(coefficient), value, total)
         return self.zero if total is None else total
+
+    def shifted(self, first: ir.Value, second: ir.Value, by: int) -> ir.Value:
+        """The vector that begins `by` elements into two vectors laid end to end."""
+        places = ir.Constant(_SHUFFLE, list(range(by, by + LANES)))
+        return self.builder.shuffle_vector(first, second, places)
+
+    def inverse_root(self, value: ir.Value) -> ir.Value:
+        """1 / sqrt(value), good to a unit or two in the last place; LLVM may estimate and refine."""
+        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+        name = f"llvm.sqrt.v{LANES}f32"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        root = self.builder.call(function, [value], fastmath=_ESTIMATE)
+        return self.builder.fdiv(self.of(1), root, flags=_ESTIMATE)
+
+    def bytes(self, value: int) -> ir.Constant:
+        """A byte, once for each element of a vector."""
+        return ir.Constant(_BYTES, [value] * LANES)
+
+    def every_byte(self, value: ir.Value) -> ir.Value:
+        """The low byte of a whole number, once for each element of a vector."""
+        byte, undefined = self.builder.trunc(value, _BYTE), ir.Constant(_BYTES, ir.Undefined)
+        first = self.builder.insert_element(undefined, byte, ir.IntType(32)(0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(_SHUFFLE, [0] * LANES))
+
+    def load_bytes(self, pointer: ir.Value) -> ir.Value:
+        """As many bytes as a vector has elements."""
+        value = self.builder.load(self.builder.bitcast(pointer, _BYTES.as_pointer()))
+        value.align = 1
+        return value
+
+    def store_bytes(self, value: ir.Value, pointer: ir.Value) -> None:
+        """Write as many bytes as a vector has elements."""
+        place = self.builder.bitcast(pointer, _BYTES.as_pointer())
+        self.builder.store(value, place).align = 1
 
     def where(self, condition: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
         """`yes` or `no`, vectors or pointers, without a branch."""

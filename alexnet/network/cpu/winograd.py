@@ -450,7 +450,7 @@ def _kernel_matrix(size: int) -> np.ndarray:
 
 @njit(cache=True, parallel=True)
 def _kernel_points(w_LVS, points_of_kernel_PS, u_PJLW):
-    """u = G g G^T of every kernel, in panels of W: L and V are its maps and its number, in either order."""
+    """u = G g G^T of every kernel, in panels of W; L and V are maps and kernels, either one first."""
     L, V, S = w_LVS.shape
     P, J, _, W = u_PJLW.shape
     for row in prange(L):

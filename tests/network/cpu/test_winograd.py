@@ -61,7 +61,9 @@ def test_error_is_a_few_times_that_of_the_plain_sum(case) -> None:  # type: igno
     narrow = [tensor.float() for tensor in tensors]
     plain, ours = (run(way, narrow, layer, g) for way in (plain_convolve, convolve))
     assert not torch.equal(plain[0], ours[0]), "the fast convolution was not taken"
-    for name, one, other, truth in zip(["y", "x", "weight", "bias"], ours, plain, exact, strict=True):
+    for name, one, other, truth in zip(
+        ["y", "x", "weight", "bias"], ours, plain, exact, strict=True
+    ):
         assert relative(one, truth) < max(20 * relative(other, truth), 3e-7), name
 
 
