@@ -7,9 +7,8 @@ them what PyTorch's users would: Pillow decodes, NumPy augments, a DataLoader's 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from alexnet import paper
 from alexnet.benchmark.duel import Contest, Contestant, Step
+from alexnet.benchmark.photographs import views
 from alexnet.config import AugmentationConfig
 from alexnet.loading.loader import Loader
 from alexnet.network import keep_memory
 from alexnet.prepared import PreparedDataset, prepare, shards
-from alexnet.sources import Picture, Source, open_source
+from alexnet.sources import open_source
+from alexnet.sources.base import as_ppm
 
 PICTURES = 512
 _RAW_EPOCHS = 8  # in a step, so that a step takes long enough to be timed
@@ -129,27 +130,13 @@ class _Augmented(Dataset[torch.Tensor]):
 
 
 def _make_pictures(folder: Path) -> None:
-    """PICTURES views of built-in photographs in `folder`: raw/, jpeg/, and files/ with the JPEG."""
-    source = _some(open_source("builtin:photos"), PICTURES)
-    raw = prepare(source, folder / "raw", storage="raw").split("train")
-    prepare(source, folder / "jpeg", storage="jpeg")
-    (folder / "files").mkdir()
-    for n in range(len(raw)):
-        stored = shards.encode(raw.pixels(n), "jpeg")
-        (folder / "files" / f"{n:04d}.jpg").write_bytes(stored)
-
-
-def _some(source: Source, count: int) -> Source:
-    """The first `count` training pictures of a source, in the order it gives them."""
-
-    def pictures() -> list[Picture]:
-        training = (picture for picture in source.pictures() if picture.split == "train")
-        return list(islice(training, count))
-
-    return replace(
-        source,
-        splits=("train",),
-        count=count,
-        identity=f"{source.identity}, the first {count}",
-        pictures=lambda: iter(pictures()),
-    )
+    """PICTURES photographs in `folder`: raw/ and jpeg/ prepared, files/ with the same JPEG bytes."""
+    own, files = folder / "photographs" / "one-class", folder / "files"
+    own.mkdir(parents=True)
+    files.mkdir()
+    for n, pixels_HWC in enumerate(views(PICTURES)):
+        (own / f"{n:04d}.ppm").write_bytes(as_ppm(pixels_HWC))
+        (files / f"{n:04d}.jpg").write_bytes(shards.encode(pixels_HWC, "jpeg"))
+    for storage in ("raw", "jpeg"):
+        source = open_source(str(own.parent), validation_share=0)
+        prepare(source, folder / storage, storage=storage)

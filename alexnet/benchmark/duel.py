@@ -127,7 +127,7 @@ def _work(one_core: bool, pipe: Connection[Any, Any]) -> None:
             step()
             seconds = time.perf_counter() - begun
             pipe.send(_Taken(seconds, _page_faults() - faults, _peak_gib()))
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         pass  # nobody asks any more
 
 

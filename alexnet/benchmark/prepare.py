@@ -9,27 +9,25 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count, cycle, islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from alexnet import paper
 from alexnet.benchmark.duel import Contest, Contestant, Step
-from alexnet.prepared import prepare, prepare_picture
+from alexnet.benchmark.photographs import full_size, with_comment
+from alexnet.prepared import Rejected, prepare, prepare_picture
 from alexnet.prepared.pixels import sniff
 from alexnet.sources import open_source
-from alexnet.sources.photos import PHOTOGRAPHS, locate
 
 # Width, height: how many different ones are made, and how many of 1,000 in the whole set.
 SIZES = {(500, 375): (20, 850), (1600, 1200): (10, 120), (4000, 3000): (4, 30)}
-QUALITIES = (90, 92, 95)
-GRAIN = 8.0  # standard deviation of the noise: enlarged photographs have none, a camera's have
 
 
 def contests(
@@ -77,7 +75,7 @@ def alexnet(folder: Path) -> Step:
 
     def step() -> None:
         out = folder / f"prepared-{next(turns)}"
-        prepare(open_source(str(folder / "files")), out)
+        prepare(open_source(str(folder / "files"), validation_share=0), out)
         shutil.rmtree(out)
 
     return step
@@ -133,34 +131,25 @@ def _each(make: Callable[[bytes], np.ndarray], paths: Sequence[Path]) -> Step:
 
 
 def _copy_set(spec: str, files: Path, pictures: int) -> None:
-    """The first pictures of a source as files."""
-    for n, picture in enumerate(islice(open_source(spec).pictures(), pictures)):
-        (files / f"{n:06d}.{sniff(picture.data).lower()}").write_bytes(picture.data)
+    """The first usable pictures of a source as files."""
+    usable = (picture.data for picture in open_source(spec).pictures() if _is_usable(picture.data))
+    for n, data in enumerate(islice(usable, pictures)):
+        (files / f"{n:06d}.{sniff(data).lower()}").write_bytes(data)
+
+
+def _is_usable(data: bytes) -> bool:
+    try:
+        prepare_picture(data)
+    except Rejected:
+        return False
+    return True
 
 
 def _make_set(files: Path, pictures: int) -> None:
-    """Built-in photographs at SIZES, in their proportions, with grain, as JPEG of QUALITIES.
-
-    Copies of one JPEG differ in a comment, so that no two files have the same bytes.
-    """
+    """Photographs at SIZES, in their proportions; no two files have the same bytes."""
     for (width, height), (different, of_1000) in SIZES.items():
-        made = list(islice(_photographs(width, height), different))
-        for n in range(max(pictures * of_1000 // 1000, different)):
-            comment = b"%d" % n
-            marker = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
-            data = made[n % different]
+        wanted = max(pictures * of_1000 // 1000, 1)
+        made = list(full_size(width, height, min(different, wanted)))
+        for n in range(wanted):
             path = files / f"{width}x{height}-{n:04d}.jpg"
-            path.write_bytes(data[:2] + marker + data[2:])
-
-
-def _photographs(width: int, height: int) -> Iterator[bytes]:
-    """JPEG files of the built-in photographs, cut and enlarged to this size."""
-    tile_HWC = np.random.default_rng(0).normal(0, GRAIN, (375, 500, 3)).astype(np.float32)
-    grain_HWC = np.tile(tile_HWC, (-(-height // 375), -(-width // 500), 1))[:height, :width]
-    for place, quality in zip(PHOTOGRAPHS.values(), cycle(QUALITIES), strict=False):
-        with Image.open(locate(place)) as image:
-            photo = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BICUBIC)
-        pixels_HWC = np.clip(np.asarray(photo) + grain_HWC, 0, 255).astype(np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(pixels_HWC).save(file, "JPEG", quality=quality)
-        yield file.getvalue()
+            path.write_bytes(with_comment(made[n % len(made)], n))

@@ -162,10 +162,9 @@ def cells(part: Part) -> tuple[list[str], list[list[str]]]:
     headers += ["peak memory", "page faults a step"] if part.memory else []
     rows = []
     for row in part.rows:
-        shown = [row.label, _figure(row.rate), f"{_figure(row.slowest)} - {_figure(row.fastest)}"]
+        shown = [row.label, figure(row.rate), f"{figure(row.slowest)} - {figure(row.fastest)}"]
         shown += [f"{part.times_as_long(row):.2f}"]
-        share = part.share_of_ceiling(row)
-        shown += [f"{share:.0%}".replace("%", " %")] if share is not None else []
+        shown += [percent(part, row)] if part.ceiling else []
         memory = [f"{row.peak_gib:.1f} GiB", f"{row.page_faults:,.0f}"]
         rows.append(shown + (memory if part.memory else []))
     return headers, rows
@@ -175,7 +174,13 @@ def ceiling_line(part: Part) -> str:
     """The ceiling in words; empty where there is none."""
     if part.ceiling is None:
         return ""
-    return f"ceiling  {_figure(part.ceiling.fastest)} img/s: {part.ceiling_is}"
+    return f"ceiling  {figure(part.ceiling.fastest)} img/s: {part.ceiling_is}"
+
+
+def percent(part: Part, row: Row) -> str:
+    """A row's share of the ceiling; empty where there is none."""
+    share = part.share_of_ceiling(row)
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def notes(result: Result) -> list[str]:
@@ -214,5 +219,6 @@ def _row(found: dict[str, Any]) -> Row:
     return Row(**{name: value for name, value in found.items() if name != "figures"})
 
 
-def _figure(rate: float) -> str:
+def figure(rate: float) -> str:
+    """Pictures a second as people read them."""
     return f"{rate:,.1f}" if rate < 1000 else f"{rate:,.0f}"
