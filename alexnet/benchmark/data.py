@@ -41,15 +41,15 @@ def contests(peers: Sequence[str], batch: int, folder: Path) -> list[Contest]:
     jpeg = partial(alexnet, folder / "jpeg", batch, batches)
     return [
         Contest(
-            "224 crops from raw shards, one core",
+            "crops from raw shards, per core",
             [Contestant("alexnet", raw, _RAW_EPOCHS * pictures), *others],
             one_core=True,
         ),
         Contest(
-            "224 crops from JPEG shards, one core",
+            "crops from JPEG shards, per core",
             [Contestant("alexnet", jpeg, pictures), *others],
             Contestant("ceiling", partial(ceiling, folder), PICTURES),
-            "simplejpeg decoding the same JPEG and doing nothing else",
+            "simplejpeg decoding the same JPEG, and nothing else",
             one_core=True,
         ),
     ]

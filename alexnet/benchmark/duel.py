@@ -80,10 +80,13 @@ def duel(contest: Contest, rounds: int, warmup: int) -> dict[str, Measured]:
             theirs.close()
             stack.callback(worker.join)
             stack.callback(pipes[one.name].close)
-            _ask(one.name, pipes[one.name], one)
+            _send(one.name, pipes[one.name], one)
+        for name, pipe in pipes.items():
+            _receive(name, pipe)
         for turn in range(warmup + rounds):
             for name, pipe in pipes.items():
-                one_step = _ask(name, pipe, "step")
+                _send(name, pipe, "step")
+                one_step = _receive(name, pipe)
                 if turn >= warmup:
                     taken[name].append(one_step)
             bar.advance(1)
@@ -104,15 +107,25 @@ class _Taken:
     peak_gib: float
 
 
-def _ask(name: str, pipe: Connection[Any, Any], what: object) -> Any:
+def _send(name: str, pipe: Connection[Any, Any], what: object) -> None:
     try:
         pipe.send(what)
+    except OSError:
+        raise _dead(name) from None
+
+
+def _receive(name: str, pipe: Connection[Any, Any]) -> Any:
+    try:
         return pipe.recv()
     except (EOFError, OSError):
-        raise EnvironmentProblem(
-            f"The contestant {name!r} died; its own words are above.",
-            remedy="If memory ran out: a smaller --batch, or fewer peers with --against.",
-        ) from None
+        raise _dead(name) from None
+
+
+def _dead(name: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The contestant {name!r} died; its own words are above.",
+        remedy="If memory ran out: a smaller --batch, or fewer peers with --against.",
+    )
 
 
 def _work(one_core: bool, pipe: Connection[Any, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Bias, ReLU, response normalization and max-pooling, forward and backward, at the paper's two shapes.
+"""The block of bias, ReLU, normalization and max-pooling, forward and backward, at its two shapes.
 
 Shape letters: N pictures, C maps, H x W positions, Y x X pooled positions.
 """
@@ -25,14 +25,13 @@ def contests(peers: Sequence[str], batch: int) -> list[Contest]:
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
     found = []
     for shape in (shape for shape in shapes() if "norm" in shape.layer.followed_by):
-        maps, height, width = shape.outputs
         contestants = [
             Contestant(name, partial(make, shape, batch), batch) for name, make in makers.items()
         ]
-        title = f"ReLU, LRN, max-pool after {shape.layer.name}: {height}×{width}×{maps}"
-        ceiling = copies(batch * maps * height * width, _bytes_each(shape))
+        title = f"normalization block of {shape.layer.name}, batch {batch}"
+        ceiling = copies(batch * shape.neurons, _bytes_each(shape))
         moved = f"copies of memory, {_bytes_each(shape) / 1e6:.2f} MB a picture"
-        found.append(Contest(f"{title}, batch {batch}", contestants, ceiling, moved))
+        found.append(Contest(title, contestants, ceiling, moved))
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet.benchmark.measure import BENCHMARKS
-from alexnet.benchmark.result import Part, Result, ceiling_line, cells, figure, notes, percent
+from alexnet.benchmark.result import Part, Result, ceiling_in_words, cells, figure, notes, percent
 from alexnet.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,11 +20,13 @@ BEGIN, END = "<!-- speed -->\n", "<!-- /speed -->\n"
 ABOUT = {
     "train": "Training: forward, backward and update of the paper's network in float32, on all "
     "cores, on a made-up batch. All peers are the same network: grouped convolutions, "
-    "normalization within each column, dropout, momentum and weight decay. *Allocator untold* is "
-    "this package where the C library gives memory back after every step.",
+    "normalization within each column, dropout, momentum and weight decay. With the "
+    "*default allocator* this package has not told the C library to keep freed memory for the next "
+    "step.",
     "infer": "Inference: the test network's forward pass, in float32 on all cores.",
-    "lrn": "Bias, ReLU, response normalization and max-pooling behind the first two layers, forward "
-    "and backward, on all cores. The peers are PyTorch's own modules, and add no bias.",
+    "lrn": "The block behind each of the first two layers, bias, ReLU, response normalization and "
+    "max-pooling, forward and backward, on all cores. The peers are PyTorch's own modules, and add "
+    "no bias.",
     "data": "Loading: crops of 224 with reflection and colour noise, less the mean image, as "
     "float32. The peer has the same pictures as JPEG files: Pillow decodes them, NumPy augments "
     "them, a process of a DataLoader hands them on. Each contestant has one core.",
@@ -64,9 +66,9 @@ def page(records: dict[str, Result], gpu: bool) -> str:
         for part in result.parts:
             headers, rows = cells(part)
             lines += ["", *_markdown(headers, rows)]
-            lines += ["", _sentence(ceiling_line(part))] if part.ceiling else []
+            lines += ["", f"Ceiling: {ceiling_in_words(part)}."] if part.ceiling else []
         lines += ["", f"[{name}.json]({name}.json):", ""]
-        lines += [f"* {_sentence(note)}" for note in notes(result)]
+        lines += [f"* {word.capitalize()}: {what}" for word, what in notes(result)]
     lines += ["", "## On a GPU", ""]
     lines += [
         "[gpu.json](gpu.json) is what `python benchmarks/gpu.py` found."
@@ -124,14 +126,8 @@ def _beside(part: Part, *names: str) -> str:
 
 def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table in Markdown, its first column to the left and the others to the right."""
-    lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
-    return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
-
-
-def _sentence(line: str) -> str:
-    """A line of notes, aligned for terminals, as text."""
-    word, _, rest = line.partition(" ")
-    return f"{word}: {rest.strip()}"
+    lines = ["".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in rows]
+    return [f"| {' | '.join(headers)} |", f"|---|{'---:|' * (len(headers) - 1)}", *lines]
 
 
 def write() -> None:

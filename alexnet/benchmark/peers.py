@@ -25,8 +25,8 @@ PEERS = {
     "compile": Peer("torch.compile", compiles=True),
     "jax": Peer("JAX", package="jax"),
     "tensorflow": Peer("TensorFlow", package="tensorflow"),
-    "allocator": Peer("alexnet, allocator untold"),
-    "pillow": Peer("Pillow + DataLoader"),
+    "allocator": Peer("alexnet, default allocator"),
+    "pillow": Peer("Pillow"),
 }
 
 

@@ -32,28 +32,18 @@ def draw(parts: Sequence[Part], path: Path, made_from: str) -> None:
 
 
 def _bars(axes: Axes, part: Part, places: int) -> None:
-    most = max(row.rate for row in part.rows)
-    if part.ceiling:
-        most = max(most, part.ceiling.fastest)
-        top = part.ceiling.fastest
+    top = part.ceiling.fastest if part.ceiling else 0.0
+    most = max(top, *(row.rate for row in part.rows))
+    if top:
         axes.plot([top, top], [-0.5, len(part.rows) - 0.5], color=RED, lw=1, ls=(0, (3, 2)))
     for place, row in enumerate(part.rows):
         axes.barh(place, row.rate, 0.72, color=GREY if place else BLUE)
-        share = percent(part, row) if not place else ""
-        ratio = "" if not place else f"  ×{part.times_as_long(row):.2f}"
-        inside = row.rate > 0.8 * most
-        axes.text(
-            row.rate - 0.012 * most if inside else row.rate + 0.012 * most,
-            place,
-            f"{figure(row.rate)}{f'  {share}' if share else ''}{ratio}",
-            ha="right" if inside else "left",
-            va="center_baseline",
-            color="white" if inside and not place else INK,
-            fontsize=8,
-        )
+        told = f"×{part.times_as_long(row):.2f}" if place else percent(part, row)
+        end = row.rate + 0.015 * most
+        axes.text(end, place, f"{figure(row.rate)}  {told}", va="center_baseline", fontsize=8)
     axes.set_yticks(range(len(part.rows)), [row.label for row in part.rows], color=SOFT)
     axes.set_ylim(places - 0.5, -0.5)
-    axes.set_xlim(0, 1.04 * most)
+    axes.set_xlim(0, 1.3 * most)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    axes.set_title(part.title, fontsize=8.5)
+    axes.set_title(part.title, fontsize=8.5, color=INK)

@@ -47,11 +47,8 @@ def contests(
     set_of = len(list(files.iterdir()))
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
     whole = [Contestant(name, partial(make, folder), set_of) for name, make in makers.items()]
-    name = source or "these sizes mixed"
-    return [
-        *found,
-        Contest(f"whole set of {set_of} pictures ({name}), one core", whole, one_core=True),
-    ]
+    title = f"preparing {set_of:,} {'of your' if source else 'such'} files, per core"
+    return [*found, Contest(title, whole, one_core=True)]
 
 
 def _one_by_one(peers: Sequence[str], size: tuple[int, int], files: Path) -> Contest:
@@ -61,12 +58,9 @@ def _one_by_one(peers: Sequence[str], size: tuple[int, int], files: Path) -> Con
     contestants = [
         Contestant(name, partial(_each, make, paths), len(paths)) for name, make in makers.items()
     ]
-    megabits = sum(8 * path.stat().st_size for path in paths) / len(paths) / 1e6
-    return Contest(
-        f"JPEG of {width}×{height}, {megabits:.1f} Mbit, to 256×256, one core",
-        contestants,
-        one_core=True,
-    )
+    kilobytes = sum(path.stat().st_size for path in paths) / len(paths) / 1000
+    title = f"JPEG of {width}×{height}, {kilobytes:,.0f} kB, per core"
+    return Contest(title, contestants, one_core=True)
 
 
 def alexnet(folder: Path) -> Step:

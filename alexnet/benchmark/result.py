@@ -151,8 +151,9 @@ def described(result: Result, table: Table) -> str:
     blocks = []
     for part in result.parts:
         headers, rows = cells(part)
-        blocks += [table(rows, headers), *([ceiling_line(part)] if part.ceiling else []), ""]
-    return "\n".join([*blocks, *notes(result)])
+        ceiling = ceiling_in_words(part)
+        blocks += [table(rows, headers), *([f"ceiling: {ceiling}"] if ceiling else []), ""]
+    return "\n".join([*blocks, *(f"{word:9} {what}" for word, what in notes(result))])
 
 
 def cells(part: Part) -> tuple[list[str], list[list[str]]]:
@@ -170,11 +171,11 @@ def cells(part: Part) -> tuple[list[str], list[list[str]]]:
     return headers, rows
 
 
-def ceiling_line(part: Part) -> str:
-    """The ceiling in words; empty where there is none."""
+def ceiling_in_words(part: Part) -> str:
+    """How fast, at what; empty where there is none."""
     if part.ceiling is None:
         return ""
-    return f"ceiling  {figure(part.ceiling.fastest)} img/s: {part.ceiling_is}"
+    return f"{figure(part.ceiling.fastest)} img/s, {part.ceiling_is}"
 
 
 def percent(part: Part, row: Row) -> str:
@@ -183,17 +184,17 @@ def percent(part: Part, row: Row) -> str:
     return "" if share is None else f"{100 * share:.0f} %"
 
 
-def notes(result: Result) -> list[str]:
-    """How it was measured, on what, and what was left out."""
+def notes(result: Result) -> list[tuple[str, str]]:
+    """How it was measured, on what, and what was left out: each with the word it is about."""
     environment = result.environment
     versions = environment["versions"]
     named = [f"{name} {version}" for name, version in versions.items() if name != "alexnet"]
     return [
-        f"rounds   medians of {result.rounds}, the contestants taking turns",
-        f"machine  {environment['processor']}, {environment['threads']} threads",
-        f"versions Python {environment['python']}, {', '.join(named)}",
-        *([f"commit   {result.commit}"] if result.commit else []),
-        *(f"not run  {PEERS[name].label}. {why}" for name, why in result.left_out.items()),
+        ("rounds", f"medians of {result.rounds}, the contestants taking turns"),
+        ("machine", f"{environment['processor']}, {environment['threads']} threads"),
+        ("versions", f"Python {environment['python']}, {', '.join(named)}"),
+        *([("commit", result.commit)] if result.commit else []),
+        *(("left out", f"{PEERS[name].label}. {why}") for name, why in result.left_out.items()),
     ]
 
 

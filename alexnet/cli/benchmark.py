@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def train(
     against: Against = None,
     batch: Batch = paper.BATCH,
-    rounds: Rounds = 7,
+    rounds: Rounds = 5,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +41,7 @@ def train(
 def infer(
     against: Against = None,
     batch: Batch = paper.BATCH,
-    rounds: Rounds = 7,
+    rounds: Rounds = 5,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +53,7 @@ def infer(
 def lrn(
     against: Against = None,
     batch: Batch = paper.BATCH,
-    rounds: Rounds = 7,
+    rounds: Rounds = 5,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +65,7 @@ def lrn(
 def data(
     against: Against = None,
     batch: Batch = paper.BATCH,
-    rounds: Rounds = 7,
+    rounds: Rounds = 5,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
