@@ -27,28 +27,29 @@ from alexnet.prepared import PreparedDataset, prepare, shards
 from alexnet.sources import open_source
 from alexnet.sources.base import as_ppm
 
-PICTURES = 512
 _RAW_EPOCHS = 8  # in a step, so that a step takes long enough to be timed
 
 
-def contests(peers: Sequence[str], batch: int, folder: Path) -> list[Contest]:
-    """One from raw and one from JPEG shards, made in `folder`; each contestant has one core."""
-    _make_pictures(folder)
-    batches = max(PICTURES // batch, 1)
-    pictures = batches * batch
-    others = [Contestant(name, partial(_PEERS[name], folder, batch), PICTURES) for name in peers]
+def contests(peers: Sequence[str], batch: int, pictures: int, folder: Path) -> list[Contest]:
+    """One from raw and one from JPEG shards of `pictures` pictures, all made in `folder`.
+
+    Each contestant has one core.
+    """
+    _make_pictures(folder, pictures)
+    batches = max(pictures // batch, 1)
+    others = [Contestant(name, partial(_PEERS[name], folder, batch), pictures) for name in peers]
     raw = partial(alexnet, folder / "raw", batch, _RAW_EPOCHS * batches)
     jpeg = partial(alexnet, folder / "jpeg", batch, batches)
     return [
         Contest(
             "crops from raw shards, per core",
-            [Contestant("alexnet", raw, _RAW_EPOCHS * pictures), *others],
+            [Contestant("alexnet", raw, _RAW_EPOCHS * batches * batch), *others],
             one_core=True,
         ),
         Contest(
             "crops from JPEG shards, per core",
-            [Contestant("alexnet", jpeg, pictures), *others],
-            Contestant("ceiling", partial(ceiling, folder), PICTURES),
+            [Contestant("alexnet", jpeg, batches * batch), *others],
+            Contestant("ceiling", partial(ceiling, folder), pictures),
             "simplejpeg decoding the same JPEG, and nothing else",
             one_core=True,
         ),
@@ -129,12 +130,12 @@ class _Augmented(Dataset[torch.Tensor]):
         return torch.from_numpy(x_HWC)
 
 
-def _make_pictures(folder: Path) -> None:
-    """PICTURES photographs in `folder`: raw/ and jpeg/ prepared, files/ with the same JPEG bytes."""
+def _make_pictures(folder: Path, pictures: int) -> None:
+    """Photographs in `folder`: raw/ and jpeg/ prepared, files/ with the same JPEG bytes."""
     own, files = folder / "photographs" / "one-class", folder / "files"
     own.mkdir(parents=True)
     files.mkdir()
-    for n, pixels_HWC in enumerate(views(PICTURES)):
+    for n, pixels_HWC in enumerate(views(pictures)):
         (own / f"{n:04d}.ppm").write_bytes(as_ppm(pixels_HWC))
         (files / f"{n:04d}.jpg").write_bytes(shards.encode(pixels_HWC, "jpeg"))
     for storage in ("raw", "jpeg"):

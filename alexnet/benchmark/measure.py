@@ -40,12 +40,12 @@ def measure(
     *,
     batch: int = paper.BATCH,
     source: str | None = None,
-    pictures: int = 1000,
+    pictures: int = 0,
 ) -> Result:
     """Run one benchmark on this machine.
 
-    `against` names peers by commas, None means all that can run here; `batch` belongs to all but
-    `prepare`, `source` and `pictures` (of the whole set) to `prepare` alone.
+    `against` names peers by commas, None means all that can run here. `batch` belongs to all but
+    `prepare`, `pictures` (how many are made) to `data` and `prepare`, `source` to `prepare` alone.
     Raises UsageError or EnvironmentProblem.
     """
     benchmark = BENCHMARKS[verb]
@@ -64,7 +64,7 @@ def _contests(
     if verb == "prepare":
         return prepare.contests(peers, source, pictures, folder)
     if verb == "data":
-        return data.contests(peers, batch, folder)
+        return data.contests(peers, batch, pictures, folder)
     networks = {"train": training.contests, "infer": inference.contests, "lrn": lrn.contests}
     return networks[verb](peers, batch)
 

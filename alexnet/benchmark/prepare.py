@@ -28,6 +28,7 @@ from alexnet.sources import open_source
 
 # Width, height: how many different ones are made, and how many of 1,000 in the whole set.
 SIZES = {(500, 375): (20, 850), (1600, 1200): (10, 120), (4000, 3000): (4, 30)}
+_TIMES = 3  # each different one is used in a step of a size
 
 
 def contests(
@@ -53,7 +54,7 @@ def contests(
 
 def _one_by_one(peers: Sequence[str], size: tuple[int, int], files: Path) -> Contest:
     width, height = size
-    paths = sorted(files.glob(f"{width}x{height}-*"))[: SIZES[size][0]]
+    paths = sorted(files.glob(f"{width}x{height}-*"))[: _TIMES * SIZES[size][0]]
     makers = {"alexnet": prepare_picture, **dict.fromkeys(peers, pixels_by_pillow)}
     contestants = [
         Contestant(name, partial(_each, make, paths), len(paths)) for name, make in makers.items()

@@ -200,10 +200,11 @@ def notes(result: Result) -> list[tuple[str, str]]:
 
 def commit() -> str:
     """The commit this package was run from; empty where it does not lie in a checkout of its own."""
-    package = Path(__file__).resolve().parent
-    if _git(package, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+    package = Path(__file__).resolve().parents[1]
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
         return ""
-    return _git(package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or ""
+    dirty = _git(package, "status", "--porcelain", "--", ".")
+    return f"{_git(package, 'rev-parse', 'HEAD')}{'-dirty' if dirty else ''}"
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -17,6 +17,7 @@ _AGAINST = typer.Option(help="Peers, by commas; all that can run here if left ou
 Against = Annotated[str | None, _AGAINST]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures in a batch.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Steps measured of each contestant.")]
+Pictures = Annotated[int, typer.Option(min=1, help="Pictures in the set.")]
 Save = Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -65,12 +66,16 @@ def lrn(
 def data(
     against: Against = None,
     batch: Batch = paper.BATCH,
+    pictures: Pictures = 512,
     rounds: Rounds = 5,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Augmented crops from prepared sets, on one core, against pillow in a PyTorch DataLoader."""
-    _measure("data", against, rounds, save, as_json, batch=batch)
+    """Crops of 224, reflected and coloured, on one core, against pillow.
+
+    From prepared sets, raw and JPEG; the peer is Pillow in PyTorch's DataLoader.
+    """
+    _measure("data", against, rounds, save, as_json, batch=batch, pictures=pictures)
 
 
 @app.command()
@@ -79,7 +84,7 @@ def prepare(
     source: Annotated[
         str | None, typer.Option(metavar="SRC", help="Your own pictures instead of made ones.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures in the whole set.")] = 1000,
+    pictures: Pictures = 1000,
     rounds: Rounds = 3,
     save: Save = None,
     as_json: AsJson = False,
