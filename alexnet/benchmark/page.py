@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from alexnet.benchmark.measure import BENCHMARKS
 from alexnet.benchmark.result import Part, Result, ceiling_in_words, cells, figure, notes, percent
-from alexnet.files import write_atomically
+from alexnet.files import read_json, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -44,7 +45,13 @@ def recorded() -> dict[str, Result]:
     return dict(sorted(found.items(), key=lambda item: (order.index(item[1].verb), len(item[0]))))
 
 
-def page(records: dict[str, Result], gpu: bool) -> str:
+def recorded_gpu() -> dict[str, Any]:
+    """What `benchmarks/gpu.py` found on a GPU; empty where none was measured."""
+    path = FOLDER / "gpu.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def page(records: dict[str, Result], gpu: dict[str, Any]) -> str:
     """benchmarks/README.md."""
     lines = [
         "# Measured side by side",
@@ -69,12 +76,7 @@ def page(records: dict[str, Result], gpu: bool) -> str:
             lines += ["", f"Ceiling: {ceiling_in_words(part)}."] if part.ceiling else []
         lines += ["", f"[{name}.json]({name}.json):", ""]
         lines += [f"* {word.capitalize()}: {what}" for word, what in notes(result)]
-    lines += ["", "## On a GPU", ""]
-    lines += [
-        "[gpu.json](gpu.json) is what `python benchmarks/gpu.py` found."
-        if gpu
-        else "No GPU was measured: none was at hand. `python benchmarks/gpu.py` checks and measures one."
-    ]
+    lines += ["", "## On a GPU", "", *_on_a_gpu(gpu)]
     return "\n".join(lines) + "\n"
 
 
@@ -119,6 +121,30 @@ def parts(records: dict[str, Result]) -> list[Part]:
     return [part for verb in BENCHMARKS for part in records[f"{verb}-cpu"].parts]
 
 
+def _on_a_gpu(found: dict[str, Any]) -> list[str]:
+    """Every section of gpu.json that is a list of rows, as a table."""
+    if not found:
+        return ["No GPU was measured; `python benchmarks/gpu.py` checks and measures one."]
+    machine = found.get("machine", {})
+    lines = [f"{machine.get('device_name', 'A GPU')}, by `python benchmarks/gpu.py`, whole in"]
+    lines += ["[gpu.json](gpu.json)."]
+    for section, rows in found.items():
+        if isinstance(rows, list):
+            headers = list(dict.fromkeys(name for row in rows for name in row))
+            shown = [[_cell(row.get(name, "")) for name in headers] for row in rows]
+            lines += ["", f"### {section.capitalize()}", "", *_markdown(headers, shown)]
+    return lines
+
+
+def _cell(value: Any) -> str:
+    """A figure of gpu.json; of a group of them, each with its name."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(each)}" for name, each in value.items())
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
 def _beside(part: Part, *names: str) -> str:
     rows = [row for name in names if (row := part.row(name))]
     return f"{figure(rows[0].rate)} (×{part.times_as_long(rows[0]):.2f})" if rows else ""
@@ -135,7 +161,7 @@ def write() -> None:
     from alexnet.benchmark.picture import draw
 
     records = recorded()
-    write_atomically(FOLDER / "README.md", page(records, (FOLDER / "gpu.json").exists()).encode())
+    write_atomically(FOLDER / "README.md", page(records, recorded_gpu()).encode())
     draw(parts(records), FOLDER / "speed.png", fingerprint(records))
     readme = ROOT / "README.md"
     text = with_summary(readme.read_text(encoding="utf-8"), summary(records))
