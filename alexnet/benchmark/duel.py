@@ -38,7 +38,7 @@ class Contestant:
 class Contest:
     """Contestants that do the same work; the first is the one whose time the others' is told in.
 
-    `ceiling` does only what no program could do without, and `ceiling_is` says what that is. With
+    `ceiling` does the work itself and nothing around it; `ceiling_is` says what that is. With
     `one_core` each contestant, with all its threads and processes, has one core; else all of them.
     """
 

@@ -60,8 +60,9 @@ def page(records: dict[str, Result], gpu: dict[str, Any]) -> str:
         "on the machine at hand, with the peers that are installed there. Contestants run in",
         "processes of their own and take turns, one at work while the others wait, after rounds of",
         "warm-up. *Times as long* is what a contestant takes for a picture, in units of what this",
-        "package takes. A *ceiling* is work that cannot be left out, and nothing else, measured in",
-        "the same turns; its fastest round counts.",
+        "package takes. A *ceiling* is the work itself and nothing around it, measured in the same",
+        "turns; its fastest round counts. That of the networks counts every multiplication that the",
+        "layers define: one that finds the same sums with fewer can pass it.",
         "",
         "![Pictures a second of each contestant](speed.png)",
     ]
