@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-long lint docs
+.PHONY: run test test-long lint docs benchmarks
 
 run: $(VENV)/.installed  ## the whole system on built-in photographs, in a few minutes
 	$(BIN)/alexnet quickstart
@@ -22,8 +22,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed  ## docs/deviations.md, from the ledger in alexnet/ledger.py
+docs: $(VENV)/.installed  ## docs/deviations.md from the ledger; pages of speed from benchmarks/*.json
 	$(BIN)/python -m alexnet.ledger
+	$(BIN)/python -m alexnet.benchmark.page
+
+benchmarks: $(VENV)/.installed  ## record benchmarks/*.json on this machine, undisturbed, and the pages
+	for verb in train infer lrn data prepare; do \
+	  $(BIN)/alexnet benchmark $$verb --save benchmarks/$$verb-cpu.json || exit; done
+	$(BIN)/python -m alexnet.benchmark.page
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

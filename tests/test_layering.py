@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "retrieval": {"prepared", "loading", "network", "evaluation"},
     "serving": {"prepared", "loading", "network", "evaluation"},
     "reproduce": {"prepared", "loading", "network", "evaluation", "training", "baselines"},
-    "benchmark": {"prepared", "loading", "network", "evaluation", "training"},
+    "benchmark": {"sources", "prepared", "loading", "network", "training", "reproduce"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 NUMERICAL = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "triton"}

@@ -3,24 +3,59 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import resource
 import statistics
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from alexnet.errors import EnvironmentProblem
 from alexnet.progress import progress
 
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who is measured: `make`, called in its own process, returns the step that is timed.
+
+    `pictures` is how many pictures a step works on; for a ceiling, how many pictures' worth of work
+    it does. `make` is a function of a module, or a `partial` of one.
+    """
+
+    name: str
+    make: Callable[[], Step]
+    pictures: float
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Contestants that do the same work; the first is the one whose time the others' is told in.
+
+    `ceiling` does the work itself and nothing around it; `ceiling_is` says what that is. With
+    `one_core` each contestant, with all its threads and processes, has one core; else all of them.
+    """
+
+    title: str
+    contestants: Sequence[Contestant]
+    ceiling: Contestant | None = None
+    ceiling_is: str = ""
+    one_core: bool = False
+
 
 @dataclass(frozen=True)
 class Measured:
-    """One contestant's seconds per step, warm-up excluded."""
+    """One contestant's steps, warm-up excluded."""
 
-    name: str
-    seconds: list[float]
+    seconds: list[float]  # of each step
+    page_faults: float  # a step: pages of memory that the system had to hand out, median
+    peak_gib: float  # the most memory that its process ever had
 
     @property
     def median(self) -> float:
@@ -28,44 +63,106 @@ class Measured:
         return statistics.median(self.seconds)
 
 
-def duel(names: Sequence[str], batch: int, rounds: int) -> dict[str, Measured]:
-    """Time one step of each contestant in every round, in turns, after two steps of warm-up."""
+def duel(contest: Contest, rounds: int, warmup: int) -> dict[str, Measured]:
+    """Time one step of each contestant in every round, in turns, after some rounds of warm-up.
+
+    Raises EnvironmentProblem when one of them dies.
+    """
+    contestants = [*contest.contestants, *([contest.ceiling] if contest.ceiling else [])]
     context = multiprocessing.get_context("spawn")
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    with ExitStack() as stack, progress("measuring", rounds + 2, "rounds") as bar:
+    taken: dict[str, list[_Taken]] = {one.name: [] for one in contestants}
+    with ExitStack() as stack, progress(contest.title, warmup + rounds, "rounds") as bar:
         pipes = {}
-        for name in names:
-            pipes[name], theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(name, batch, theirs), daemon=True)
+        for one in contestants:
+            pipes[one.name], theirs = context.Pipe()
+            worker = context.Process(target=_work, args=(contest.one_core, theirs))
             worker.start()
             theirs.close()
             stack.callback(worker.join)
-            stack.callback(pipes[name].close)
-        for turn in range(rounds + 2):
+            stack.callback(pipes[one.name].close)
+            _send(one.name, pipes[one.name], one)
+        for name, pipe in pipes.items():
+            _receive(name, pipe)
+        for turn in range(warmup + rounds):
             for name, pipe in pipes.items():
-                try:
-                    pipe.send("step")
-                    taken = pipe.recv()
-                except (EOFError, OSError):
-                    raise EnvironmentProblem(
-                        f"The contestant {name!r} died; its own words are above.",
-                        remedy="If memory ran out: a smaller --batch.",
-                    ) from None
-                if turn >= 2:
-                    seconds[name].append(taken)
+                _send(name, pipe, "step")
+                one_step = _receive(name, pipe)
+                if turn >= warmup:
+                    taken[name].append(one_step)
             bar.advance(1)
-    return {name: Measured(name, taken) for name, taken in seconds.items()}
+    return {
+        name: Measured(
+            [one.seconds for one in steps],
+            statistics.median(one.page_faults for one in steps),
+            steps[-1].peak_gib,
+        )
+        for name, steps in taken.items()
+    }
 
 
-def _work(name: str, batch: int, pipe: Connection[Any, Any]) -> None:
-    from alexnet.benchmark.contestants import CONTESTANTS
+@dataclass(frozen=True)
+class _Taken:
+    seconds: float
+    page_faults: int
+    peak_gib: float
 
-    step = CONTESTANTS[name](batch)
-    while True:
-        try:
-            pipe.recv()
-        except EOFError:
-            return
-        begun = time.perf_counter()
-        step()
-        pipe.send(time.perf_counter() - begun)
+
+def _send(name: str, pipe: Connection[Any, Any], what: object) -> None:
+    try:
+        pipe.send(what)
+    except OSError:
+        raise _dead(name) from None
+
+
+def _receive(name: str, pipe: Connection[Any, Any]) -> Any:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        raise _dead(name) from None
+
+
+def _dead(name: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The contestant {name!r} died; its own words are above.",
+        remedy="If memory ran out: a smaller --batch, or fewer peers with --against.",
+    )
+
+
+def _work(one_core: bool, pipe: Connection[Any, Any]) -> None:
+    """In a contestant's process: make its step, then take one whenever asked."""
+    if one_core:
+        _stay_on_one_core()  # before the contestant, and with it any library, is imported
+    try:
+        step = pipe.recv().make()
+        pipe.send("ready")
+        while pipe.recv():
+            faults, begun = _page_faults(), time.perf_counter()
+            step()
+            seconds = time.perf_counter() - begun
+            pipe.send(_Taken(seconds, _page_faults() - faults, _peak_gib()))
+    except (EOFError, KeyboardInterrupt):
+        pass  # nobody asks any more
+
+
+def _stay_on_one_core() -> None:
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def _page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def _peak_gib() -> float:
+    """The largest resident size of this process in GiB.
+
+    Linux starts the counter of `getrusage` at the size of the process that started this one, so its
+    own page is read instead.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**30 if sys.platform == "darwin" else 2**20)

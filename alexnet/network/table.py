@@ -89,3 +89,8 @@ def training_flops(layers: tuple[Layer, ...] = LAYERS) -> int:
     """
     first, *rest = shapes(layers)
     return 2 * (2 * first.multiply_adds + 3 * sum(shape.multiply_adds for shape in rest))
+
+
+def inference_flops(layers: tuple[Layer, ...] = LAYERS) -> int:
+    """Floating-point operations of one image's forward pass: two per multiply-add."""
+    return 2 * sum(shape.multiply_adds for shape in shapes(layers))

@@ -1,0 +1,46 @@
+"""What the machine can do at most: float32 matrix products and copies of memory, on all cores."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import torch
+
+from alexnet.benchmark.duel import Contestant, Step
+from alexnet.network.linear import product
+
+SIDE = 4096  # of the matrices
+
+
+def products(flops_each: int) -> Contestant:
+    """The ceiling of work that takes `flops_each` operations a picture, all in matrix products."""
+    return Contestant("ceiling", _product, 2 * SIDE**3 / flops_each)
+
+
+def copies(numbers: int, bytes_each: int) -> Contestant:
+    """The ceiling of work that moves `bytes_each` a picture: `numbers` float32 read and written."""
+    return Contestant("ceiling", partial(_copy, numbers), 2 * 4 * numbers / bytes_each)
+
+
+def _product() -> Step:
+    """One product of square matrices, by MKL or oneDNN, whichever is faster at smaller ones."""
+    seconds = [_seconds(way) for way in _ways(SIDE // 4)]
+    return _ways(SIDE)[seconds.index(min(seconds))]
+
+
+def _ways(side: int) -> list[Step]:
+    a, b = torch.randn(2, side, side).unbind()
+    return [partial(torch.mm, a, b, out=torch.empty_like(a)), partial(product, a, b)]
+
+
+def _copy(numbers: int) -> Step:
+    source = torch.randn(numbers)
+    return partial(torch.empty_like(source).copy_, source)
+
+
+def _seconds(step: Step) -> float:
+    step()
+    begun = time.perf_counter()
+    step()
+    return time.perf_counter() - begun

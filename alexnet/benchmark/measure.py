@@ -1,0 +1,78 @@
+"""The five benchmarks: what each measures, against whom, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from alexnet import paper
+from alexnet.benchmark.duel import Contest, duel
+from alexnet.benchmark.peers import PEERS, choose
+from alexnet.benchmark.result import Part, Result, commit
+from alexnet.training.run import environment
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A verb: the peers it knows, and its rounds of warm-up."""
+
+    peers: tuple[str, ...]
+    warmup: int = 2
+
+
+BENCHMARKS = {
+    "train": Benchmark(("pytorch", "compile", "jax", "tensorflow", "allocator")),
+    "infer": Benchmark(("pytorch", "compile", "jax", "tensorflow")),
+    "lrn": Benchmark(("pytorch", "compile")),
+    "data": Benchmark(("pillow",)),
+    "prepare": Benchmark(("pillow",), warmup=1),
+}
+
+
+def measure(
+    verb: str,
+    against: str | None,
+    rounds: int,
+    *,
+    batch: int = paper.BATCH,
+    source: str | None = None,
+    pictures: int = 0,
+) -> Result:
+    """Run one benchmark on this machine.
+
+    `against` names peers by commas, None means all that can run here. `batch` belongs to all but
+    `prepare`, `pictures` (how many are made) to `data` and `prepare`, `source` to `prepare` alone.
+    Raises UsageError or EnvironmentProblem.
+    """
+    benchmark = BENCHMARKS[verb]
+    peers, left_out = choose(against, benchmark.peers)
+    with TemporaryDirectory(prefix="alexnet-benchmark-") as folder:
+        contests = _contests(verb, peers, batch, source, pictures, Path(folder))
+        parts = [Part.of(one, duel(one, rounds, benchmark.warmup)) for one in contests]
+    return Result(verb, rounds, parts, left_out, _environment(peers), commit())
+
+
+def _contests(
+    verb: str, peers: Sequence[str], batch: int, source: str | None, pictures: int, folder: Path
+) -> list[Contest]:
+    from alexnet.benchmark import data, inference, lrn, prepare, training
+
+    if verb == "prepare":
+        return prepare.contests(peers, source, pictures, folder)
+    if verb == "data":
+        return data.contests(peers, batch, pictures, folder)
+    networks = {"train": training.contests, "infer": inference.contests, "lrn": lrn.contests}
+    return networks[verb](peers, batch)
+
+
+def _environment(peers: Sequence[str]) -> dict[str, Any]:
+    """This package's own description of the machine, with the versions of the peers' packages."""
+    found = environment()
+    installed = metadata.packages_distributions()
+    for package in filter(None, (PEERS[name].package for name in peers)):
+        found["versions"][package] = metadata.version(installed[package][0])
+    return found

@@ -1,0 +1,48 @@
+"""Contestants take turns in processes of their own, and are timed there."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from alexnet.benchmark.duel import Contest, Contestant, duel
+from alexnet.errors import EnvironmentProblem
+
+
+def stepping(expression: str, name: str = "one") -> Contestant:
+    """A contestant whose step evaluates an expression."""
+    return Contestant(name, partial(eval, f"lambda: {expression}"), 1)
+
+
+def test_turns_warm_up_and_times(tmp_path: Path) -> None:
+    file = tmp_path / "turns"
+    writers = [stepping(f"open({str(file)!r}, 'a').write({name!r})", name) for name in "ab"]
+    ceiling = Contestant("ceiling", partial(partial, sleep, 0.05), 1)
+    found = duel(Contest("turns", writers, ceiling), rounds=2, warmup=1)
+    assert file.read_text() == "ababab"
+    assert list(found) == ["a", "b", "ceiling"]
+    assert all(len(measured.seconds) == 2 for measured in found.values())
+    assert found["ceiling"].median == sum(found["ceiling"].seconds) / 2 >= 0.05
+    assert found["a"].median < 0.05
+
+
+def test_memory_is_that_of_the_contestants_own_process() -> None:
+    fill = stepping("len(bytearray(300 * 2**20))", "filling")
+    idle = stepping("None", "idle")
+    found = duel(Contest("memory", [fill, idle]), rounds=1, warmup=0)
+    assert found["idle"].peak_gib < 0.29 < found["filling"].peak_gib
+    assert found["idle"].page_faults < found["filling"].page_faults
+
+
+def test_one_core_each() -> None:
+    alone = stepping("1 // (len(__import__('os').sched_getaffinity(0)) == 1)")
+    duel(Contest("one core", [alone], one_core=True), rounds=1, warmup=0)
+
+
+def test_a_dead_contestant_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(EnvironmentProblem, match="'one' died"):
+        duel(Contest("death", [stepping("1 / 0")]), rounds=1, warmup=0)
+    assert "ZeroDivisionError" in capfd.readouterr().err
