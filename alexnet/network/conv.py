@@ -22,7 +22,7 @@ def convolve(
     Kernels that see fewer maps than there are belong to columns that see only themselves.
     """
     if _fits(x_NCHW, weight, layer):
-        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
         y_NKYX: Tensor = _conv(x_NCHW, weight, bias, layer.stride, *layer.padding, relu)
         return y_NKYX
     y_NKYX = plain_convolve(x_NCHW, weight, bias, layer)
@@ -31,16 +31,20 @@ def convolve(
 
 def plain_convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """The layer's convolution in PyTorch's own operations."""
-    before, after = layer.padding
+    return _plain(x_NCHW, weight, bias, layer.stride, *layer.padding)
+
+
+def _plain(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int
+) -> Tensor:
     if before != after:  # conv1: its last windows reach three pixels over the right and bottom edge
-        x_NCHW, before = F.pad(x_NCHW, (before, after, before, after)), 0
-    groups = x_NCHW.shape[1] // weight.shape[1]
-    return F.conv2d(x_NCHW, weight, bias, layer.stride, before, groups=groups)
+        x, before = F.pad(x, (before, after, before, after)), 0
+    return F.conv2d(x, weight, bias, stride, before, groups=x.shape[1] // weight.shape[1])
 
 
 def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
-    """Whether the fast convolution is made for this one, and the batch worth its preparation."""
-    if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32 or len(x_NCHW) < _FEWEST:
+    """Whether the fast convolution is made for this one."""
+    if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32:
         return False
     from alexnet.network.cpu import winograd
 
@@ -49,10 +53,10 @@ def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
     groups = x_NCHW.shape[1] // weight.shape[1]
     maps, size = x_NCHW.shape[1] * stride**2, -(-weight.shape[2] // stride)
     padded = before == 0 and groups == 1 if stride > 1 else before == after
-    return squares and padded and winograd.fits(maps, len(weight), size, groups)
+    return squares and padded and winograd.fits(maps, weight.shape[0], size, groups)
 
 
-_FEWEST = 4  # images: kernels are transformed once for all of them
+_FEWEST = 4  # images that are worth transforming the kernels
 
 
 @torch.library.custom_op("alexnet::conv", mutates_args=())
@@ -62,6 +66,9 @@ def _conv(
     from alexnet.network import cpu
     from alexnet.network.cpu import winograd
 
+    if x.shape[0] < _FEWEST:
+        y = _plain(x, weight, bias, stride, before, after)
+        return (F.relu_(y) if relu else y).contiguous(memory_format=torch.channels_last)
     cpu.threads()
     x_NHWC, kernels = _at_stride_one(x, weight, stride, _out(x, weight, stride, before, after))
     y_NYXK = winograd.forward(x_NHWC, kernels, bias.numpy(), before, relu)
@@ -71,7 +78,7 @@ def _conv(
 @_conv.register_fake
 def _(x, weight, bias, stride, before, after, relu):  # type: ignore[no-untyped-def]
     out = _out(x, weight, stride, before, after)
-    return x.new_empty(len(x), out, out, len(weight)).permute(0, 3, 1, 2)
+    return x.new_empty(x.shape[0], out, out, weight.shape[0]).permute(0, 3, 1, 2)
 
 
 @torch.library.custom_op("alexnet::conv_backward", mutates_args=())
@@ -104,7 +111,7 @@ def _conv_backward(
 def _(g, x, weight, y, stride, before, needs_dx):  # type: ignore[no-untyped-def]
     last = torch.channels_last
     dx = torch.empty_like(x, memory_format=last) if needs_dx else x.new_empty(0)
-    return dx, torch.empty_like(weight), weight.new_empty(len(weight))
+    return dx, torch.empty_like(weight), weight.new_empty(weight.shape[0])
 
 
 def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]

@@ -1,14 +1,11 @@
 """Fully connected layers on the CPU, through oneDNN instead of the BLAS that PyTorch's own calls.
 
 PyTorch multiplies float32 matrices with MKL, which runs at half speed on processors of other makers;
-oneDNN, which does PyTorch's convolutions, has no favourites. (`python -m alexnet benchmark train`
-measures both ceilings.) The operator is the one that PyTorch's compiler puts in place of a linear
-layer; where it is missing, PyTorch's linear is used.
+oneDNN, which does PyTorch's convolutions, has no favourites. The operator is the one that PyTorch's
+compiler puts in place of a linear layer; where it is missing, PyTorch's linear is used.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +17,7 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor) -> Tensor:
     """x W^T + b: N x O."""
     if x_NI.device.type == "cpu" and x_NI.dtype == torch.float32:
-        y_NO: Tensor = _Linear.apply(x_NI, weight_OI, bias_O)  # type: ignore[no-untyped-call]
+        y_NO: Tensor = _linear(x_NI, weight_OI, bias_O)
         return y_NO
     return F.linear(x_NI, weight_OI, bias_O)
 
@@ -33,15 +30,41 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     return y_NO
 
 
-class _Linear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return product(x, weight, bias)
+# Operators of our own, because the compiler knows oneDNN's only where it has put it itself.
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        (g,) = gradients
-        x, weight = ctx.saved_tensors
-        dx = product(g, weight.t()) if ctx.needs_input_grad[0] else None
-        return dx, g.t() @ x, g.sum(0)
+
+@torch.library.custom_op("alexnet::linear", mutates_args=())
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return product(x, weight, bias)
+
+
+@_linear.register_fake
+def _(x, weight, bias):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape[0], weight.shape[0])
+
+
+@torch.library.custom_op("alexnet::linear_backward", mutates_args=())
+def _linear_backward(
+    g: Tensor, x: Tensor, weight: Tensor, needs_dx: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    dx = product(g, weight.t()) if needs_dx else x.new_empty(0)
+    return dx, g.t() @ x, g.sum(0)
+
+
+@_linear_backward.register_fake
+def _(g, x, weight, needs_dx):  # type: ignore[no-untyped-def]
+    dx = torch.empty_like(x) if needs_dx else x.new_empty(0)
+    return dx, torch.empty_like(weight), weight.new_empty(weight.shape[0])
+
+
+def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs[:2])
+
+
+def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
+    needs_dx = ctx.needs_input_grad[0]
+    dx, dweight, dbias = _linear_backward(g, *ctx.saved_tensors, needs_dx)
+    return dx if needs_dx else None, dweight, dbias
+
+
+_linear.register_autograd(_pass_back, setup_context=_remember)

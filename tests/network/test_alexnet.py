@@ -1,11 +1,15 @@
 """The network against the same network written down again from PyTorch's parts and NumPy."""
 
+import copy
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.config import StartConfig
 from alexnet.errors import UsageError
 from alexnet.network import AlexNet
 
@@ -155,3 +159,35 @@ def test_wrong_input_is_told_what_was_expected(narrow: AlexNet, x: Tensor, got: 
 def test_unknown_activation_names_the_nearest(narrow: AlexNet) -> None:
     with pytest.raises(UsageError, match="'fc7'"):
         narrow.activations(pixels(1), ["fc77"])
+
+
+def test_exported_network_takes_batches_of_any_size() -> None:
+    network = AlexNet(10)
+    batch = {0: torch.export.Dim("batch")}
+    x = 60 * torch.randn(5, 3, 224, 224)
+    with torch.no_grad():
+        exported = torch.export.export(network, (x,), dynamic_shapes={"x": batch}).module()
+        for images in (5, 2):
+            assert torch.equal(exported(x[:images]), network(x[:images]))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
+def test_compiled_network_trains_as_the_eager_one() -> None:
+    eager, compiled = AlexNet(10), AlexNet(10)
+    x = 60 * torch.randn(4, 3, 224, 224)
+    for network, run in ((eager, eager), (compiled, torch.compile(compiled, fullgraph=True))):
+        F.cross_entropy(run(x), torch.tensor([1, 2, 3, 4])).backward()
+    for one, other in zip(eager.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-7)
+
+
+def test_fast_operators_compute_what_pytorchs_do() -> None:
+    fast = AlexNet(10, start=StartConfig(rule="he", gain=0.6, bias=0.0))
+    plain = copy.deepcopy(fast).double()  # no kernel is written for float64
+    x, labels = 60 * torch.randn(6, 3, 224, 224), torch.arange(6)
+    for network, pictures in ((fast, x), (plain, x.double())):
+        F.cross_entropy(network(pictures), labels).backward()
+    for (name, one), other in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        difference = (one.grad - other.grad).norm() / other.grad.norm()
+        assert difference < 1e-4, name
