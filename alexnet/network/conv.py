@@ -23,7 +23,8 @@ def convolve(
     """
     if _fits(x_NCHW, weight, layer):
         bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
-        y_NKYX: Tensor = _conv(x_NCHW, weight, bias, layer.stride, *layer.padding, relu)
+        training = torch.is_grad_enabled() and weight.requires_grad
+        y_NKYX: Tensor = _conv(x_NCHW, weight, bias, layer.stride, *layer.padding, relu, training)
         return y_NKYX
     y_NKYX = plain_convolve(x_NCHW, weight, bias, layer)
     return F.relu(y_NKYX) if relu else y_NKYX
@@ -31,15 +32,11 @@ def convolve(
 
 def plain_convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """The layer's convolution in PyTorch's own operations."""
-    return _plain(x_NCHW, weight, bias, layer.stride, *layer.padding)
-
-
-def _plain(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int
-) -> Tensor:
+    before, after = layer.padding
     if before != after:  # conv1: its last windows reach three pixels over the right and bottom edge
-        x, before = F.pad(x, (before, after, before, after)), 0
-    return F.conv2d(x, weight, bias, stride, before, groups=x.shape[1] // weight.shape[1])
+        x_NCHW, before = F.pad(x_NCHW, (before, after, before, after)), 0
+    groups = x_NCHW.shape[1] // weight.shape[1]
+    return F.conv2d(x_NCHW, weight, bias, layer.stride, before, groups=groups)
 
 
 def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
@@ -56,27 +53,28 @@ def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
     return squares and padded and winograd.fits(maps, weight.shape[0], size, groups)
 
 
-_FEWEST = 4  # images that are worth transforming the kernels
-
-
 @torch.library.custom_op("alexnet::conv", mutates_args=())
 def _conv(
-    x: Tensor, weight: Tensor, bias: Tensor, stride: int, before: int, after: int, relu: bool
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int,
+    before: int,
+    after: int,
+    relu: bool,
+    training: bool,
 ) -> Tensor:
     from alexnet.network import cpu
     from alexnet.network.cpu import winograd
 
-    if x.shape[0] < _FEWEST:
-        y = _plain(x, weight, bias, stride, before, after)
-        return (F.relu_(y) if relu else y).contiguous(memory_format=torch.channels_last)
     cpu.threads()
     x_NHWC, kernels = _at_stride_one(x, weight, stride, _out(x, weight, stride, before, after))
-    y_NYXK = winograd.forward(x_NHWC, kernels, bias.numpy(), before, relu)
+    y_NYXK = winograd.forward(x_NHWC, kernels, bias.numpy(), before, relu, training)
     return torch.from_numpy(y_NYXK).permute(0, 3, 1, 2)
 
 
 @_conv.register_fake
-def _(x, weight, bias, stride, before, after, relu):  # type: ignore[no-untyped-def]
+def _(x, weight, bias, stride, before, after, relu, training):  # type: ignore[no-untyped-def]
     out = _out(x, weight, stride, before, after)
     return x.new_empty(x.shape[0], out, out, weight.shape[0]).permute(0, 3, 1, 2)
 
@@ -115,14 +113,14 @@ def _(g, x, weight, y, stride, before, needs_dx):  # type: ignore[no-untyped-def
 
 
 def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
-    x, weight, _, ctx.stride, ctx.before, _, relu = inputs
+    x, weight, _, ctx.stride, ctx.before, _, relu, _ = inputs
     ctx.save_for_backward(x, weight, output if relu else None)
 
 
 def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
     needs_dx = ctx.needs_input_grad[0]
     dx, dw, dbias = _conv_backward(g, *ctx.saved_tensors, ctx.stride, ctx.before, needs_dx)
-    return dx if needs_dx else None, dw, dbias, None, None, None, None
+    return dx if needs_dx else None, dw, dbias, None, None, None, None, None
 
 
 _conv.register_autograd(_pass_back, setup_context=_remember)

@@ -95,17 +95,18 @@ class Plan:
 
 
 @lru_cache
-def plan(side: int, size: int, padding: int) -> Plan:
+def plan(side: int, size: int, padding: int, share: bool) -> Plan:
     """The tiles of square pictures of `side` for kernels of `size` with `padding` zeros around.
 
-    Pictures that are padded can share their zeros: four of them in a square, one line of zeros between
-    them, may need fewer tiles than each alone (13 x 13: 49 instead of 64).
+    Padded pictures can `share` their zeros: four of them in a square, one line of zeros between them,
+    may need fewer tiles than each alone (13 x 13: 49 instead of 64). The four are then cut in different
+    places, so that the rounding of a picture's results depends on its place in the batch.
     """
     points = len(POINTS[size]) + 1
     out = side + 2 * padding - size + 1
     period = side + padding  # from one picture of a square to the next
-    shared = size == 2 * padding + 1
-    along = {across: -(-((across - 1) * period + out) // OUT) for across in (1, 2)[: 1 + shared]}
+    most = 2 if share and size == 2 * padding + 1 else 1
+    along = {n: -(-((n - 1) * period + out) // OUT) for n in range(1, most + 1)}
     across = min(along, key=lambda across: (along[across] / across) ** 2)
     tiles = along[across]
     squares = max(1, -(-TILES // tiles**2))
@@ -371,15 +372,17 @@ def forward(
     bias_K: np.ndarray,
     padding: int,
     relu: bool,
+    training: bool,
 ) -> np.ndarray:
     """The convolution of square pictures with stride 1, plus bias; its ReLU if asked for: N x Y x X x K.
 
-    Where a kernel sees fewer maps than there are, kernels and maps are split into equal groups.
+    Without `training` a picture's results are the same bits in whatever batch it comes. Where a kernel
+    sees fewer maps than there are, kernels and maps are split into equal groups.
     """
     kernels, maps, size, _ = weight_KCSS.shape
     N, side, _, all_maps = x_NHWC.shape
     groups = all_maps // maps
-    tiles, to_points_PS = plan(side, size, padding), _kernel_matrix(size)
+    tiles, to_points_PS = plan(side, size, padding, training), _kernel_matrix(size)
     w_GKCS = weight_KCSS.reshape(groups, kernels // groups, maps, -1)
     u_GPJCW = _panels(groups, len(to_points_PS), maps, kernels // groups)
     for w_KCS, u_PJCW in zip(w_GKCS, u_GPJCW, strict=True):
@@ -410,7 +413,7 @@ def backward(
     side, all_maps = x_NHWC.shape[1], x_NHWC.shape[3]
     groups = all_maps // maps
     own = kernels // groups
-    tiles, to_points_PS = plan(side, size, padding), _kernel_matrix(size)
+    tiles, to_points_PS = plan(side, size, padding, True), _kernel_matrix(size)
     points = len(to_points_PS)
     ut_GPJKW = _panels(groups, points, own, maps)
     if needs_dx:

@@ -110,7 +110,7 @@ def test_nothing_is_written_outside(case) -> None:  # type: ignore[no-untyped-de
 
     size, padding, own = layer.size, layer.padding[0], layer.kernels // groups
     per_group, points = maps // groups, (size + winograd.OUT - 1) ** 2
-    tiles, width = winograd.plan(side, size, padding), vectors_for(own) * LANES
+    tiles, width = winograd.plan(side, size, padding, True), vectors_for(own) * LANES
     width_t = vectors_for(per_group) * LANES
     x, y, g = (guarded(images, side, side, n) for n in (maps, layer.kernels, layer.kernels))
     u = guarded(groups, points, own // width, per_group, width)
@@ -129,8 +129,8 @@ def test_nothing_is_written_outside(case) -> None:  # type: ignore[no-untyped-de
 
 
 def test_pictures_share_their_zeros_where_that_saves_tiles() -> None:
-    shared, alone = winograd.plan(13, 3, 1), winograd.plan(27, 5, 2)
-    assert shared.images % 4 == 0 and alone.images % 1 == 0
+    shared, alone = winograd.plan(13, 3, 1, True), winograd.plan(27, 5, 2, True)
+    assert shared.images % 4 == 0
     for plan, side in ((shared, 13), (alone, 27)):
         outputs = plan.outputs[plan.outputs >= 0]
         assert sorted(outputs) == list(range(plan.images * side**2)), "each output exactly once"
@@ -147,18 +147,23 @@ def test_matrices_filter_exactly() -> None:
         np.testing.assert_allclose(a.T @ ((g @ kernel) * (b_t @ d)), exact, rtol=1e-10, atol=1e-10)
 
 
-def test_few_pictures_and_odd_sizes_take_the_plain_way() -> None:
-    case = SMALL[3]
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case[0].name)
+def test_a_picture_alone_gives_the_bits_it_gives_in_a_batch(case) -> None:  # type: ignore[no-untyped-def]
     layer, (x, weight, bias) = case[0], (tensor.float() for tensor in made_up(*case))
-    for few, kernels in ((2, len(weight)), (9, len(weight) - 2)):
-        narrow = layer._replace(kernels=kernels)
-        given = x[:few], weight[:kernels], bias[:kernels]
-        assert torch.equal(convolve(*given, narrow), plain_convolve(*given, narrow))
+    batch = convolve(x, weight, bias, layer, relu=True)
+    for n in range(len(x)):
+        assert torch.equal(convolve(x[n : n + 1], weight, bias, layer, relu=True), batch[n : n + 1])
+
+
+def test_odd_numbers_of_kernels_take_the_plain_way() -> None:
+    layer, (x, weight, bias) = SMALL[3][0], (tensor.float() for tensor in made_up(*SMALL[3]))
+    given, narrow = (x, weight[:-2], bias[:-2]), layer._replace(kernels=layer.kernels - 2)
+    assert torch.equal(convolve(*given, narrow), plain_convolve(*given, narrow))
 
 
 def test_operator_is_fit_for_compile_and_export() -> None:
     x = torch.randn(4, L, 13, 13, requires_grad=True)
     weight = torch.randn(L, L, 3, 3, requires_grad=True)
     bias = torch.randn(L, requires_grad=True)
-    torch.library.opcheck(_conv, (x, weight, bias, 1, 1, 1, True), rtol=1e-3, atol=1e-3)
-    torch.library.opcheck(_conv, (x, weight, bias, 1, 1, 1, False), rtol=1e-3, atol=1e-3)
+    torch.library.opcheck(_conv, (x, weight, bias, 1, 1, 1, True, True), rtol=1e-3, atol=1e-3)
+    torch.library.opcheck(_conv, (x, weight, bias, 1, 1, 1, False, True), rtol=1e-3, atol=1e-3)
