@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import paper
+from alexnet.network.gpu import HAS_TRITON
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, str
     """Max-pool of the normalized ReLU of x + bias: N x C x Y x X, channels-last in memory."""
     if x_NCHW.device.type == "cpu" and x_NCHW.dtype in (torch.float32, torch.float64):
         y_NCYX: Tensor = _block(
+            x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride
+        )[0]
+        return y_NCYX
+    if x_NCHW.is_cuda and HAS_TRITON and x_NCHW.dtype != torch.float64:
+        from alexnet.network.gpu.block import gpu_block
+
+        y_NCYX = gpu_block(
             x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride
         )[0]
         return y_NCYX
