@@ -10,7 +10,7 @@ A row of `cuts_B8` describes one view: which picture, top, left, reflected, labe
 added to its red, green and blue (float32, the same bits).
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
 from __future__ import annotations
 
@@ -197,9 +197,7 @@ def device_view_batches(
 
     for slot, rows, _ in ring.run(map(job, range(0, len(split), pictures))):
         shape = (rows, 3, paper.CROP, paper.CROP)
-        x_BCHW = torch.empty(
-            shape, dtype=dtype, device=device, memory_format=torch.channels_last
-        )
+        x_BCHW = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
         cut_views(slot.pictures, mean, slot.cuts[:rows], x_BCHW)
         yield x_BCHW
 

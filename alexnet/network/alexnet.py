@@ -95,18 +95,14 @@ class AlexNet(nn.Module):
 
     def connected(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """The fully connected layers: logits, N x K."""
-        for place, layer in enumerate(self.layers):
+        for lane, layer in enumerate(self.layers):
             if is_conv(layer):
                 continue
             x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
-            if "dropout" in layer.followed_by and isinstance(masks, Tensor):
-                from alexnet.network.gpu.dropout import relu_dropout
-
-                x = relu_dropout(x, masks, lane=place)
-                continue
-            x = F.relu_(x) if "relu" in layer.followed_by else x
             if "dropout" in layer.followed_by:
-                x = x * masks[layer.name] if masks else x * (1 - paper.DROPOUT)
+                x = _hidden(x, masks, layer, lane)
+            elif "relu" in layer.followed_by:
+                x = F.relu_(x)
         return x
 
     def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
@@ -208,6 +204,16 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> T
         x, before = F.pad(x, (before, after, before, after)), 0
     groups = x.shape[1] // weight.shape[1]
     return F.conv2d(x, weight, bias, layer.stride, before, groups=groups)
+
+
+def _hidden(x: Tensor, masks: Masks | None, layer: Layer, lane: int) -> Tensor:
+    """What follows a hidden layer: ReLU and dropout, or in the test network the factor (section 4.2)."""
+    if isinstance(masks, Tensor):
+        from alexnet.network.gpu.dropout import relu_dropout
+
+        return relu_dropout(x, masks, lane)
+    x = F.relu_(x) if "relu" in layer.followed_by else x
+    return x * masks[layer.name] if masks else x * (1 - paper.DROPOUT)
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:

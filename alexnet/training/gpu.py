@@ -118,7 +118,7 @@ class GpuStep:
         parameters = [one.working for one in (*self._early, *self._late)]
         for w in parameters:
             w.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         gradients = [w.grad for w in parameters if w.grad is not None]
         norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
         norm = torch.stack(norms).double().square().sum().sqrt()
@@ -213,7 +213,8 @@ class GpuStep:
 
     def _weights(self, network: AlexNet) -> tuple[list[_Weights], list[_Weights]]:
         """The parameters that are updated at once, and those that are updated late."""
-        early, late = [], []
+        early: list[_Weights] = []
+        late: list[_Weights] = []
         for layer in network.layers:
             pairs = zip(
                 network.weight_and_bias(layer.name),

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -205,7 +205,7 @@ def _record_epoch(
 ) -> None:
     """Write the row of a finished epoch, start its sums anew, let the schedule see the error."""
     counters = training.counters
-    row = {
+    row: dict[str, Any] = {
         "kind": "epoch",
         "step": counters.step,
         "epoch": epochs,

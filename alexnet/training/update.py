@@ -7,7 +7,7 @@ Whether it happens at all, and at which rate, is read on the device, so that the
 the check of the gradient nor takes part in a recorded step.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ A name without shape that ends in s is a tuple: one P x Q tensor for each map of
 `REACH`, for as many maps before and after them.
 """
 
-# Triton compiles the kernels from their source, so they carry no annotations but its own.
-# mypy: disable-error-code="no-untyped-def"
+# Triton compiles the kernels from their source, so they carry no annotations but its own; its tuples
+# grow in loops that it unrolls.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator,assignment"
 
 from __future__ import annotations
 
@@ -32,7 +33,15 @@ _TILES = 8  # one after the other in a program of the backward pass: fewer parti
 
 @triton.jit
 def _read(
-    source, pixel_P, inside_P, column, C, other, WIDTH: tl.constexpr, Q: tl.constexpr, REACH: tl.constexpr
+    source,
+    pixel_P,
+    inside_P,
+    column,
+    C,
+    other,
+    WIDTH: tl.constexpr,
+    Q: tl.constexpr,
+    REACH: tl.constexpr,
 ):
     """One column's maps of some pixels, in groups of eight with REACH neighbours; else `other`."""
     place_P = pixel_P * C + column * WIDTH
@@ -53,7 +62,7 @@ def _read(
         before_PQ = tl.load(source + place_P[:, None] + before_Q[None, :], inside_PQ, other)
         inside_PQ = inside_P[:, None] & (after_Q < WIDTH)[None, :]
         after_PQ = tl.load(source + place_P[:, None] + after_Q[None, :], inside_PQ, other)
-        values = (before_PQ,) + values + (after_PQ,)  # noqa: RUF005: Triton knows no unpacking here
+        values = (before_PQ,) + values + (after_PQ,)  # noqa: RUF005  Triton cannot unpack
     return values
 
 
@@ -79,13 +88,21 @@ def _biases(bias, column, WIDTH: tl.constexpr, Q: tl.constexpr, REACH: tl.conste
         lane_Q = tl.arange(0, Q) * 8 + i - REACH
         inside_Q = (lane_Q >= 0) & (lane_Q < WIDTH)
         bias_Q = tl.load(bias + column * WIDTH + lane_Q, mask=inside_Q, other=0.0)
-        biases = biases + (bias_Q.to(tl.float32)[None, :],)
+        biases += (bias_Q.to(tl.float32)[None, :],)
     return biases
 
 
 @triton.jit
 def _activations(
-    x, biases, pixel_P, inside_P, column, C, WIDTH: tl.constexpr, Q: tl.constexpr, REACH: tl.constexpr
+    x,
+    biases,
+    pixel_P,
+    inside_P,
+    column,
+    C,
+    WIDTH: tl.constexpr,
+    Q: tl.constexpr,
+    REACH: tl.constexpr,
 ):
     """a = relu(x + bias) in float32; zero outside the column, whose maps have no other neighbours."""
     values = _read(x, pixel_P, inside_P, column, C, float("-inf"), WIDTH, Q, REACH)
@@ -93,7 +110,7 @@ def _activations(
     for i in tl.static_range(8 + 2 * REACH):
         value_PQ = values[i].to(tl.float32) + biases[i]
         # What is not a number stays so.
-        activations = activations + (tl.where(value_PQ <= 0.0, 0.0, value_PQ),)
+        activations += (tl.where(value_PQ <= 0.0, 0.0, value_PQ),)
     return activations
 
 
@@ -105,7 +122,7 @@ def _window_sums(values, COUNT: tl.constexpr, RADIUS: tl.constexpr):
         total_PQ = values[i]
         for j in tl.static_range(1, 2 * RADIUS + 1):
             total_PQ += values[i + j]
-        sums = sums + (total_PQ,)
+        sums += (total_PQ,)
     return sums
 
 
@@ -114,11 +131,11 @@ def _normalizers(activations, k, alpha, COUNT: tl.constexpr, RADIUS: tl.constexp
     """s = k + alpha * (sum of a^2 over the window) of the COUNT maps that have all neighbours."""
     squares = ()
     for i in tl.static_range(COUNT + 2 * RADIUS):
-        squares = squares + (activations[i] * activations[i],)
+        squares += (activations[i] * activations[i],)
     sums = _window_sums(squares, COUNT, RADIUS)
     normalizers = ()
     for i in tl.static_range(COUNT):
-        normalizers = normalizers + (k + alpha * sums[i],)
+        normalizers += (k + alpha * sums[i],)
     return normalizers
 
 
@@ -164,9 +181,9 @@ def _forward(
     corner_P = (image_P * H + row_P * STRIDE).to(tl.int64) * W + across_P * STRIDE
     biases = _biases(bias, column, WIDTH, Q, REACH)
     best, taps = (), ()
-    for i in tl.static_range(8):
-        best = best + (tl.full((P, Q), float("-inf"), tl.float32),)
-        taps = taps + (tl.zeros((P, Q), tl.int32),)
+    for _ in tl.static_range(8):
+        best += (tl.full((P, Q), float("-inf"), tl.float32),)
+        taps += (tl.zeros((P, Q), tl.int32),)
     for tap_here in range(SIZE * SIZE):
         pixel_P = corner_P + (tap_here // SIZE * W + tap_here % SIZE)
         activations = _activations(x, biases, pixel_P, inside_P, column, C, WIDTH, Q, REACH)
@@ -179,8 +196,8 @@ def _forward(
                 b_PQ *= _powers(normalizers[i], beta, PAPERS_BETA)[0]
             # The first of equals wins, and what is not a number over all, as in PyTorch.
             wins_PQ = (b_PQ > best[i]) | (b_PQ != b_PQ)
-            better = better + (tl.where(wins_PQ, b_PQ, best[i]),)
-            where = where + (tl.where(wins_PQ, tap_here, taps[i]),)
+            better += (tl.where(wins_PQ, b_PQ, best[i]),)
+            where += (tl.where(wins_PQ, tap_here, taps[i]),)
         best, taps = better, where
     out_P = out_P.to(tl.int64)
     _write(best, y, out_P, inside_P, column, C, WIDTH, Q)
@@ -210,7 +227,7 @@ def _unpooled(
     ALONG: tl.constexpr = (SIZE + STRIDE - 1) // STRIDE  # windows over a pixel in one direction
     total = ()
     for _ in tl.static_range(8 + 2 * REACH):
-        total = total + (tl.zeros((P, Q), tl.float32),)
+        total += (tl.zeros((P, Q), tl.float32),)
     for window in range(ALONG * ALONG):
         y_P, x_P = row_P // STRIDE - window // ALONG, across_P // STRIDE - window % ALONG
         down_P, right_P = row_P - y_P * STRIDE, across_P - x_P * STRIDE
@@ -223,7 +240,7 @@ def _unpooled(
         more = ()
         for i in tl.static_range(8 + 2 * REACH):
             mine_PQ = taps[i].to(tl.int32) == tap_P[:, None]
-            more = more + (total[i] + tl.where(mine_PQ, gradients[i].to(tl.float32), 0.0),)
+            more += (total[i] + tl.where(mine_PQ, gradients[i].to(tl.float32), 0.0),)
         total = more
     return total
 
@@ -261,14 +278,29 @@ def _backward(
     biases = _biases(bias, column, WIDTH, Q, 2 * REACH)
     shares = ()
     for _ in tl.static_range(8):
-        shares = shares + (tl.zeros((P, Q), tl.float32),)
+        shares += (tl.zeros((P, Q), tl.float32),)
     for tile in range(TILES):
         pixel_P = (tl.program_id(0) * TILES + tile) * P + tl.arange(0, P)
         inside_P = pixel_P < pixels
         image_P, row_P, across_P = pixel_P // (H * W), pixel_P // W % H, pixel_P % W
         pixel_P = pixel_P.to(tl.int64)
         gradients = _unpooled(
-            g, tap, image_P, row_P, across_P, inside_P, column, C, Y, X, WIDTH, SIZE, STRIDE, P, Q, REACH
+            g,
+            tap,
+            image_P,
+            row_P,
+            across_P,
+            inside_P,
+            column,
+            C,
+            Y,
+            X,
+            WIDTH,
+            SIZE,
+            STRIDE,
+            P,
+            Q,
+            REACH,
         )
         activations = _activations(x, biases, pixel_P, inside_P, column, C, WIDTH, Q, 2 * REACH)
         if NORMALIZED:
@@ -278,7 +310,8 @@ def _backward(
         masked, more = (), ()
         for i in tl.static_range(8):
             d_PQ = tl.where(activations[2 * REACH + i] > 0.0, gradients[i], 0.0)
-            masked, more = masked + (d_PQ,), more + (shares[i] + d_PQ,)
+            masked += (d_PQ,)
+            more += (shares[i] + d_PQ,)
         shares = more
         _write(masked, dx, pixel_P, inside_P, column, C, WIDTH, Q)
     for i in tl.static_range(8):
@@ -296,13 +329,13 @@ def _through_normalization(
     first, terms = (), ()
     for i in tl.static_range(8 + 2 * RADIUS):
         power_PQ, inverse_PQ = _powers(normalizers[i], beta, PAPERS_BETA)
-        first = first + (gradients[i] * power_PQ,)
-        terms = terms + (first[i] * activations[RADIUS + i] * inverse_PQ,)
+        first += (gradients[i] * power_PQ,)
+        terms += (first[i] * activations[RADIUS + i] * inverse_PQ,)
     sums = _window_sums(terms, 8, RADIUS)
     found = ()
     for i in tl.static_range(8):
         pull_PQ = 2.0 * alpha * beta * activations[2 * RADIUS + i] * sums[i]
-        found = found + (first[RADIUS + i] - pull_PQ,)
+        found += (first[RADIUS + i] - pull_PQ,)
     return found
 
 

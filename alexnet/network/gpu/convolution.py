@@ -18,6 +18,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -57,19 +58,18 @@ def ways_of(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> dict[str, Way]:
     return ways
 
 
-def measure(
-    x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer
-) -> dict[str, float]:
+def measure(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> dict[str, float]:
     """Seconds of each way, forward, and backward where the arguments need gradients."""
     backward = torch.is_grad_enabled() and weight.requires_grad
-    arguments = [
+    x, w, b = (
         value if value is None else value.detach().requires_grad_(backward and value.requires_grad)
         for value in (x_NCHW, weight, bias)
-    ]
-    needing = [value for value in arguments if value is not None and value.requires_grad]
+    )
+    assert x is not None and w is not None
+    needing = [value for value in (x, w, b) if value is not None and value.requires_grad]
 
     def work(way: Way) -> None:
-        y_NKYX = way(*arguments, layer)  # type: ignore[arg-type]
+        y_NKYX = way(x, w, b, layer)
         if backward:
             torch.autograd.grad(y_NKYX, needing, y_NKYX)
 
@@ -98,8 +98,8 @@ def seconds_on_gpu(work: Callable[[], object]) -> float:
         graph.replay()
         mark.record()
     marks[-1].synchronize()
-    pairs = zip(marks, marks[1:], strict=False)
-    return statistics.median(before.elapsed_time(after) for before, after in pairs) / 1000
+    times = [float(before.elapsed_time(after)) for before, after in pairwise(marks)]
+    return statistics.median(times) / 1000  # from milliseconds
 
 
 def _seconds_here(work: Callable[[], object]) -> float:

@@ -5,7 +5,7 @@ the same Philox generator at the same addresses. So a run on a GPU drops what a 
 no mask has to be transferred or kept: the backward pass sees in the output what was left.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def _forward(x, y, address, size, LANE: tl.constexpr, PURPOSE: tl.constexpr, LIM
     word = tl.interleave(tl.interleave(words[0], words[2]), tl.interleave(words[1], words[3]))
     unit = tl.program_id(0) * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
     value = tl.load(x + unit, mask=unit < size, other=0.0)
-    kept = tl.where(word.to(tl.int64) < LIMIT, value, value * 0.0)  # 0 * inf is not a number, as on a CPU
+    kept = tl.where(
+        word.to(tl.int64) < LIMIT, value, value * 0.0
+    )  # 0 * inf is not a number, as on a CPU
     tl.store(y + unit, tl.where(kept <= 0.0, 0.0, kept), mask=unit < size)
 
 
