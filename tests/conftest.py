@@ -24,6 +24,10 @@ PHOTOGRAPHS = {
 }
 
 
+# Without a GPU, Triton's kernels run in its interpreter; it has to know before it is first imported.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # A shared machine may stop for a second at any time; nothing here asserts how long it took.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
