@@ -70,7 +70,7 @@ class GpuStep:
         self.seed, self.sgd, self.resident = seed, sgd, resident
         self.dtype = dtype_of(precision)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network
+        self.master = self.network = network
         if self.dtype != torch.float32:
             self.network = copy.deepcopy(network).to(self.dtype)
         self.optimizer = PaperSGD(

@@ -126,7 +126,7 @@ def save(training: Training) -> None:
     with open(run.metrics_path, "a") as rows:
         os.fsync(rows.fileno())
     velocities = {
-        f"velocity/{name}": training.optimizer.velocity(parameter).cpu().numpy()
+        f"velocity/{name}": training.optimizer.velocity(parameter).cpu().contiguous().numpy()
         for name, parameter in network.named_parameters()
     }
     state = {

@@ -73,15 +73,19 @@ def measure(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -
         if backward:
             torch.autograd.grad(y_NKYX, needing, y_NKYX)
 
-    seconds = seconds_on_gpu if x_NCHW.is_cuda else _seconds_here
     return {
-        name: seconds(lambda way=way: work(way))  # type: ignore[misc]
+        name: seconds(lambda way=way: work(way), x_NCHW.device)  # type: ignore[misc]
         for name, way in ways_of(x_NCHW, weight, layer).items()
     }
 
 
-def seconds_on_gpu(work: Callable[[], object]) -> float:
-    """What `work` takes on the current device by itself, as part of a graph: median seconds."""
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """What `work` takes, on a GPU by itself and as part of a graph: median seconds."""
+    if device.type != "cuda":
+        work()
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -100,13 +104,6 @@ def seconds_on_gpu(work: Callable[[], object]) -> float:
     marks[-1].synchronize()
     times = [float(before.elapsed_time(after)) for before, after in pairwise(marks)]
     return statistics.median(times) / 1000  # from milliseconds
-
-
-def _seconds_here(work: Callable[[], object]) -> float:
-    work()
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def grouped(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
