@@ -17,9 +17,11 @@ import torch
 import torch.nn.functional as F
 
 from alexnet.config import OptimizerConfig
+from alexnet.errors import EnvironmentProblem
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.gpu import HAS_TRITON
+from alexnet.network.precision import set_products
 from alexnet.training.optimizer import PaperSGD, gradient_norm
 
 if TYPE_CHECKING:
@@ -67,6 +69,12 @@ def step_for(network: AlexNet, sgd: OptimizerConfig, seed: int, precision: str) 
         from alexnet.training.gpu import GpuStep
 
         return GpuStep(network, sgd, seed, precision)
+    if precision == "bf16":
+        raise EnvironmentProblem(
+            "Training in bf16 needs Triton, which is not installed.",
+            remedy="Install it (python -m pip install triton), or say --precision tf32.",
+        )
+    set_products(precision)
     return EagerStep(network, sgd, seed)
 
 
