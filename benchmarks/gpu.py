@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import paper
-from alexnet.config import AugmentationConfig, OptimizerConfig
+from alexnet.config import AugmentationConfig, OptimizerConfig, StartConfig
 from alexnet.loading import gpu as loading
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -77,12 +77,14 @@ class Scale:
         return self.device.type != "cuda"
 
     def network(self) -> AlexNet:
-        """The network on the CPU, with the paper's first weights."""
+        """The network on the CPU."""
         layers = tuple(
             layer._replace(kernels=self.kernels.get(layer.name, layer.kernels))
             for layer in paper.LAYERS
         )
-        return AlexNet(self.kernels.get("fc8", paper.CLASSES), layers)
+        # So few kernels with the paper's start have gradients that are lost beside biases of one.
+        start = StartConfig(rule="he", gain=0.6, bias=0.0) if self.is_quick else StartConfig()
+        return AlexNet(self.kernels.get("fc8", paper.CLASSES), layers, start)
 
 
 FULL = Scale(torch.device("cuda"), (128, 256, 1024), 8192, 8, 1.0, 3, {})
@@ -284,7 +286,7 @@ def check_steps(scale: Scale, report: Report) -> None:
     loader = loader_of(scale, 2 * scale.checked, MadeSplit(4 * scale.checked))
     cpus = EagerStep(scale.network(), SGD, 0)
     expected = [one for batch in loader.batches(0, 4) for one in cpus.take(batch, 0.01)]
-    limits = {"fp32": 1e-3, "tf32": 0.01, "bf16": 0.03}
+    limits = {"fp32": (1e-3, 0.01), "tf32": (0.01, 0.1), "bf16": (0.03, 0.5)}
     torch.use_deterministic_algorithms(not scale.is_quick)
     try:
         for precision in ("fp32", "bf16") if scale.is_quick else limits:
@@ -296,11 +298,11 @@ def check_steps(scale: Scale, report: Report) -> None:
                 outcomes += step.finish()
                 ways[graphs] = (outcomes, [w.detach().clone() for w in step.master.parameters()])
             losses = [abs(a.loss / b.loss - 1) for a, b in zip(outcomes, expected, strict=True)]
-            check(report, f"losses {precision}", max(losses), limits[precision])
+            check(report, f"losses {precision}", max(losses), limits[precision][0])
             for name, w in cpus.network.named_parameters():
                 ours = step.optimizer.velocity(step.master.get_parameter(name)).cpu()
                 error = length_of_error(ours, cpus.optimizer.velocity(w))
-                check(report, f"velocity of {name}, {precision}", error, 10 * limits[precision])
+                check(report, f"velocity of {name}, {precision}", error, limits[precision][1])
             if len(ways) == 2:
                 same = ways[False][0] == ways[True][0] and all(
                     torch.equal(a, b) for a, b in zip(ways[False][1], ways[True][1], strict=True)

@@ -74,7 +74,8 @@ def _block_backward(
     _, Y, X, _ = g_NYXC.shape
     pixels, width = N * H * W, C // columns
     variant = _variant(width, radius, alpha, beta, size, stride)
-    programs = triton.cdiv(pixels, variant["P"] * _TILES)
+    tiles = min(_TILES, triton.cdiv(pixels, variant["P"]))
+    programs = triton.cdiv(pixels, variant["P"] * tiles)
     dx_NHWC = torch.empty_like(x_NHWC)
     dbias_C = x.new_empty(programs, C, dtype=torch.float32)
     with torch.cuda.device_of(x):
@@ -82,7 +83,7 @@ def _block_backward(
             *(g_NYXC, tap_NYXC, x_NHWC, bias, dx_NHWC, dbias_C, pixels, H, W, C, Y, X),
             *(k, alpha, beta),
             **variant,
-            TILES=_TILES,
+            TILES=tiles,
         )
     return dx_NHWC.permute(0, 3, 1, 2), dbias_C.sum(0).to(bias.dtype)
 
