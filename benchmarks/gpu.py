@@ -47,6 +47,8 @@ from alexnet.network.gpu.dropout import address, relu_dropout
 from alexnet.network.lrn import LRN, NONE, plain_block
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.network.table import is_conv, training_flops
+from alexnet.prepared.dataset import Split
+from alexnet.prepared.shards import Shard
 from alexnet.randomness import Purpose, bernoulli
 from alexnet.training.gpu import GpuStep
 from alexnet.training.run import environment
@@ -119,19 +121,13 @@ class Report:
         self.found.setdefault(section, []).append(row)
 
 
-class MadeSplit:
-    """Random pictures in memory, in the place of a prepared split whose pages are cached."""
-
-    def __init__(self, pictures: int) -> None:
-        draw = np.random.default_rng(0)
-        self.pictures_NHWC = draw.integers(0, 256, (pictures, 256, 256, 3), dtype=np.uint8)
-        self.labels = draw.integers(0, 4, pictures)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def pixels(self, i: int) -> np.ndarray:
-        return self.pictures_NHWC[i]
+def made_split(pictures: int) -> Split:
+    """Random pictures in memory, as those of a prepared split whose pages are cached."""
+    draw = np.random.default_rng(0)
+    pictures_NHWC = draw.integers(0, 256, (pictures, 256, 256, 3), dtype=np.uint8)
+    labels_N = draw.integers(0, 4, pictures)
+    shard = Shard(Path("made up"), labels_N, None, None, pictures_NHWC)  # type: ignore[arg-type]
+    return Split("train", labels_N, (shard,), np.zeros(1, np.int64))
 
 
 class MadeStatistics:
@@ -233,14 +229,14 @@ def check_masks(scale: Scale, report: Report) -> None:
         check(report, f"dropout {dtype}", error_of(y.cpu(), F.relu(x) * mask.to(dtype)), 0.0)
 
 
-def loader_of(scale: Scale, batch: int, split: MadeSplit) -> Loader:
+def loader_of(scale: Scale, batch: int, split: Split) -> Loader:
     made: Any = (split, MadeStatistics())
     return Loader(*made, AugmentationConfig(), batch, seed=3)
 
 
 def check_cuts(scale: Scale, report: Report) -> None:
     batch = min(scale.checked, scale.pictures)
-    loader = loader_of(scale, batch, MadeSplit(2 * batch))
+    loader = loader_of(scale, batch, made_split(2 * batch))
     for resident in (True, False):
         for one in loading.DeviceLoader(loader, scale.device, resident).batches(1, 4):
             x = torch.empty(batch, 3, 224, 224, device=scale.device)
@@ -283,7 +279,7 @@ def check_convolutions(scale: Scale, report: Report) -> None:
 
 def check_steps(scale: Scale, report: Report) -> None:
     """Steps of every precision beside float32 steps on the CPU; recorded ones beside single ones."""
-    loader = loader_of(scale, 2 * scale.checked, MadeSplit(4 * scale.checked))
+    loader = loader_of(scale, 2 * scale.checked, made_split(4 * scale.checked))
     cpus = EagerStep(scale.network(), SGD, 0)
     expected = [one for batch in loader.batches(0, 4) for one in cpus.take(batch, 0.01)]
     limits = {"fp32": (1e-3, 0.01), "tf32": (0.01, 0.1), "bf16": (0.03, 0.5)}
@@ -366,7 +362,7 @@ def measured_row(scale: Scale, about: dict[str, Any], found: dict[str, float]) -
 
 
 def measure_training(
-    scale: Scale, report: Report, split: MadeSplit, batch: int, precision: str, source: str
+    scale: Scale, report: Report, split: Split, batch: int, precision: str, source: str
 ) -> None:
     """One configuration: input that is made up, streamed from memory, or resident on the device."""
     begin_afresh(scale)
@@ -394,7 +390,7 @@ def measure_parts(scale: Scale, report: Report, batch: int) -> None:
     """Each part of a bf16 step by itself, as a recorded graph: milliseconds."""
     device, precision = scale.device, "fp32" if scale.is_quick else "bf16"
     step = GpuStep(scale.network().to(device), SGD, 0, precision, graphs=not scale.is_quick)
-    split = MadeSplit(batch)
+    split = made_split(batch)
     (one,) = step.loader(loader_of(scale, batch, split)).batches(0, 1)
     step.take(one, 1e-5)
     step.finish()
@@ -535,7 +531,7 @@ def main() -> None:
     with report.part("check_steps"):
         check_steps(scale, report)
     first, *_, largest = (*scale.batches, scale.batches[-1])
-    split = MadeSplit(scale.pictures)
+    split = made_split(scale.pictures)
     precision = "fp32" if scale.is_quick else "bf16"
     plans = [(batch, precision, "synthetic") for batch in scale.batches]
     plans += [(batch, precision, "streamed") for batch in scale.batches]
