@@ -24,6 +24,11 @@ PHOTOGRAPHS = {
 }
 
 
+# Without a GPU, Triton's kernels run in its interpreter; it has to know before it is first imported.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic products need
+
 # A shared machine may stop for a second at any time; nothing here asserts how long it took.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")

@@ -38,18 +38,21 @@ def evaluate(
         Path | None, typer.Option(help="Write predictions and tables to this folder.")
     ] = None,
     device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, tf32 or bf16, the last two on a GPU.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Measure top-1 and top-5 error; several models also count as one, their average."""
     from alexnet.evaluation.evaluate import evaluate_models
     from alexnet.evaluation.models import find_model
+    from alexnet.network.precision import choose_precision
     from alexnet.prepared import open_or_prepare
 
     counts = _views(views)
     require_device(device)
+    precision = choose_precision(precision, device, on_gpu="fp32")
     found = [find_model(model) for model in models]
     dataset = open_or_prepare(data)
-    evaluation = evaluate_models(found, dataset, split, counts, predictions, device)
+    evaluation = evaluate_models(found, dataset, split, counts, predictions, device, precision)
     if as_json:
         print(json.dumps(_as_dict(evaluation, data, split), indent=1))
     else:

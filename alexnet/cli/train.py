@@ -36,6 +36,9 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="fp32, tf32 or bf16; by default bf16 on a GPU.")
+    ] = "",
     download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
     print_config: Annotated[bool, typer.Option(help="Show every setting and its origin.")] = False,
     dry_run: Annotated[
@@ -43,6 +46,7 @@ def train(
     ] = False,
 ) -> None:
     """Train the network on DATA."""
+    from alexnet.network.precision import choose_precision
     from alexnet.prepared import open_or_prepare
 
     chosen = find_recipe(recipe)
@@ -51,11 +55,12 @@ def train(
         print(table(origins(config, chosen.config, settings or []), ("key", "value", "origin")))
         return
     require_device(device)
+    precision = choose_precision(precision, device, on_gpu="bf16")
     dataset = open_or_prepare(data, download)
     if dry_run:
-        _try_one_batch(config, dataset, device)
+        _try_one_batch(config, dataset, device, precision)
     else:
-        start(config, dataset, name, device)
+        start(config, dataset, name, device, precision)
 
 
 def resume(
@@ -65,14 +70,17 @@ def resume(
         bool, typer.Option(help="Go on although data or settings have changed.")
     ] = False,
     device: Annotated[str, typer.Option(help="By default the one it was started on.")] = "",
+    precision: Annotated[str, typer.Option(help="By default the one it was started in.")] = "",
 ) -> None:
-    """Go on with a stopped run, in its folder and bit for bit."""
+    """Go on with a stopped run, in its folder and (on a CPU) bit for bit."""
+    from alexnet.network.precision import choose_precision
     from alexnet.prepared import PreparedDataset
     from alexnet.training.run import Run
 
     found = Run.open(run)
     device = device or found.device
     require_device(device)
+    precision = choose_precision(precision or found.precision, device, on_gpu="bf16")
     config = found.config
     if epochs is not None:
         config = from_dict({**to_dict(config), "length": epochs})
@@ -90,7 +98,7 @@ def resume(
     _require_room(config, dataset, found.folder)
     found.lock()
     found.set_data(describe(dataset))
-    _train(found, config, dataset, device, resume=True, override=override)
+    _train(found, config, dataset, device, precision, resume=True, override=override)
 
 
 def runs(
@@ -126,20 +134,22 @@ def runs(
         )
 
 
-def start(config: RunConfig, dataset: PreparedDataset, name: str, device: str) -> Run:
+def start(
+    config: RunConfig, dataset: PreparedDataset, name: str, device: str, precision: str = "fp32"
+) -> Run:
     """A new run, trained to its end; its folder."""
     from alexnet.training.run import RUNS, Run
 
     _require_trainable(dataset)
     _require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
-    run = Run.create(name, config, describe(dataset), device)
+    run = Run.create(name, config, describe(dataset), device, precision)
     run.lock()
     counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
     run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
     run.log(f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}")
     run.log(f"run     {run.folder}")
-    _train(run, config, dataset, device, resume=False)
+    _train(run, config, dataset, device, precision, resume=False)
     return run
 
 
@@ -171,6 +181,7 @@ def _train(
     config: RunConfig,
     dataset: PreparedDataset,
     device: str,
+    precision: str,
     resume: bool,
     override: bool = False,
 ) -> None:
@@ -187,7 +198,7 @@ def _train(
 
     (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
     try:
-        train(run, config, loader, network, validate, resume, override)
+        train(run, config, loader, network, validate, resume, override, precision)
         _save_model(run, config, dataset, network)
     finally:
         run.unlock()
@@ -275,19 +286,18 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
     save_model(run.model, network, card)
 
 
-def _try_one_batch(config: RunConfig, dataset: PreparedDataset, device: str) -> None:
-    import torch.nn.functional as F
-    from torch import from_numpy
-
+def _try_one_batch(
+    config: RunConfig, dataset: PreparedDataset, device: str, precision: str
+) -> None:
     from alexnet.network import AlexNet
-    from alexnet.network.alexnet import as_batch
+    from alexnet.training.step import step_for
 
     network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed).to(device)
-    batch = _loader(config, dataset).make(0)
-    logits = network(as_batch(batch.x_BHWC).to(device))
-    loss = F.cross_entropy(logits, from_numpy(batch.labels_B).to(device))
-    loss.backward()
-    print(f"One batch of {len(batch.labels_B)} pictures went forward and back: loss {loss:.3f}.")
+    stepper = step_for(network, config.optimizer, config.seed, precision)
+    (batch,) = stepper.loader(_loader(config, dataset)).batches(0, 1)
+    (outcome,) = stepper.take(batch, config.optimizer.learning_rate) + stepper.finish()
+    count = config.optimizer.batch.count
+    print(f"One batch of {count} pictures went forward and back: loss {outcome.loss:.3f}.")
 
 
 def _progress_of(run: Run) -> tuple[object, object, object]:

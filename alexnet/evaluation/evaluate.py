@@ -31,6 +31,7 @@ from alexnet.evaluation.scores import (
 )
 from alexnet.files import read_json, write_atomically, write_json
 from alexnet.network import keep_memory, load_model
+from alexnet.network.precision import dtype_of, set_products
 from alexnet.prepared import PreparedDataset
 
 
@@ -75,6 +76,7 @@ def evaluate_models(
     views: Sequence[int],
     out: Path | None = None,
     device: str = "cpu",
+    precision: str = "fp32",
 ) -> Evaluation:
     """Evaluate each model and, of several, their average, and write what is found.
 
@@ -84,12 +86,13 @@ def evaluate_models(
     if not models:
         raise UsageError("There is no model to evaluate.")
     keep_memory()
+    set_products(precision)
     name = f"{dataset.folder.resolve().name}-{dataset.fingerprint[:8]}-{split}"
     rows: list[Row] = []
     written: list[Path] = []
     by_views: dict[int, list[Predictions]] = {count: [] for count in views}
     for number, model in enumerate(models, start=1):
-        found = _predict(model, dataset, split, views, device)
+        found = _predict(model, dataset, split, views, device, precision)
         for count, predictions in found.items():
             by_views[count].append(predictions)
         rows += [Row(model.name, count, _scores(found[count])) for count in views]
@@ -161,12 +164,21 @@ def weakest(predictions: Predictions, most: int = 5) -> list[ClassScore]:
 
 
 def _predict(
-    model: Found, dataset: PreparedDataset, split: str, views: Sequence[int], device: str
+    model: Found,
+    dataset: PreparedDataset,
+    split: str,
+    views: Sequence[int],
+    device: str,
+    precision: str,
 ) -> dict[int, Predictions]:
     network, card = load_model(model.folder)
-    network.to(device)
+    network.to(device, dtype_of(precision))
     config = read_json(model.folder / "config.json")
-    made_by = {"name": model.name, "weights_sha256": config["weights_sha256"]}
+    made_by = {
+        "name": model.name,
+        "weights_sha256": config["weights_sha256"],
+        "precision": precision,
+    }
     return {count: predict_split(network, card, dataset, split, count, made_by) for count in views}
 
 

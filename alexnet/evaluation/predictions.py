@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from alexnet.errors import DataError, IncompatibleError, NumericsError
 from alexnet.evaluation.scores import score
@@ -23,6 +24,7 @@ from alexnet.files import canonical_json, write_atomically
 from alexnet.loading.loader import view_batches
 from alexnet.network import AlexNet, ModelCard
 from alexnet.network.alexnet import as_batch
+from alexnet.network.gpu import HAS_TRITON
 from alexnet.prepared import PreparedDataset, Split
 from alexnet.progress import progress
 
@@ -183,14 +185,18 @@ def matching_columns(
     return np.array([place[name] for name in dataset])
 
 
-@torch.inference_mode()
 def average_over_views(network: AlexNet, x_NHWC: np.ndarray, views: int) -> np.ndarray:
     """Softmax of every view, then the average of each picture's: float64, B x K (section 4.1).
 
     `x_NHWC` are the B * V views, those of one picture together.
     """
-    device = next(network.parameters()).device
-    logits_NK = network(as_batch(x_NHWC).to(device))
+    return _average(network, as_batch(x_NHWC), views)
+
+
+@torch.inference_mode()
+def _average(network: AlexNet, x_NCHW: Tensor, views: int) -> np.ndarray:
+    weights = next(network.parameters())
+    logits_NK = network(x_NCHW.to(weights.device, weights.dtype))
     probs_BVK = torch.softmax(logits_NK.double(), dim=1).unflatten(0, (-1, views))
     return np.asarray(probs_BVK.mean(dim=1).cpu())
 
@@ -200,8 +206,8 @@ def _probabilities(
 ) -> Iterator[np.ndarray]:
     """Batches of averaged probabilities in the split's order: float64, B x K each."""
     done = 0
-    for x_NHWC in view_batches(pictures, mean_HWC, views, _VIEWS_AT_ONCE // views):
-        probs_BK = average_over_views(network, x_NHWC, views)
+    for x_NCHW in _inputs(network, mean_HWC, pictures, views):
+        probs_BK = _average(network, x_NCHW, views)
         if not np.isfinite(probs_BK).all():
             worst = done + int(np.argmin(np.isfinite(probs_BK).all(axis=1)))
             raise NumericsError(
@@ -211,6 +217,18 @@ def _probabilities(
             )
         done += len(probs_BK)
         yield probs_BK
+
+
+def _inputs(
+    network: AlexNet, mean_HWC: np.ndarray, pictures: Split, views: int
+) -> Iterator[Tensor]:
+    """The views in batches: cut on the GPU if the network is there."""
+    weights, count = next(network.parameters()), _VIEWS_AT_ONCE // views
+    if weights.is_cuda and HAS_TRITON:
+        from alexnet.loading.gpu import device_view_batches
+
+        return device_view_batches(pictures, mean_HWC, views, count, weights.device, weights.dtype)
+    return map(as_batch, view_batches(pictures, mean_HWC, views, count))
 
 
 def _pictures_of(dataset: PreparedDataset, split: str) -> Split:

@@ -26,8 +26,9 @@ from alexnet.network.table import LAYERS, Shape, is_conv, shapes, with_classes
 from alexnet.paper import Layer
 from alexnet.randomness import Purpose, bernoulli
 
-# A mask of ones and zeros for each layer with dropout: float, N x U.
-Masks = Mapping[str, Tensor]
+# A mask of ones and zeros for each layer with dropout: float, N x U. On a GPU instead the address that
+# a kernel draws them from: (seed, step), int64.
+Masks = Mapping[str, Tensor] | Tensor
 
 
 class AlexNet(nn.Module):
@@ -78,20 +79,31 @@ class AlexNet(nn.Module):
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """Logits, N x K. With dropout `masks` the training network, without them the test network."""
+        return self.connected(self.convolved(x), masks)
+
+    def convolved(self, x: Tensor) -> Tensor:
+        """The convolutional layers: what fc6 reads, N x 256 x 6 x 6."""
         x = self._checked(x)
-        for layer in self.layers:
+        for layer in filter(is_conv, self.layers):
             weight, bias = self.weight_and_bias(layer.name)
             if "pool" in layer.followed_by:
                 lrn = self.lrn if "norm" in layer.followed_by else NONE
                 x = convolve(x, weight, None, layer)
                 x = block(x, bias, lrn, paper.COLUMNS, paper.POOL.size, paper.POOL.stride)
-            elif is_conv(layer):
-                x = convolve(x, weight, bias, layer, relu=True)
             else:
-                x = linear(x.flatten(1), weight, bias)
-                x = F.relu_(x) if "relu" in layer.followed_by else x
-                if "dropout" in layer.followed_by:
-                    x = x * masks[layer.name] if masks else x * (1 - paper.DROPOUT)
+                x = convolve(x, weight, bias, layer, relu=True)
+        return x
+
+    def connected(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        """The fully connected layers: logits, N x K."""
+        for lane, layer in enumerate(self.layers):
+            if is_conv(layer):
+                continue
+            x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
+            if "dropout" in layer.followed_by:
+                x = _hidden(x, masks, layer, lane)
+            elif "relu" in layer.followed_by:
+                x = F.relu_(x)
         return x
 
     def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
@@ -181,6 +193,16 @@ def _parameters(shape: Shape) -> nn.Module:
     else:
         module = nn.Linear(shape.inputs_seen, layer.kernels, device="meta")
     return module.to_empty(device="cpu")
+
+
+def _hidden(x: Tensor, masks: Masks | None, layer: Layer, lane: int) -> Tensor:
+    """What follows a hidden layer: ReLU and dropout, or in the test network the factor (section 4.2)."""
+    if isinstance(masks, Tensor):
+        from alexnet.network.gpu.dropout import relu_dropout
+
+        return relu_dropout(x, masks, lane)
+    x = F.relu_(x) if "relu" in layer.followed_by else x
+    return x * masks[layer.name] if masks else x * (1 - paper.DROPOUT)
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:

@@ -26,7 +26,12 @@ def convolve(
         training = torch.is_grad_enabled() and weight.requires_grad
         y_NKYX: Tensor = _conv(x_NCHW, weight, bias, layer.stride, *layer.padding, relu, training)
         return y_NKYX
-    y_NKYX = plain_convolve(x_NCHW, weight, bias, layer)
+    if x_NCHW.is_cuda:
+        from alexnet.network.gpu.convolution import convolve as gpu_convolve
+
+        y_NKYX = gpu_convolve(x_NCHW, weight, bias, layer)
+    else:
+        y_NKYX = plain_convolve(x_NCHW, weight, bias, layer)
     return F.relu(y_NKYX) if relu else y_NKYX
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alexnet import paper
 from alexnet.network.conv import channels_last
+from alexnet.network.gpu import HAS_TRITON
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, str
     if _fits(x_NCHW, lrn, columns, size):
         y_NCYX: Tensor = _block(
             x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, size, stride
+        )[0]
+        return y_NCYX
+    if x_NCHW.is_cuda and HAS_TRITON and x_NCHW.dtype != torch.float64:
+        from alexnet.network.gpu.block import gpu_block
+
+        y_NCYX = gpu_block(
+            x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride
         )[0]
         return y_NCYX
     return plain_block(x_NCHW, bias_C, lrn, columns, size, stride)

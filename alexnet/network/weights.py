@@ -48,7 +48,8 @@ class ModelCard:
 
 def parameters_of(network: AlexNet) -> dict[str, np.ndarray]:
     """Every parameter by name (`conv1.weight` ...), as arrays that share the network's memory."""
-    return {name: value.detach().cpu().numpy() for name, value in network.named_parameters()}
+    named = network.named_parameters()
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in named}
 
 
 def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: object) -> None:

@@ -41,7 +41,14 @@ class Run:
         self._lock: int | None = None
 
     @classmethod
-    def create(cls, name: str, config: RunConfig, data: dict[str, Any], device: str = "cpu") -> Run:
+    def create(
+        cls,
+        name: str,
+        config: RunConfig,
+        data: dict[str, Any],
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> Run:
         """A new folder under `runs/`; raises UsageError if the name is taken."""
         run = cls(RUNS / name)
         try:
@@ -57,7 +64,7 @@ class Run:
                 f"Cannot make the run's folder: {error.strerror}.", where=run.folder
             ) from None
         write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
-        write_json(run.folder / "environment.json", environment(device))
+        write_json(run.folder / "environment.json", environment(device, precision))
         run.set_data(data)
         run.set_config(config)
         return run
@@ -99,6 +106,12 @@ class Run:
     def device(self) -> str:
         """What the run was started on."""
         found: str = read_json(self.folder / "environment.json")["device"]
+        return found
+
+    @property
+    def precision(self) -> str:
+        """In which numbers it computes: fp32, tf32 or bf16."""
+        found: str = read_json(self.folder / "environment.json")["precision"]
         return found
 
     def lock(self) -> None:
@@ -156,8 +169,8 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in RUNS.glob("*/config.yaml"))
 
 
-def environment(device: str = "cpu") -> dict[str, Any]:
-    """Versions and hardware, to stand beside every result computed on `device`."""
+def environment(device: str = "cpu", precision: str = "fp32") -> dict[str, Any]:
+    """Versions and hardware, to stand beside every result computed on `device` in `precision`."""
     import torch
 
     versions = {"alexnet": __version__}
@@ -172,6 +185,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "device": device,
+        "precision": precision,
         "device_name": torch.cuda.get_device_name(device) if "cuda" in device else _processor(),
         "versions": versions,
     }

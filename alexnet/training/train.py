@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
 from alexnet.config import RunConfig
 from alexnet.errors import IncompatibleError, NumericsError, Stopped
-from alexnet.loading.loader import Batch, Loader
+from alexnet.loading.loader import Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
@@ -25,10 +25,14 @@ from alexnet.progress import progress
 from alexnet.settings import differences, from_dict, to_dict
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
-from alexnet.training.optimizer import PaperSGD, gradient_norm
+from alexnet.training.optimizer import PaperSGD
 from alexnet.training.run import Run
 from alexnet.training.schedule import Schedule, schedule_of
 from alexnet.training.signals import stop_request
+from alexnet.training.step import Outcome, step_for
+
+if TYPE_CHECKING:
+    from alexnet.loading.gpu import DeviceLoader
 
 # The validation split's `loss`, `top1_error` and `top5_error` (shares, not per cent).
 Validate = Callable[[AlexNet], Mapping[str, float]]
@@ -56,6 +60,7 @@ class Training:
     network: AlexNet
     optimizer: PaperSGD
     schedule: Schedule
+    order: Order
     counters: Counters = field(default_factory=Counters)
 
 
@@ -67,6 +72,7 @@ def train(
     validate: Validate,
     resume: bool = False,
     override: bool = False,
+    precision: str = "fp32",
 ) -> None:
     """Train `network` on the loader's pictures to the end of `config.length` (section 5).
 
@@ -75,43 +81,37 @@ def train(
     and Stopped, after saving, when a signal asked for it.
     """
     keep_memory()
-    device = next(network.parameters()).device
-    sgd, order = config.optimizer, loader.order
-    optimizer = PaperSGD(network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay)
-    training = Training(run, config, network, optimizer, schedule_of(config))
+    stepper, order = step_for(network, config.optimizer, config.seed, precision), loader.order
+    training = Training(run, config, network, stepper.optimizer, schedule_of(config), order)
     if resume:
         _restore(training, override)
         run.set_config(config)
     else:
         save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
+    pictures = stepper.loader(loader)
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
-        speed = _Speed(run, loader)
-        for batch in loader.batches(first, last):
-            epoch = (batch.step + 0.5) * order.batch / order.count
-            optimizer.set_rate(training.schedule.rate(epoch))
+        speed = _Speed(run, pictures)
 
-            masks = network.dropout_masks(order.batch, config.seed, batch.step)
-            masks = {layer: mask.to(device) for layer, mask in masks.items()}
-            labels_B = torch.from_numpy(batch.labels_B).to(device)
-            logits_BK = network(as_batch(batch.x_BHWC).to(device), masks)
-            loss = F.cross_entropy(logits_BK, labels_B)
-            optimizer.zero_grad()
-            loss.backward()
-            norm = gradient_norm(network.parameters())
-            if not math.isfinite(norm) or not math.isfinite(loss.item()):
-                raise _not_finite(loss.item(), norm, training, batch, loader)
-            optimizer.step()
+        def settle(outcomes: list[Outcome]) -> None:
+            for outcome in outcomes:
+                if not outcome.is_finite:
+                    raise _not_finite(outcome, training, loader)
+                note = _record_step(training, outcome)
+                bar.advance(1, f"{note}  {speed.note(order.batch)}")
 
-            wrong = int((logits_BK.argmax(1) != labels_B).sum())
-            note = _record_step(training, order, loss.item(), wrong, norm)
-            step, epochs = training.counters.step, order.epochs_done(training.counters.step)
+        for batch in pictures.batches(first, last):
+            step = batch.step + 1  # the steps done after this one
+            rate = training.schedule.rate((batch.step + 0.5) * order.batch / order.count)
+            settle(stepper.take(batch, rate))
+            epochs = order.epochs_done(step)
             if epochs > order.epochs_done(batch.step) or step == last:
-                _record_epoch(training, epochs, validate(network))
+                settle(stepper.finish())
+                _record_epoch(training, epochs, rate, validate(stepper.network))
             stopping = bool(stop)
             if step % config.checkpoint.every.count == 0 or stopping or step == last:
+                settle(stepper.finish())
                 save(training)
-            bar.advance(1, f"{note}  {speed.note(order.batch)}")
             if stopping and step < last:
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
@@ -126,7 +126,7 @@ def save(training: Training) -> None:
     with open(run.metrics_path, "a") as rows:
         os.fsync(rows.fileno())
     velocities = {
-        f"velocity/{name}": training.optimizer.velocity(parameter).cpu().numpy()
+        f"velocity/{name}": training.optimizer.velocity(parameter).cpu().contiguous().numpy()
         for name, parameter in network.named_parameters()
     }
     state = {
@@ -166,26 +166,25 @@ def _restore(training: Training, override: bool) -> None:
     training.run.log(f"resumed at step {saved.step}")
 
 
-def _record_step(training: Training, order: Order, loss: float, wrong: int, norm: float) -> str:
+def _record_step(training: Training, outcome: Outcome) -> str:
     """Count one step, write its row, warn of a stalled start; the progress line's note."""
-    counters = training.counters
+    counters, order = training.counters, training.order
     counters.step += 1
-    counters.loss_sum += loss
-    counters.wrong_sum += wrong
+    counters.loss_sum += outcome.loss
+    counters.wrong_sum += outcome.wrong
     counters.steps_in_epoch += 1
-    rate = training.optimizer.param_groups[0]["lr"]
     row = {
         "kind": "step",
         "step": counters.step,
         "epoch": round(counters.step * order.batch / order.count, 6),
-        "loss": loss,
-        "top1_error": wrong / order.batch,
-        "gradient_norm": norm,
-        "rate": rate,
+        "loss": outcome.loss,
+        "top1_error": outcome.wrong / order.batch,
+        "gradient_norm": outcome.norm,
+        "rate": outcome.rate,
     }
     training.run.record(training.run.metrics_path, row)
     chance = math.log(training.network.classes)
-    counters.flat_steps = counters.flat_steps + 1 if abs(loss / chance - 1) < 0.01 else 0
+    counters.flat_steps = counters.flat_steps + 1 if abs(outcome.loss / chance - 1) < 0.01 else 0
     if counters.flat_steps == _STALL_STEPS:
         _event(
             training,
@@ -195,13 +194,18 @@ def _record_step(training: Training, order: Order, loss: float, wrong: int, norm
         )
     error = 100 * counters.wrong_sum / (counters.steps_in_epoch * order.batch)
     mean = counters.loss_sum / counters.steps_in_epoch
-    return f"epoch {row['epoch']:.2f}  loss {mean:.3f}  top-1 error {error:.1f} %  rate {rate:.2g}"
+    return (
+        f"epoch {row['epoch']:.2f}  loss {mean:.3f}  top-1 error {error:.1f} %  "
+        f"rate {outcome.rate:.2g}"
+    )
 
 
-def _record_epoch(training: Training, epochs: int, errors: Mapping[str, float]) -> None:
+def _record_epoch(
+    training: Training, epochs: int, rate: float, errors: Mapping[str, float]
+) -> None:
     """Write the row of a finished epoch, start its sums anew, let the schedule see the error."""
     counters = training.counters
-    row = {
+    row: dict[str, Any] = {
         "kind": "epoch",
         "step": counters.step,
         "epoch": epochs,
@@ -211,7 +215,7 @@ def _record_epoch(training: Training, epochs: int, errors: Mapping[str, float]) 
         "val_loss": errors["loss"],
         "val_top1_error": errors["top1_error"],
         "val_top5_error": errors["top5_error"],
-        "rate": training.optimizer.param_groups[0]["lr"],
+        "rate": rate,
     }
     training.run.record(training.run.metrics_path, row)
     training.run.log(
@@ -231,11 +235,10 @@ def _event(training: Training, text: str) -> None:
     training.run.log(f"! {text}")
 
 
-def _not_finite(
-    loss: float, norm: float, training: Training, batch: Batch, loader: Loader
-) -> NumericsError:
+def _not_finite(outcome: Outcome, training: Training, loader: Loader) -> NumericsError:
     """The error that names the step, the first layer with a bad number, and the pictures."""
     network, folder = training.network, training.run.folder
+    batch = loader.make(outcome.step)
     bad = [name for name, value in network.named_parameters() if not value.isfinite().all()]
     place = f"weights of {bad[0]}" if bad else "the gradient only"
     if not bad:
@@ -246,7 +249,8 @@ def _not_finite(
         place = "the pictures" if not x.isfinite().all() else bad[0] if bad else place
     keys = ", ".join(loader.keys(batch)[:8])
     return NumericsError(
-        f"The loss is {loss} and the gradient's length {norm} at step {batch.step + 1}; "
+        f"The loss is {outcome.loss} and the gradient's length {outcome.norm} at step "
+        f"{outcome.step + 1}; "
         f"the weights were not changed. First bad number in: {place}.",
         where=f"pictures {keys}{', ...' if len(batch.indices_B) > 8 else ''}",
         remedy=f"Lower optimizer.learning_rate in {folder / 'config.yaml'}, then go back to the last "
@@ -257,7 +261,7 @@ def _not_finite(
 class _Speed:
     """Pictures per second and the share of time spent waiting for them, since the last row."""
 
-    def __init__(self, run: Run, loader: Loader, interval: float = 10.0) -> None:
+    def __init__(self, run: Run, loader: Loader | DeviceLoader, interval: float = 10.0) -> None:
         self.run, self.loader, self.interval = run, loader, interval
         self.begun, self.waited, self.pictures = time.monotonic(), 0.0, 0
 

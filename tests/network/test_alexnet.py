@@ -193,4 +193,6 @@ def test_fast_operators_compute_what_pytorchs_do() -> None:
     for (name, one), other in zip(fast.named_parameters(), plain.parameters(), strict=True):
         assert one.grad is not None and other.grad is not None
         difference = (one.grad - other.grad).norm() / other.grad.norm()
-        assert difference < 0.03, name  # rounding decides some maxima another way: a few in a million
+        assert difference < 0.03, (
+            name
+        )  # rounding decides some maxima another way: a few in a million

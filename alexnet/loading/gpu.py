@@ -1,0 +1,290 @@
+"""Pictures cut on the GPU: whole ones go there as bytes, and one kernel makes the network's input.
+
+A prepared set that fits stays on the device. Of another, each batch's pictures are copied into pinned
+memory by threads and transferred on a stream of their own, while the network works on the batches
+before. Which crop, reflection and colour a picture gets is drawn as for the CPU (`alexnet.loading`):
+both cut the same views.
+
+Shape letters: N pictures of a set, S pictures of a slot, B views of a batch, H x W pixels, C colours.
+A row of `cuts_B8` describes one view: which picture, top, left, reflected, label (int32), and what is
+added to its red, green and blue (float32, the same bits).
+"""
+
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from alexnet import paper
+from alexnet.loading.colour import colour_shifts
+from alexnet.loading.crops import View, random_views, views
+from alexnet.loading.loader import Batch, Loader
+from alexnet.prepared import Split
+
+_PICTURE, _TOP, _LEFT, _REFLECTED, _LABEL, _SHIFT = range(6)  # columns; the shift has three
+_RESIDENT_SHARE = 0.5  # of the device's free memory that a set may take to stay there
+_SLOTS = 4  # batches between the disk and the network
+_THREADS = 3
+_CHUNK = 512  # pictures read at once into a set that stays
+_BLOCK = 1024  # numbers of a program; 147 programs make a view
+
+
+@triton.jit
+def _cut(pictures, mean, cuts, out, SIDE: tl.constexpr, CROP: tl.constexpr, BLOCK: tl.constexpr):
+    """out = (picture - mean) + shift of one view, of which this program writes BLOCK numbers."""
+    view = tl.program_id(0).to(tl.int64)
+    cut = cuts + view * 8
+    picture = tl.load(cut).to(tl.int64)
+    top, left, reflected = tl.load(cut + 1), tl.load(cut + 2), tl.load(cut + 3)
+    number = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = number < CROP * CROP * 3
+    y, x, colour = number // (CROP * 3), number // 3 % CROP, number % 3
+    x = tl.where(reflected != 0, CROP - 1 - x, x)
+    place = ((top + y) * SIDE + left + x) * 3 + colour
+    pixel = tl.load(pictures + picture * (SIDE * SIDE * 3) + place, mask=inside, other=0)
+    average = tl.load(mean + place, mask=inside, other=0.0)
+    shift = tl.load(cut + 5 + colour, mask=inside, other=0).to(tl.float32, bitcast=True)
+    value = (pixel.to(tl.float32) - average) + shift
+    target = out + view * (CROP * CROP * 3) + number
+    tl.store(target, value.to(out.dtype.element_ty), mask=inside)
+
+
+def cut_views(pictures_NHWC: Tensor, mean_HWC: Tensor, cuts_B8: Tensor, x_BCHW: Tensor) -> None:
+    """Write the views of (picture - mean) + shift into `x_BCHW`, which is channels-last in memory.
+
+    `pictures_NHWC` are uint8, N x 256 x 256 x 3; x is of any floating type, B x 3 x 224 x 224.
+    """
+    assert x_BCHW.is_contiguous(memory_format=torch.channels_last)
+    assert x_BCHW.shape == (len(cuts_B8), 3, paper.CROP, paper.CROP)
+    programs = (len(cuts_B8), triton.cdiv(paper.CROP**2 * 3, _BLOCK))
+    with torch.cuda.device_of(x_BCHW):
+        _cut[programs](
+            *(pictures_NHWC, mean_HWC, cuts_B8, x_BCHW.permute(0, 2, 3, 1)),
+            SIDE=paper.SIDE,
+            CROP=paper.CROP,
+            BLOCK=_BLOCK,
+        )
+
+
+def describe_cuts(
+    pictures_B: np.ndarray, views_B: list[View], labels_B: np.ndarray, shifts_B3: np.ndarray
+) -> np.ndarray:
+    """The rows of `cuts_B8`: int32, B x 8."""
+    cuts_B8 = np.empty((len(pictures_B), 8), np.int32)
+    cuts_B8[:, _PICTURE] = pictures_B
+    cuts_B8[:, [_TOP, _LEFT, _REFLECTED]] = views_B
+    cuts_B8[:, _LABEL] = labels_B
+    cuts_B8[:, _SHIFT:] = shifts_B3.astype(np.float32).view(np.int32)
+    return cuts_B8
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """The pictures of one step on the device, yet to be cut.
+
+    Good until the next batch is asked for; `epochs_B` and `indices_B` say which use of which picture
+    each one is.
+    """
+
+    step: int
+    epochs_B: np.ndarray
+    indices_B: np.ndarray
+    pictures_NHWC: Tensor
+    mean_HWC: Tensor
+    cuts_B8: Tensor
+
+    def cut_into(self, x_BCHW: Tensor) -> None:
+        """Write the network's input, B x 3 x 224 x 224."""
+        cut_views(self.pictures_NHWC, self.mean_HWC, self.cuts_B8, x_BCHW)
+
+    @property
+    def labels_B(self) -> Tensor:
+        """The correct classes: int64, B."""
+        return self.cuts_B8[:, _LABEL].long()
+
+
+class DeviceLoader:
+    """The batches of a `Loader`, cut on `device`: the same views of the same pictures.
+
+    `resident` says whether the whole split stays on the device; by default it does where it takes no
+    more than half of the memory that is free there.
+    """
+
+    def __init__(
+        self, loader: Loader, device: torch.device | str, resident: bool | None = None
+    ) -> None:
+        self.loader, self.order, self.keys = loader, loader.order, loader.keys
+        self.device = torch.device(device)
+        self.waited = 0.0
+        self.mean_HWC = torch.from_numpy(loader.statistics.mean_HWC).to(self.device)
+        if resident is None:
+            resident = _fits(len(loader.split), self.device)
+        self.pictures_NHWC = _all_pictures(loader.split, self.device) if resident else None
+
+    def make(self, step: int) -> Batch:
+        """The same batch, made on the CPU."""
+        return self.loader.make(step)
+
+    def batches(self, first: int, last: int) -> Iterator[DeviceBatch]:
+        """The batches of steps first ... last - 1, each begun before it is asked for."""
+        B = self.order.batch
+        ring = _Ring(0 if self.pictures_NHWC is not None else B, B, self.device)
+
+        def job(step: int) -> Callable[[_Slot], tuple[int, np.ndarray, np.ndarray]]:
+            return lambda slot: (step, *self._fill(slot, step))
+
+        for slot, (step, epochs_B, indices_B), waited in ring.run(map(job, range(first, last))):
+            self.waited += waited
+            pictures = slot.pictures if self.pictures_NHWC is None else self.pictures_NHWC
+            yield DeviceBatch(step, epochs_B, indices_B, pictures, self.mean_HWC, slot.cuts)
+
+    def _fill(self, slot: _Slot, step: int) -> tuple[np.ndarray, np.ndarray]:
+        epochs_B, indices_B = self.order.of_step(step)
+        for place in range(len(slot.host_pictures)):
+            slot.host_pictures[place] = self.loader.split.pixels(int(indices_B[place]))
+        resident = self.pictures_NHWC is not None
+        pictures_B = indices_B if resident else np.arange(len(indices_B))
+        for epoch in np.unique(epochs_B):
+            here = epochs_B == epoch
+            slot.host_cuts[here] = self._draw(int(epoch), indices_B[here], pictures_B[here])
+        return epochs_B, indices_B
+
+    def _draw(self, epoch: int, indices: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+        seed, statistics = self.order.seed, self.loader.statistics
+        augmentation = self.loader.augmentation
+        views_B = random_views(seed, epoch, indices, augmentation.reflections)
+        components = (statistics.eigenvectors_33, statistics.deviations_3)
+        shifts_B3 = colour_shifts(seed, epoch, indices, *components, augmentation.colour)
+        return describe_cuts(pictures, views_B, self.loader.split.labels[indices], shifts_B3)
+
+
+def device_view_batches(
+    split: Split, mean_HWC: np.ndarray, count: int, pictures: int, device: torch.device | str,
+    dtype: torch.dtype,
+) -> Iterator[Tensor]:  # fmt: skip
+    """The 1 or 10 evaluation views of a whole split in order, cut on `device`: S*V x 3 x 224 x 224.
+
+    `pictures` is how many pictures each batch holds; the last one may hold fewer.
+    """
+    device = torch.device(device)
+    mean, several = torch.from_numpy(mean_HWC).to(device), views(count)
+    ring = _Ring(pictures, pictures * count, device)
+
+    def job(first: int) -> Callable[[_Slot], int]:
+        def fill(slot: _Slot) -> int:
+            here = min(pictures, len(split) - first)
+            for place in range(here):
+                slot.host_pictures[place] = split.pixels(first + place)
+            pictures_B = np.repeat(np.arange(here), count)
+            labels_B, shifts_B3 = np.zeros(len(pictures_B)), np.zeros((len(pictures_B), 3))
+            rows = describe_cuts(pictures_B, several * here, labels_B, shifts_B3)
+            slot.host_cuts[: len(rows)] = rows
+            return len(rows)
+
+        return fill
+
+    for slot, rows, _ in ring.run(map(job, range(0, len(split), pictures))):
+        shape = (rows, 3, paper.CROP, paper.CROP)
+        x_BCHW = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+        cut_views(slot.pictures, mean, slot.cuts[:rows], x_BCHW)
+        yield x_BCHW
+
+
+class _Slot:
+    """Room for one batch, in pinned memory and on the device; on a CPU both are the same."""
+
+    def __init__(self, pictures: int, cuts: int, device: torch.device) -> None:
+        on_gpu = device.type == "cuda"
+        shape = (pictures, paper.SIDE, paper.SIDE, 3)
+        self._pinned_pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)
+        self._pinned_cuts = torch.empty((cuts, 8), dtype=torch.int32, pin_memory=on_gpu)
+        self.host_pictures: np.ndarray = self._pinned_pictures.numpy()
+        self.host_cuts: np.ndarray = self._pinned_cuts.numpy()
+        self.pictures = self._pinned_pictures.to(device)
+        self.cuts = self._pinned_cuts.to(device)
+        if on_gpu:
+            self.arrived, self.read = torch.cuda.Event(), torch.cuda.Event()
+
+    def transfer(self) -> None:
+        """Copy to the device, in the order of the current stream, without waiting for it."""
+        self.pictures.copy_(self._pinned_pictures, non_blocking=True)
+        self.cuts.copy_(self._pinned_cuts, non_blocking=True)
+
+
+class _Ring:
+    """Slots that are filled by threads, transferred on their own stream, read, and filled again."""
+
+    def __init__(self, pictures: int, cuts: int, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.slots = [_Slot(pictures, cuts, device) for _ in range(_SLOTS)]
+
+    def run(self, jobs: Iterable[Callable[[_Slot], Any]]) -> Iterator[tuple[_Slot, Any, float]]:
+        """Each job's slot, what it returned, and the seconds waited for it, in order.
+
+        The consumer's work on a slot has to be on its current stream before it asks for the next.
+        """
+        numbered = enumerate(jobs)
+        waiting: deque[tuple[_Slot, Future[Any]]] = deque()
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
+            while True:
+                # One slot fewer than there are: the last one yielded may still be read.
+                while len(waiting) < _SLOTS - 1 and (following := next(numbered, None)):
+                    slot = self.slots[following[0] % _SLOTS]
+                    waiting.append((slot, pool.submit(self._send, slot, following[1])))
+                if not waiting:
+                    return
+                begun = time.perf_counter()
+                slot, future = waiting.popleft()
+                found = future.result()
+                waited = time.perf_counter() - begun
+                if self.stream:
+                    torch.cuda.current_stream(self.device).wait_event(slot.arrived)
+                yield slot, found, waited
+                if self.stream:
+                    slot.read.record(torch.cuda.current_stream(self.device))
+
+    def _send(self, slot: _Slot, job: Callable[[_Slot], Any]) -> Any:
+        """Fill the slot and begin its transfer; runs in a thread."""
+        if self.stream is None:
+            return job(slot)
+        slot.arrived.synchronize()  # the transfer before has left the pinned memory
+        found = job(slot)
+        with torch.cuda.stream(self.stream):
+            self.stream.wait_event(slot.read)
+            slot.transfer()
+            slot.arrived.record(self.stream)
+        return found
+
+
+def _fits(pictures: int, device: torch.device) -> bool:
+    """Whether so many pictures may stay on the device."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return pictures * paper.SIDE**2 * 3 <= _RESIDENT_SHARE * free
+
+
+def _all_pictures(split: Split, device: torch.device) -> Tensor:
+    """A whole split on the device: uint8, N x 256 x 256 x 3."""
+    pictures_NHWC = torch.empty(
+        (len(split), paper.SIDE, paper.SIDE, 3), dtype=torch.uint8, device=device
+    )
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
+        for first in range(0, len(split), _CHUNK):
+            numbers = range(first, min(first + _CHUNK, len(split)))
+            several = np.stack(list(pool.map(split.pixels, numbers)))
+            pictures_NHWC[first : first + len(several)].copy_(torch.from_numpy(several))
+    return pictures_NHWC

@@ -1,0 +1,107 @@
+"""ReLU and dropout of the hidden layers in one kernel, which draws the mask itself (section 4.2).
+
+The mask is the one that `alexnet.randomness.bernoulli` draws for the same layer and step, bit for bit:
+the same Philox generator at the same addresses. So a run on a GPU drops what a run on a CPU drops, and
+no mask has to be transferred or kept: the backward pass sees in the output what was left.
+"""
+
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from alexnet import paper
+from alexnet.randomness import Purpose
+
+_LIMIT = round((1 - paper.DROPOUT) * 2**32)  # random words below it keep their unit
+_BLOCK = 256  # addresses of a program; each gives four random words, for four units in a row
+
+
+def address(seed: int, step: int) -> Tensor:
+    """What a step's masks are drawn from: int64, (seed, step). Seeds of 2^63 and more wrap around."""
+    return torch.tensor([seed - 2**64 if seed >= 2**63 else seed, step], dtype=torch.int64)
+
+
+def relu_dropout(x_NU: Tensor, address_2: Tensor, lane: int) -> Tensor:
+    """The ReLU of x, or zero where layer number `lane` drops the unit in this step: N x U.
+
+    What is kept is not scaled: the paper's test network halves its outputs instead.
+    """
+    y_NU: Tensor = gpu_relu_dropout(x_NU, address_2, lane)
+    return y_NU
+
+
+@triton.jit
+def _forward(x, y, address, size, LANE: tl.constexpr, PURPOSE: tl.constexpr, LIMIT: tl.constexpr,
+             BLOCK: tl.constexpr):  # fmt: skip
+    seed, step = tl.load(address), tl.load(address + 1)
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    one = tl.full((BLOCK,), 1, tl.uint32)
+    words = tl.philox(
+        seed, place.to(tl.uint32), one * (LANE << 8), one * step.to(tl.uint32), one * PURPOSE
+    )
+    word = tl.interleave(tl.interleave(words[0], words[2]), tl.interleave(words[1], words[3]))
+    unit = tl.program_id(0) * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
+    value = tl.load(x + unit, mask=unit < size, other=0.0)
+    kept = tl.where(
+        word.to(tl.int64) < LIMIT, value, value * 0.0
+    )  # 0 * inf is not a number, as on a CPU
+    tl.store(y + unit, tl.where(kept <= 0.0, 0.0, kept), mask=unit < size)
+
+
+@triton.jit
+def _backward(g, y, dx, size, BLOCK: tl.constexpr):
+    unit = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(y + unit, mask=unit < size, other=0.0)
+    gradient = tl.load(g + unit, mask=unit < size, other=0.0)
+    tl.store(dx + unit, tl.where(value <= 0.0, 0.0, gradient), mask=unit < size)
+
+
+@torch.library.custom_op("alexnet::gpu_relu_dropout", mutates_args=())
+def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int) -> Tensor:
+    """The operator behind `relu_dropout`."""
+    x = x.contiguous()
+    y = torch.empty_like(x)
+    with torch.cuda.device_of(x):
+        _forward[(triton.cdiv(x.numel(), 4 * _BLOCK),)](
+            *(x, y, address, x.numel()),
+            LANE=lane,
+            PURPOSE=int(Purpose.DROPOUT),
+            LIMIT=_LIMIT,
+            BLOCK=_BLOCK,
+        )
+    return y
+
+
+@gpu_relu_dropout.register_fake
+def _(x, address, lane):
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("alexnet::gpu_relu_dropout_backward", mutates_args=())
+def _backward_op(g: Tensor, y: Tensor) -> Tensor:
+    g = g.contiguous()
+    dx = torch.empty_like(g)
+    with torch.cuda.device_of(g):
+        _backward[(triton.cdiv(g.numel(), 4 * _BLOCK),)](g, y, dx, g.numel(), BLOCK=4 * _BLOCK)
+    return dx
+
+
+@_backward_op.register_fake
+def _(g, y):
+    return torch.empty_like(g, memory_format=torch.contiguous_format)
+
+
+def _remember(ctx, inputs, output):
+    ctx.save_for_backward(output)
+
+
+def _pass_back(ctx, g):
+    return _backward_op(g, *ctx.saved_tensors), None, None
+
+
+gpu_relu_dropout.register_autograd(_pass_back, setup_context=_remember)

@@ -1,0 +1,241 @@
+"""A training step on a GPU: three recorded graphs, one update kernel, no wait for the host.
+
+Weights and velocities are float32. With `bf16` the network that computes is a copy in bfloat16, which
+the update writes. A step is
+
+    convolved       the convolutional layers forward
+    connected       the rest forward, all of it backward, the check, the convolutional layers' update
+    late            the fully connected layers' update
+
+and `late` runs beside the *next* step's `convolved`, on a stream of its own: it moves 96 % of the
+weights through memory while the convolutions, which need none of them, multiply. By then the whole
+gradient is known to be finite, so that no layer is ever updated with a step that has a bad number.
+After one that has, nothing is updated any more; the host reads the numbers one step late.
+
+Shape letters: B pictures of a batch, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alexnet import paper
+from alexnet.config import OptimizerConfig
+from alexnet.loading.gpu import DeviceBatch, DeviceLoader
+from alexnet.loading.loader import Loader
+from alexnet.network.alexnet import AlexNet
+from alexnet.network.gpu.dropout import address
+from alexnet.network.precision import dtype_of, set_products
+from alexnet.network.table import is_conv
+from alexnet.training.optimizer import PaperSGD
+from alexnet.training.step import Outcome
+from alexnet.training.update import update
+
+_WARM_UP = 3  # steps without update before recording: libraries choose, kernels are compiled
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """One parameter: float32 weights, their velocity, and the weights that the network computes with."""
+
+    master: nn.Parameter
+    velocity: Tensor
+    working: nn.Parameter
+
+
+class GpuStep:
+    """Steps of `network`, which is on a GPU, on batches of one size.
+
+    `graphs=False` runs the same operations one by one (and on any device, for comparison).
+    """
+
+    def __init__(
+        self,
+        network: AlexNet,
+        sgd: OptimizerConfig,
+        seed: int,
+        precision: str,
+        graphs: bool = True,
+        resident: bool | None = None,
+    ) -> None:
+        set_products(precision)
+        self.device = next(network.parameters()).device
+        self.seed, self.sgd, self.resident = seed, sgd, resident
+        self.dtype = dtype_of(precision)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.master = self.network = network
+        if self.dtype != torch.float32:
+            self.network = copy.deepcopy(network).to(self.dtype)
+        self.optimizer = PaperSGD(
+            network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay
+        )
+        self._early, self._late = self._weights(network)
+        self._graphs: dict[str, torch.cuda.CUDAGraph] | None = {} if graphs else None
+        self._is_ready = False
+        self._begun: tuple[int, float, Tensor, Any] | None = None
+
+    def loader(self, loader: Loader) -> DeviceLoader:
+        """The same views, cut on the device."""
+        return DeviceLoader(loader, self.device, self.resident)
+
+    def take(self, batch: DeviceBatch, rate: float) -> list[Outcome]:
+        """Begin a step; the outcome of the one before."""
+        with self._on_device():
+            if not self._is_ready:
+                self._prepare(len(batch.cuts_B8))
+            batch.cut_into(self._x)
+            self._labels_B.copy_(batch.labels_B)
+            self._address_2[1].fill_(batch.step)
+            self._rates_2[0].fill_(rate)
+            self._rates_2[1].fill_(rate * self.sgd.weight_decay)
+            self._launch()
+            numbers, event = self._send_numbers()
+            before, self._begun = self._begun, (batch.step, rate, numbers, event)
+            return _outcomes(before)
+
+    def finish(self) -> list[Outcome]:
+        """Do the update that is left, and wait."""
+        with self._on_device():
+            if self._is_ready:
+                self._run("late")
+                self._pending_1.zero_()
+            before, self._begun = self._begun, None
+            return _outcomes(before)
+
+    def _convolved(self) -> None:
+        self._hidden = self.network.convolved(self._x)
+
+    def _connected(self) -> None:
+        logits_BK = self.network.connected(self._hidden, self._address_2).float()
+        loss = F.cross_entropy(logits_BK, self._labels_B)
+        parameters = [one.working for one in (*self._early, *self._late)]
+        for w in parameters:
+            w.grad = None
+        loss.backward()
+        gradients = [w.grad for w in parameters if w.grad is not None]
+        norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
+        norm = torch.stack(norms).double().square().sum().sqrt()
+        wrong = (logits_BK.detach().argmax(1) != self._labels_B).sum()
+        self._numbers_3.copy_(torch.stack([loss.detach().double(), norm, wrong.double()]))
+        self._allowed_1.mul_(self._numbers_3.isfinite().all())
+        self._update(self._early, self._rates_2, self._allowed_1)
+        self._late_rates_2.copy_(self._rates_2)
+        self._pending_1.copy_(self._allowed_1)
+
+    def _update_late(self) -> None:
+        self._update(self._late, self._late_rates_2, self._pending_1)
+
+    def _launch(self) -> None:
+        if self.device.type == "cuda":
+            main = torch.cuda.current_stream()
+            self._side.wait_stream(main)
+            with torch.cuda.stream(self._side):
+                self._run("late")
+            self._run("convolved")
+            main.wait_stream(self._side)
+        else:
+            self._run("late")
+            self._run("convolved")
+        self._run("connected")
+
+    def _run(self, part: str) -> None:
+        if self._graphs:
+            self._graphs[part].replay()
+        else:
+            self._parts[part]()
+
+    def _update(self, several: list[_Weights], rates_2: Tensor, go_1: Tensor) -> None:
+        with torch.no_grad():
+            for one in several:
+                if one.working.grad is not None:  # there is none before the first step
+                    update(one.master, one.velocity, one.working, rates_2, go_1, self.sgd.momentum)
+
+    def _prepare(self, batch: int) -> None:
+        """Room for what a recorded step reads and writes; then record it."""
+        like: dict[str, Any] = {"device": self.device}
+        with torch.no_grad():
+            for one in (*self._early, *self._late):
+                one.working.copy_(one.master)  # they may have been read from a checkpoint
+        self._x = torch.zeros(batch, 3, paper.CROP, paper.CROP, dtype=self.dtype, **like)
+        self._x = self._x.contiguous(memory_format=torch.channels_last)
+        self._labels_B = torch.zeros(batch, dtype=torch.int64, **like)
+        self._address_2 = address(self.seed, 0).to(self.device)
+        self._rates_2 = torch.zeros(2, **like)
+        self._late_rates_2 = torch.zeros(2, **like)
+        self._numbers_3 = torch.zeros(3, dtype=torch.float64, **like)
+        self._allowed_1 = torch.zeros(1, dtype=torch.int32, **like)
+        self._pending_1 = torch.zeros(1, dtype=torch.int32, **like)
+        self._parts = {
+            "convolved": self._convolved,
+            "connected": self._connected,
+            "late": self._update_late,
+        }
+        if self.device.type == "cuda":
+            self._side = torch.cuda.Stream()
+            torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+        if self._graphs is not None:
+            self._record(self._graphs)
+        self._allowed_1.fill_(1)
+        self._is_ready = True
+
+    def _record(self, graphs: dict[str, torch.cuda.CUDAGraph]) -> None:
+        """Record the parts; nothing is allowed to be updated yet."""
+        stream, pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                for part in self._parts.values():
+                    part()
+        torch.cuda.current_stream().wait_stream(stream)
+        for name, part in self._parts.items():
+            graph = torch.cuda.CUDAGraph()
+            # Threads that load pictures may go on calling the driver.
+            with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
+                part()
+            graphs[name] = graph
+
+    def _send_numbers(self) -> tuple[Tensor, Any]:
+        """The step's numbers on their way to the host, and the event of their arrival."""
+        if self.device.type != "cuda":
+            return self._numbers_3.clone(), None
+        numbers = torch.empty(3, dtype=torch.float64, pin_memory=True)
+        numbers.copy_(self._numbers_3, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        return numbers, event
+
+    def _weights(self, network: AlexNet) -> tuple[list[_Weights], list[_Weights]]:
+        """The parameters that are updated at once, and those that are updated late."""
+        early: list[_Weights] = []
+        late: list[_Weights] = []
+        for layer in network.layers:
+            pairs = zip(
+                network.weight_and_bias(layer.name),
+                self.network.weight_and_bias(layer.name),
+                strict=True,
+            )
+            for master, working in pairs:
+                one = _Weights(master, self.optimizer.velocity(master), working)
+                (early if is_conv(layer) else late).append(one)
+        return early, late
+
+    def _on_device(self) -> AbstractContextManager[object]:
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+
+def _outcomes(begun: tuple[int, float, Tensor, Any] | None) -> list[Outcome]:
+    """The outcome of a step that was begun, if one was."""
+    if begun is None:
+        return []
+    step, rate, numbers, event = begun
+    if event is not None:
+        event.synchronize()
+    loss, norm, wrong = numbers.tolist()
+    return [Outcome(step, rate, loss, int(wrong), norm)]
