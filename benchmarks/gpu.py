@@ -41,9 +41,10 @@ from alexnet.config import AugmentationConfig, OptimizerConfig, StartConfig
 from alexnet.loading import gpu as loading
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
+from alexnet.network.dropout import address
 from alexnet.network.gpu import convolution
 from alexnet.network.gpu.block import gpu_block
-from alexnet.network.gpu.dropout import address, relu_dropout
+from alexnet.network.gpu.dropout import gpu_relu_dropout
 from alexnet.network.lrn import LRN, NONE, plain_block
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.network.table import is_conv, training_flops
@@ -225,7 +226,7 @@ def check_masks(scale: Scale, report: Report) -> None:
         shape = (scale.checked, 4096)
         mask = torch.from_numpy(bernoulli(shape, 0.5, 7, Purpose.DROPOUT, time=123_456, lane=5))
         x = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-        y = relu_dropout(x.to(scale.device), address(7, 123_456).to(scale.device), lane=5)
+        y = gpu_relu_dropout(x.to(scale.device), address(7, 123_456).to(scale.device), 5)
         check(report, f"dropout {dtype}", error_of(y.cpu(), F.relu(x) * mask.to(dtype)), 0.0)
 
 

@@ -7,7 +7,7 @@ in memory; they stay channels-last to the end of the convolutions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,12 @@ from alexnet import paper
 from alexnet.config import StartConfig
 from alexnet.errors import UsageError, did_you_mean
 from alexnet.network.conv import convolve, plain_convolve
+from alexnet.network.dropout import relu_dropout
 from alexnet.network.initialization import initialize
 from alexnet.network.linear import linear
 from alexnet.network.lrn import LRN, NONE, block, normalize
 from alexnet.network.table import LAYERS, Shape, is_conv, shapes, with_classes
 from alexnet.paper import Layer
-from alexnet.randomness import Purpose, bernoulli
-
-# A mask of ones and zeros for each layer with dropout: float, N x U. On a GPU instead the address that
-# a kernel draws them from: (seed, step), int64.
-Masks = Mapping[str, Tensor] | Tensor
 
 
 class AlexNet(nn.Module):
@@ -77,9 +73,11 @@ class AlexNet(nn.Module):
         """The parameters of one layer: kernels first, then one bias for each."""
         return self.get_parameter(f"{layer}.weight"), self.get_parameter(f"{layer}.bias")
 
-    def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
-        """Logits, N x K. With dropout `masks` the training network, without them the test network."""
-        return self.connected(self.convolved(x), masks)
+    def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
+        """Logits, N x K, of the training network where `dropout` is the address of the step's masks
+        (`dropout.address`), otherwise of the test network.
+        """
+        return self.connected(self.convolved(x), dropout)
 
     def convolved(self, x: Tensor) -> Tensor:
         """The convolutional layers: what fc6 reads, N x 256 x 6 x 6."""
@@ -94,16 +92,16 @@ class AlexNet(nn.Module):
                 x = convolve(x, weight, bias, layer, relu=True)
         return x
 
-    def connected(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+    def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers: logits, N x K."""
         for lane, layer in enumerate(self.layers):
             if is_conv(layer):
                 continue
             x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
-            if "dropout" in layer.followed_by:
-                x = _hidden(x, masks, layer, lane)
-            elif "relu" in layer.followed_by:
-                x = F.relu_(x)
+            if "dropout" in layer.followed_by and dropout is not None:
+                x = relu_dropout(x, dropout, lane)
+            elif "dropout" in layer.followed_by:
+                x = F.relu(x) * (1 - paper.DROPOUT)
         return x
 
     def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
@@ -125,24 +123,6 @@ class AlexNet(nn.Module):
             if not left:
                 break
         return {name: found[name] for name in names}
-
-    def dropout_masks(self, images: int, seed: int, step: int, first: int = 0) -> dict[str, Tensor]:
-        """Masks for the images at places first .. first + images - 1 of the batch of a step."""
-        return {
-            shape.layer.name: torch.from_numpy(
-                bernoulli(
-                    (images, shape.neurons),
-                    1 - paper.DROPOUT,
-                    seed,
-                    Purpose.DROPOUT,
-                    time=step,
-                    lane=place,
-                    first=first * shape.neurons,
-                )
-            )
-            for place, shape in enumerate(self.shapes)
-            if "dropout" in shape.layer.followed_by
-        }
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AlexNet:
@@ -193,16 +173,6 @@ def _parameters(shape: Shape) -> nn.Module:
     else:
         module = nn.Linear(shape.inputs_seen, layer.kernels, device="meta")
     return module.to_empty(device="cpu")
-
-
-def _hidden(x: Tensor, masks: Masks | None, layer: Layer, lane: int) -> Tensor:
-    """What follows a hidden layer: ReLU and dropout, or in the test network the factor (section 4.2)."""
-    if isinstance(masks, Tensor):
-        from alexnet.network.gpu.dropout import relu_dropout
-
-        return relu_dropout(x, masks, lane)
-    x = F.relu_(x) if "relu" in layer.followed_by else x
-    return x * masks[layer.name] if masks else x * (1 - paper.DROPOUT)
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:

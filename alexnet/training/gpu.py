@@ -31,7 +31,7 @@ from alexnet.config import OptimizerConfig
 from alexnet.loading.gpu import DeviceBatch, DeviceLoader
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.gpu.dropout import address
+from alexnet.network.dropout import address
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.network.table import is_conv
 from alexnet.training.optimizer import PaperSGD

@@ -20,6 +20,7 @@ from alexnet.config import OptimizerConfig
 from alexnet.errors import EnvironmentProblem
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet, as_batch
+from alexnet.network.dropout import address
 from alexnet.network.gpu import HAS_TRITON
 from alexnet.network.precision import set_products
 from alexnet.training.optimizer import PaperSGD, gradient_norm
@@ -95,9 +96,8 @@ class EagerStep:
     def take(self, batch: Any, rate: float) -> list[Outcome]:
         """One whole step."""
         network, labels_B = self.network, torch.from_numpy(batch.labels_B).to(self.device)
-        masks = network.dropout_masks(len(labels_B), self.seed, batch.step)
-        masks = {layer: mask.to(self.device) for layer, mask in masks.items()}
-        logits_BK = network(as_batch(batch.x_BHWC).to(self.device), masks)
+        dropout = address(self.seed, batch.step)
+        logits_BK = network(as_batch(batch.x_BHWC).to(self.device), dropout.to(self.device))
         loss = F.cross_entropy(logits_BK, labels_B)
         self.optimizer.zero_grad()
         loss.backward()

@@ -12,11 +12,24 @@ from torch import Tensor
 from alexnet.config import StartConfig
 from alexnet.errors import UsageError
 from alexnet.network import AlexNet
+from alexnet.network.dropout import address
+from alexnet.randomness import Purpose, bernoulli
 
 
 def pixels(images: int, seed: int = 0) -> Tensor:
     draw = torch.Generator().manual_seed(seed)
     return 60 * torch.randn(images, 3, 224, 224, generator=draw, dtype=torch.float64)
+
+
+def masks_of(net: AlexNet, images: int, seed: int, step: int) -> dict[str, Tensor]:
+    """The masks of fc6 and fc7, which are the layers number 5 and 6."""
+    units = {shape.layer.name: shape.neurons for shape in net.shapes}
+    return {
+        name: torch.from_numpy(
+            bernoulli((images, units[name]), 0.5, seed, Purpose.DROPOUT, step, lane)
+        )
+        for lane, name in ((5, "fc6"), (6, "fc7"))
+    }
 
 
 def written_out(net: AlexNet, x: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
@@ -55,9 +68,9 @@ def written_out(net: AlexNet, x: Tensor, masks: dict[str, Tensor] | None = None)
 
 
 def test_network_is_the_papers_written_out(narrow: AlexNet) -> None:
-    x, masks = pixels(3), narrow.dropout_masks(3, seed=1, step=2)
+    x, masks = pixels(3), masks_of(narrow, 3, seed=1, step=2)
     torch.testing.assert_close(narrow(x), written_out(narrow, x))
-    torch.testing.assert_close(narrow(x, masks), written_out(narrow, x, masks))
+    torch.testing.assert_close(narrow(x, address(1, 2)), written_out(narrow, x, masks))
 
 
 def test_full_network_in_float32_is_the_papers_written_out() -> None:
@@ -70,10 +83,9 @@ def test_full_network_in_float32_is_the_papers_written_out() -> None:
 
 def test_every_gradient_agrees_with_finite_differences(narrow: AlexNet) -> None:
     x, labels = pixels(2, seed=3), torch.tensor([1, 4])
-    masks = narrow.dropout_masks(2, seed=0, step=0)
 
     def loss() -> Tensor:
-        return F.cross_entropy(narrow(x, masks), labels)
+        return F.cross_entropy(narrow(x, address(0, 0)), labels)
 
     loss().backward()
     rng = np.random.default_rng(0)
@@ -127,19 +139,7 @@ def test_dropout_halves_at_test_time_only(narrow: AlexNet) -> None:
         for name in ("fc6", "fc7", "fc8"):
             narrow.get_submodule(name).bias.zero_()
     # Without biases the last layers are homogeneous: two halvings are a factor of a quarter.
-    torch.testing.assert_close(narrow(x), narrow(x, everything) / 4)
-
-
-def test_masks_are_fair_and_belong_to_seed_step_and_place() -> None:
-    net = AlexNet(10)
-    masks = net.dropout_masks(64, seed=5, step=9)
-    for mask in masks.values():
-        assert mask.shape == (64, 4096) and set(mask.unique().tolist()) == {0.0, 1.0}
-        assert abs(mask.mean().item() - 0.5) < 5 * 0.5 / (64 * 4096) ** 0.5
-    assert not torch.equal(masks["fc6"], masks["fc7"])
-    assert not torch.equal(masks["fc6"], net.dropout_masks(64, 5, 10)["fc6"])
-    half = net.dropout_masks(32, seed=5, step=9, first=32)
-    assert torch.equal(half["fc6"], masks["fc6"][32:]), "a replica draws its part of the batch"
+    torch.testing.assert_close(narrow(x), written_out(narrow, x, everything) / 4)
 
 
 @pytest.mark.parametrize(

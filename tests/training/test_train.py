@@ -19,6 +19,7 @@ from alexnet.errors import NumericsError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
+from alexnet.network.dropout import address
 from alexnet.prepared import PreparedDataset
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
@@ -64,8 +65,8 @@ def test_each_row_is_the_step_done_by_hand(run: Run, loader: Loader) -> None:
     velocity = {name: torch.zeros_like(value) for name, value in twin.named_parameters()}
     for row in steps:
         batch = loader.make(row["step"] - 1)
-        masks = twin.dropout_masks(8, 0, row["step"] - 1)
-        loss = F.cross_entropy(twin(as_batch(batch.x_BHWC), masks), torch.tensor(batch.labels_B))
+        dropout = address(0, row["step"] - 1)
+        loss = F.cross_entropy(twin(as_batch(batch.x_BHWC), dropout), torch.tensor(batch.labels_B))
         assert row["loss"] == pytest.approx(loss.item(), rel=1e-5)
         twin.zero_grad()
         loss.backward()

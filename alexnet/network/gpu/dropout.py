@@ -21,20 +21,6 @@ _LIMIT = round((1 - paper.DROPOUT) * 2**32)  # random words below it keep their 
 _BLOCK = 256  # addresses of a program; each gives four random words, for four units in a row
 
 
-def address(seed: int, step: int) -> Tensor:
-    """What a step's masks are drawn from: int64, (seed, step). Seeds of 2^63 and more wrap around."""
-    return torch.tensor([seed - 2**64 if seed >= 2**63 else seed, step], dtype=torch.int64)
-
-
-def relu_dropout(x_NU: Tensor, address_2: Tensor, lane: int) -> Tensor:
-    """The ReLU of x, or zero where layer number `lane` drops the unit in this step: N x U.
-
-    What is kept is not scaled: the paper's test network halves its outputs instead.
-    """
-    y_NU: Tensor = gpu_relu_dropout(x_NU, address_2, lane)
-    return y_NU
-
-
 @triton.jit
 def _forward(x, y, address, size, LANE: tl.constexpr, PURPOSE: tl.constexpr, LIMIT: tl.constexpr,
              BLOCK: tl.constexpr):  # fmt: skip
@@ -63,7 +49,7 @@ def _backward(g, y, dx, size, BLOCK: tl.constexpr):
 
 @torch.library.custom_op("alexnet::gpu_relu_dropout", mutates_args=())
 def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int) -> Tensor:
-    """The operator behind `relu_dropout`."""
+    """What `alexnet.network.dropout.relu_dropout` computes, on a GPU."""
     x = x.contiguous()
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):

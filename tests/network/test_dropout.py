@@ -1,0 +1,39 @@
+"""ReLU and dropout: the operator's masks against those drawn one by one."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from alexnet.network.dropout import _relu_dropout, address, mask, relu_dropout
+from alexnet.randomness import Purpose, bernoulli
+
+
+@pytest.mark.parametrize("seed", [0, 2**40 + 1, 2**64 - 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_masks_are_those_of_the_address(seed: int, dtype: torch.dtype) -> None:
+    shape = (37, 1025)  # not a multiple of four units, and several pieces of work
+    drawn = torch.from_numpy(bernoulli(shape, 0.5, seed, Purpose.DROPOUT, time=2**31 + 9, lane=6))
+    x = torch.randn(shape, dtype=dtype, requires_grad=True)
+    y, g = relu_dropout(x, address(seed, 2**31 + 9), lane=6), torch.randn(shape, dtype=dtype)
+    y.backward(g)
+    assert torch.equal(y, F.relu(x) * drawn)
+    assert x.grad is not None and torch.equal(x.grad, g * drawn * (x > 0))
+
+
+def test_masks_are_fair_and_belong_to_seed_step_and_layer() -> None:
+    x = torch.empty(64, 4096)
+    one = mask(x, address(5, 9), lane=5)
+    assert set(one.unique().tolist()) == {0.0, 1.0}
+    assert abs(one.mean().item() - 0.5) < 5 * 0.5 / (64 * 4096) ** 0.5
+    for where, lane in ((address(5, 9), 6), (address(5, 10), 5), (address(6, 9), 5)):
+        assert not torch.equal(one, mask(x, where, lane))
+
+
+def test_a_dropped_unit_hides_no_bad_number() -> None:
+    x = torch.full((1, 64), float("inf"))
+    assert not relu_dropout(x, address(0, 0), lane=5).isfinite().any(), "infinity times zero"
+
+
+def test_operator_is_fit_for_compile_and_export() -> None:
+    x = torch.randn(2, 40, requires_grad=True)
+    torch.library.opcheck(_relu_dropout, (x, address(0, 0), 5))
