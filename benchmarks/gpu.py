@@ -284,6 +284,8 @@ def check_steps(scale: Scale, report: Report) -> None:
     cpus = EagerStep(scale.network(), SGD, 0)
     expected = [one for batch in loader.batches(0, 4) for one in cpus.take(batch, 0.01)]
     limits = {"fp32": (1e-3, 0.01), "tf32": (0.01, 0.1), "bf16": (0.03, 0.5)}
+    if scale.is_quick:  # few kernels average little of the rounding
+        limits["bf16"] = (0.03, 0.8)
     torch.use_deterministic_algorithms(not scale.is_quick)
     try:
         for precision in ("fp32", "bf16") if scale.is_quick else limits:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +79,10 @@ def cut_views(pictures_NHWC: Tensor, mean_HWC: Tensor, cuts_B8: Tensor, x_BCHW: 
 
 
 def describe_cuts(
-    pictures_B: np.ndarray, views_B: list[View], labels_B: np.ndarray, shifts_B3: np.ndarray
+    pictures_B: np.ndarray,
+    views_B: Sequence[View] | np.ndarray,
+    labels_B: np.ndarray,
+    shifts_B3: np.ndarray,
 ) -> np.ndarray:
     """The rows of `cuts_B8`: int32, B x 8."""
     cuts_B8 = np.empty((len(pictures_B), 8), np.int32)
