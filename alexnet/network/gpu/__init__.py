@@ -5,4 +5,7 @@ No kernel is imported before a tensor on a GPU asks for it, so a CPU needs no Tr
 
 from importlib.util import find_spec
 
-HAS_TRITON = find_spec("triton") is not None  # without it, PyTorch's own operations are used
+import torch
+
+# Without it, or with one older than 3.3, which comes with PyTorch 2.7, PyTorch's own operations are used.
+HAS_TRITON = find_spec("triton") is not None and torch.__version__ >= "2.7"
