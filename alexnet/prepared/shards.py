@@ -145,13 +145,16 @@ class Shard:
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def pixels(self, n: int) -> np.ndarray:
-        """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw."""
+    def pixels(self, n: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
+        """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw.
+
+        A JPEG is decoded into `out_HWC` if that is given.
+        """
         if self.raw_NHWC is not None:
             return cast(np.ndarray, self.raw_NHWC[n])
         try:
             stored = np.frombuffer(self.images[n].as_buffer(), np.uint8)
-            return decode_jpeg(stored)
+            return decode_jpeg(stored, out_HWC)
         except ValueError as error:
             raise DataError(
                 f"Picture {n} of a shard is damaged: {error}.", where=self.path

@@ -9,7 +9,7 @@ import pytest
 from alexnet.config import AugmentationConfig
 from alexnet.loading import loader as loading
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import cut_views, random_views
+from alexnet.loading.crops import View, cut_views, random_views
 from alexnet.loading.loader import Loader, view_batches
 from alexnet.prepared import PreparedDataset
 
@@ -25,7 +25,7 @@ def test_a_batch_is_its_pictures_cropped_reflected_and_coloured(dataset: Prepare
     assert batch.x_BHWC.shape == (50, 224, 224, 3) and batch.x_BHWC.dtype == np.float32
     for place in (0, 20, 49):
         epoch, index = int(batch.epochs_B[place]), batch.indices_B[[place]]
-        (view,) = random_views(0, epoch, index, True)
+        view = View(*random_views(0, epoch, index, True)[0])
         (shift,) = colour_shifts(
             0, epoch, index, statistics.eigenvectors_33, statistics.deviations_3, 0.1
         )
@@ -86,6 +86,6 @@ def test_a_fault_in_a_thread_reaches_the_caller(dataset: PreparedDataset) -> Non
 
 def test_views_of_a_split_come_in_order(dataset: PreparedDataset) -> None:
     split, mean = dataset.split("train"), dataset.statistics.mean_HWC
-    found = np.concatenate(list(view_batches(split, mean, views=10, pictures=3)))
+    found = np.concatenate(list(view_batches(split, mean, count=10, pictures=3)))
     expected = [cut_views(split.pixels(i), mean, 10) for i in range(len(split))]
     np.testing.assert_array_equal(found, np.concatenate(expected))
