@@ -6,6 +6,7 @@ Legend: N pictures, H height, W width, C colours.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,8 +72,12 @@ class Split:
     def _locate(self, i: int) -> tuple[Shard, int]:
         if not 0 <= i < len(self.labels):
             raise IndexError(f"picture {i} of {len(self.labels)} in {self.name}")
-        number = int(np.searchsorted(self._first, i, side="right")) - 1
-        return self.shards[number], i - int(self._first[number])
+        number = bisect_right(self._firsts, i) - 1
+        return self.shards[number], i - self._firsts[number]
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return self._first.tolist()  # a list: NumPy takes ten times as long for one number
 
 
 @dataclass(frozen=True)
