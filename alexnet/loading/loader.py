@@ -20,8 +20,8 @@ from alexnet.loading.colour import colour_shifts
 from alexnet.loading.buffers import Buffers
 from alexnet.loading.crops import random_views, views
 from alexnet.loading.cutting import Cutter
-from alexnet.loading.order import Order
-from alexnet.prepared import Split, Statistics
+from alexnet.loading.order import Order, Shuffle
+from alexnet.prepared import Advice, Split, Statistics
 
 _THREADS = 2  # batches begun at a time; the work on each is spread over all cores
 _AHEAD = 2
@@ -56,16 +56,18 @@ class Loader:
         augmentation: AugmentationConfig,
         batch: int,
         seed: int,
+        shuffle: Shuffle = "full",
     ) -> None:
         self.split, self.statistics, self.augmentation = split, statistics, augmentation
-        self.order = Order(len(split), batch, seed)
+        self.order = Order(len(split), batch, seed, shuffle)
         self.waited = 0.0
+        self._window: int | None = None
         self._cutter = Cutter(split, statistics.mean_HWC)
         self._buffers = Buffers((batch, 1, paper.CROP, paper.CROP, 3))
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
-        jobs = ((self.make, (step,)) for step in range(first, last))
+        jobs = ((self._make_ahead, (step,)) for step in range(first, last))
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
             for batch, waited in _ahead(pool, jobs):
                 self.waited += waited
@@ -78,6 +80,23 @@ class Loader:
         x_BVHWC = self._buffers.take()
         self._cutter.cut(indices_B, views_B3[:, None], shifts_B3, x_BVHWC)
         return Batch(step, x_BVHWC[:, 0], self.split.labels[indices_B], epochs_B, indices_B)
+
+    def _make_ahead(self, step: int) -> Batch:
+        if self.order.shuffle == "blocks":
+            self._advise(step)
+        return self.make(step)
+
+    def _advise(self, step: int) -> None:
+        """On entering a window: read the next one ahead, and give up the one before the last."""
+        now = self.order.window_of_step(step)
+        if now == self._window:
+            return
+        is_first, self._window = self._window is None, now
+        plans = [(now + 1, Advice.WILL_NEED), (now - 2, Advice.PAGE_OUT)]
+        for window, advice in [(now, Advice.WILL_NEED)] * is_first + plans:
+            if window >= 0:
+                for first, end in zip(*self.order.window(window), strict=True):
+                    self.split.advise(int(first), int(end), advice)
 
     def draws(self, epochs_B: np.ndarray, indices_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where each picture is cut, int64 B x 3 (`crops.View`), and its colour shift, float32 B x 3."""

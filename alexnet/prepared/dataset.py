@@ -17,6 +17,7 @@ import numpy as np
 
 from alexnet.errors import DataError, IncompatibleError, UsageError, did_you_mean
 from alexnet.files import canonical_json, classes_hash, read_json, sha256_of
+from alexnet.prepared.pages import Advice
 from alexnet.prepared.shards import RAW_BYTES, Shard
 from alexnet.prepared.statistics import Statistics
 
@@ -58,6 +59,13 @@ class Split:
         numbers_N = np.searchsorted(self._first, indices_N, side="right") - 1
         places_N = (indices_N - self._first[numbers_N]).astype(np.uint64)
         return self._bases[numbers_N] + places_N * np.uint64(RAW_BYTES)
+
+    def advise(self, first: int, end: int, advice: Advice) -> None:
+        """Advise the system about the pictures first ... end - 1, which may lie in several shards."""
+        for shard, begins in zip(self.shards, self._firsts, strict=True):
+            here, there = max(first - begins, 0), min(end - begins, len(shard))
+            if here < there:
+                shard.advise(here, there, advice)
 
     @cached_property
     def _bases(self) -> np.ndarray:

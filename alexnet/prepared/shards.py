@@ -17,6 +17,7 @@ import simplejpeg
 
 from alexnet.errors import DataError
 from alexnet.files import write_atomically
+from alexnet.prepared.pages import Advice, advise
 from alexnet.prepared.pixels import SIZE
 
 RAW_BYTES = SIZE * SIZE * 3
@@ -144,6 +145,16 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    def advise(self, first: int, end: int, advice: Advice) -> None:
+        """Advise the system about the pictures first ... end - 1."""
+        if self.raw_NHWC is not None:
+            address, start, stop = self.raw_NHWC.ctypes.data, first * RAW_BYTES, end * RAW_BYTES
+        else:
+            _, offsets, data = self.images.buffers()
+            offsets_N = np.frombuffer(offsets, np.int32)
+            address, start, stop = data.address, int(offsets_N[first]), int(offsets_N[end])
+        advise(address + start, stop - start, advice)
 
     def pixels(self, n: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
         """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw.
