@@ -25,6 +25,6 @@ class Buffers:
         except IndexError:
             memory = np.empty(math.prod(self.shape), np.float32)
         # Through a memoryview, or NumPy would let parts of the array refer past it to the memory.
-        array = np.frombuffer(memoryview(memory), np.float32)
+        array = np.frombuffer(memory.data, np.float32)
         weakref.finalize(array, self._free.append, memory).atexit = False
         return array.reshape(self.shape)

@@ -6,12 +6,14 @@ the bytes of the row are turned around; its means come from a mirrored copy of t
 Legend: N pictures, V views of each, H x W pixels, C colours.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,call-arg,attr-defined"
+# mypy: no-warn-unreachable
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from numba import carray, njit, types
@@ -48,7 +50,7 @@ def cut_all(
 
 
 class Cutter:
-    """Cuts views of a split's pictures in all cores; JPEGs are decoded, some at a time, into one place."""
+    """Cuts views of a split's pictures in all cores; JPEGs are decoded some at a time."""
 
     def __init__(self, split: Split, mean_HWC: np.ndarray) -> None:
         self.split, self.means_2HWC = split, with_mirror(mean_HWC)
@@ -74,7 +76,7 @@ class Cutter:
                 shifts_N3[first:last],
                 out_NVHWC[first:last],
             )
-            for first, last in zip(borders[:-1], borders[1:], strict=True)
+            for first, last in pairwise(borders)
             if first < last
         ]
         for future in futures:

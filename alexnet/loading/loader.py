@@ -16,8 +16,8 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.config import AugmentationConfig
-from alexnet.loading.colour import colour_shifts
 from alexnet.loading.buffers import Buffers
+from alexnet.loading.colour import colour_shifts
 from alexnet.loading.crops import random_views, views
 from alexnet.loading.cutting import Cutter
 from alexnet.loading.order import Order, Shuffle

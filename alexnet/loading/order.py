@@ -21,7 +21,6 @@ import numpy as np
 
 from alexnet.randomness import Purpose, permutation
 
-
 BLOCK = 32  # neighbouring pictures that are read together
 WINDOW = 256 * BLOCK  # pictures that are mixed
 

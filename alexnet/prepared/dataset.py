@@ -58,7 +58,8 @@ class Split:
         assert indices_N.size == 0 or 0 <= indices_N.min() <= indices_N.max() < len(self)
         numbers_N = np.searchsorted(self._first, indices_N, side="right") - 1
         places_N = (indices_N - self._first[numbers_N]).astype(np.uint64)
-        return self._bases[numbers_N] + places_N * np.uint64(RAW_BYTES)
+        addresses_N: np.ndarray = self._bases[numbers_N] + places_N * np.uint64(RAW_BYTES)
+        return addresses_N
 
     def advise(self, first: int, end: int, advice: Advice) -> None:
         """Advise the system about the pictures first ... end - 1, which may lie in several shards."""
@@ -85,7 +86,9 @@ class Split:
 
     @cached_property
     def _firsts(self) -> list[int]:
-        return self._first.tolist()  # a list: NumPy takes ten times as long for one number
+        return [
+            int(first) for first in self._first
+        ]  # a list: NumPy takes ten times as long for one number
 
 
 @dataclass(frozen=True)

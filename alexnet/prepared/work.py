@@ -55,7 +55,9 @@ def build_shard(
     with_sums: bool,
 ) -> Built:
     """Prepare a batch and write it; positions in `known` are rejected already and not touched."""
-    outcomes, kept, jpegs = [], [], []
+    outcomes: list[Outcome] = []
+    kept: list[int] = []
+    jpegs: list[bytes] = []
     sums = Summing() if with_sums else None
     room_NHWC = _room(len(contents) if storage == "raw" else 1)
     for n, data in enumerate(contents):
