@@ -86,9 +86,8 @@ class Split:
 
     @cached_property
     def _firsts(self) -> list[int]:
-        return [
-            int(first) for first in self._first
-        ]  # a list: NumPy takes ten times as long for one number
+        # A list: to find one number in an array takes ten times as long.
+        return [int(first) for first in self._first]
 
 
 @dataclass(frozen=True)
