@@ -80,6 +80,17 @@ class AugmentationConfig:
 
 
 @dataclass(frozen=True)
+class LoadingConfig:
+    """In which order an epoch takes its pictures.
+
+    `full` takes them in any order. `blocks` is for sets larger than memory: it reads runs of
+    neighbouring pictures in random order and mixes many of them at a time.
+    """
+
+    shuffle: Literal["full", "blocks"] = "full"
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """The update rule (section 5)."""
 
@@ -144,6 +155,7 @@ class RunConfig:
     seed: int = 0
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    loading: LoadingConfig = field(default_factory=LoadingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Schedule = field(default_factory=Plateau)
     length: Epochs = Epochs(paper.EPOCHS)
@@ -157,7 +169,9 @@ class RunConfig:
 
 
 # Keys on whose value the paper is silent: their default is ours.
-OUR_DEFAULTS = frozenset({"seed", "schedule.patience", "checkpoint.every", "checkpoint.keep"})
+OUR_DEFAULTS = frozenset(
+    {"seed", "loading.shuffle", "schedule.patience", "checkpoint.every", "checkpoint.keep"}
+)
 
 
 def wrong_value(key: str, value: object, expected: str, where: object = "") -> UsageError:

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     DROPOUT = 4
     WEIGHTS = 5
     SYNTHETIC = 6
+    BLOCKS = 7
 
 
 @njit(cache=True, inline="always")

@@ -137,7 +137,7 @@ def _make_pictures(folder: Path, pictures: int) -> None:
     files.mkdir()
     for n, pixels_HWC in enumerate(views(pictures)):
         (own / f"{n:04d}.ppm").write_bytes(as_ppm(pixels_HWC))
-        (files / f"{n:04d}.jpg").write_bytes(shards.encode(pixels_HWC, "jpeg"))
+        (files / f"{n:04d}.jpg").write_bytes(shards.encode_jpeg(pixels_HWC))
     for storage in ("raw", "jpeg"):
         source = open_source(str(own.parent), validation_share=0)
         prepare(source, folder / storage, storage=storage)

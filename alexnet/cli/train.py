@@ -263,6 +263,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset) -> Loader:
         config.augmentation,
         config.optimizer.batch.count,
         config.seed,
+        config.loading.shuffle,
     )
 
 

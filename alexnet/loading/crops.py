@@ -1,4 +1,4 @@
-"""Crops and reflections of 256 x 256 pictures (section 4.1): pure geometry, and the one kernel.
+"""Crops and reflections of 256 x 256 pictures (section 4.1): pure geometry.
 
 Training, evaluation and prediction all cut their views here. The mean image is subtracted at the
 place the view is cut from, as if it had been subtracted from the whole picture first (section 2).
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from alexnet import paper
+from alexnet.loading.cutting import cut_all, with_mirror
 from alexnet.randomness import Purpose, words
 
 _NO_SHIFT = np.zeros(3, np.float32)
@@ -27,15 +27,18 @@ class View(NamedTuple):
     reflected: bool
 
 
-def random_views(seed: int, epoch: int, indices_N: np.ndarray, reflections: bool) -> list[View]:
-    """One training view per picture: 32 x 32 places, reflected or not ("a factor of 2048")."""
+def random_views(seed: int, epoch: int, indices_N: np.ndarray, reflections: bool) -> np.ndarray:
+    """One training view per picture: 32 x 32 places, reflected or not ("a factor of 2048").
+
+    int64, N x 3: the fields of a `View`.
+    """
     places = paper.SIDE - paper.CROP
     draws_N4 = words(seed, Purpose.CROP, epoch, indices_N).astype(np.uint64)
-    corners = (draws_N4[:, :2] * np.uint64(places)) >> np.uint64(32)
-    return [
-        View(int(top), int(left), bool(reflections and word & 1))
-        for (top, left), word in zip(corners, draws_N4[:, 2], strict=True)
-    ]
+    views_N3 = np.zeros((len(draws_N4), 3), np.int64)
+    views_N3[:, :2] = (draws_N4[:, :2] * np.uint64(places)) >> np.uint64(32)
+    if reflections:
+        views_N3[:, 2] = draws_N4[:, 2] & np.uint64(1)
+    return views_N3
 
 
 def views(count: int) -> list[View]:
@@ -59,7 +62,7 @@ def cut(
     shift_C: np.ndarray = _NO_SHIFT,
 ) -> None:
     """Write the view of (picture - mean) + shift into `out_HWC` (float32, 224 x 224 x 3)."""
-    _cut(image_HWC, mean_HWC, view.top, view.left, view.reflected, shift_C, out_HWC)
+    _cut(image_HWC, mean_HWC, [view], out_HWC[None], shift_C)
 
 
 def cut_views(
@@ -68,26 +71,19 @@ def cut_views(
     """The 1 or 10 evaluation views of one picture: float32, V x 224 x 224 x 3."""
     if out is None:
         out = np.empty((count, paper.CROP, paper.CROP, 3), np.float32)
-    for place, view in enumerate(views(count)):
-        cut(image_HWC, mean_HWC, view, out[place])
+    _cut(image_HWC, mean_HWC, views(count), out, _NO_SHIFT)
     return out
 
 
-@njit(cache=True, nogil=True)
-def _cut(image_HWC, mean_HWC, top, left, reflected, shift_C, out_HWC):  # type: ignore[no-untyped-def]
-    H, W, _ = out_HWC.shape
-    red, green, blue = shift_C
-    for y in range(H):
-        pixels = image_HWC[top + y, left : left + W]
-        means = mean_HWC[top + y, left : left + W]
-        out = out_HWC[y]
-        if reflected:
-            for x in range(W):
-                out[W - 1 - x, 0] = pixels[x, 0] - means[x, 0] + red
-                out[W - 1 - x, 1] = pixels[x, 1] - means[x, 1] + green
-                out[W - 1 - x, 2] = pixels[x, 2] - means[x, 2] + blue
-        else:
-            for x in range(W):
-                out[x, 0] = pixels[x, 0] - means[x, 0] + red
-                out[x, 1] = pixels[x, 1] - means[x, 1] + green
-                out[x, 2] = pixels[x, 2] - means[x, 2] + blue
+def _cut(
+    image_HWC: np.ndarray,
+    mean_HWC: np.ndarray,
+    several: list[View],
+    out_VHWC: np.ndarray,
+    shift_C: np.ndarray,
+) -> None:
+    image_HWC = np.ascontiguousarray(image_HWC)
+    assert image_HWC.dtype == np.uint8 and image_HWC.shape == (paper.SIDE, paper.SIDE, 3)
+    addresses_1 = np.array([image_HWC.ctypes.data], np.uint64)
+    views_1V3 = np.array([several], np.int64)
+    cut_all(addresses_1, with_mirror(mean_HWC), views_1V3, shift_C[None], out_VHWC[None])

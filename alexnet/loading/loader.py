@@ -16,12 +16,14 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.config import AugmentationConfig
+from alexnet.loading.buffers import Buffers
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import cut, cut_views, random_views
-from alexnet.loading.order import Order
-from alexnet.prepared import Split, Statistics
+from alexnet.loading.crops import random_views, views
+from alexnet.loading.cutting import Cutter
+from alexnet.loading.order import Order, Shuffle
+from alexnet.prepared import Advice, Split, Statistics
 
-_THREADS = 2  # one fills a batch in a hundredth of the time a CPU trains on it
+_THREADS = 2  # batches begun at a time; the work on each is spread over all cores
 _AHEAD = 2
 
 
@@ -29,7 +31,8 @@ _AHEAD = 2
 class Batch:
     """Pictures ready for the network: `x_BHWC` float32 minus the mean, `labels_B` int64.
 
-    `epochs_B` and `indices_B` say which use of which picture each one is.
+    `epochs_B` and `indices_B` say which use of which picture each one is. The pixels' memory serves
+    another batch as soon as nothing refers to `x_BHWC` any more: no array, no tensor made of it.
     """
 
     step: int
@@ -53,14 +56,18 @@ class Loader:
         augmentation: AugmentationConfig,
         batch: int,
         seed: int,
+        shuffle: Shuffle = "full",
     ) -> None:
         self.split, self.statistics, self.augmentation = split, statistics, augmentation
-        self.order = Order(len(split), batch, seed)
+        self.order = Order(len(split), batch, seed, shuffle)
         self.waited = 0.0
+        self._window: int | None = None
+        self._cutter = Cutter(split, statistics.mean_HWC)
+        self._buffers = Buffers((batch, 1, paper.CROP, paper.CROP, 3))
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
-        jobs = ((self.make, (step,)) for step in range(first, last))
+        jobs = ((self._make_ahead, (step,)) for step in range(first, last))
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
             for batch, waited in _ahead(pool, jobs):
                 self.waited += waited
@@ -69,44 +76,68 @@ class Loader:
     def make(self, step: int) -> Batch:
         """The batch of one step, computed here and now."""
         epochs_B, indices_B = self.order.of_step(step)
-        x_BHWC = np.empty((len(indices_B), paper.CROP, paper.CROP, 3), np.float32)
+        views_B3, shifts_B3 = self.draws(epochs_B, indices_B)
+        x_BVHWC = self._buffers.take()
+        self._cutter.cut(indices_B, views_B3[:, None], shifts_B3, x_BVHWC)
+        return Batch(step, x_BVHWC[:, 0], self.split.labels[indices_B], epochs_B, indices_B)
+
+    def _make_ahead(self, step: int) -> Batch:
+        if self.order.shuffle == "blocks":
+            self._advise(step)
+        return self.make(step)
+
+    def _advise(self, step: int) -> None:
+        """On entering a window: read the next one ahead, and give up the one before the last."""
+        now = self.order.window_of_step(step)
+        if now == self._window:
+            return
+        is_first, self._window = self._window is None, now
+        plans = [(now + 1, Advice.WILL_NEED), (now - 2, Advice.PAGE_OUT)]
+        for window, advice in [(now, Advice.WILL_NEED)] * is_first + plans:
+            if window >= 0:
+                for first, end in zip(*self.order.window(window), strict=True):
+                    self.split.advise(int(first), int(end), advice)
+
+    def draws(self, epochs_B: np.ndarray, indices_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where each picture is cut, int64 B x 3 (`crops.View`), and its colour shift, float32 B x 3."""
+        seed, statistics = self.order.seed, self.statistics
+        views_B3 = np.empty((len(indices_B), 3), np.int64)
+        shifts_B3 = np.empty((len(indices_B), 3), np.float32)
         for epoch in np.unique(epochs_B):
-            places = np.flatnonzero(epochs_B == epoch)
-            self._fill(x_BHWC, places, int(epoch), indices_B[places])
-        return Batch(step, x_BHWC, self.split.labels[indices_B], epochs_B, indices_B)
+            here, indices = epochs_B == epoch, indices_B[epochs_B == epoch]
+            views_B3[here] = random_views(seed, epoch, indices, self.augmentation.reflections)
+            shifts_B3[here] = colour_shifts(
+                seed,
+                epoch,
+                indices,
+                statistics.eigenvectors_33,
+                statistics.deviations_3,
+                self.augmentation.colour,
+            )
+        return views_B3, shifts_B3
 
     def keys(self, batch: Batch) -> list[str]:
         """The names of a batch's pictures."""
         return [self.split.key(int(index)) for index in batch.indices_B]
 
-    def _fill(self, x: np.ndarray, places: np.ndarray, epoch: int, indices: np.ndarray) -> None:
-        seed, statistics = self.order.seed, self.statistics
-        views = random_views(seed, epoch, indices, self.augmentation.reflections)
-        shifts_N3 = colour_shifts(
-            seed,
-            epoch,
-            indices,
-            statistics.eigenvectors_33,
-            statistics.deviations_3,
-            self.augmentation.colour,
-        )
-        for place, index, view, shift_C in zip(places, indices, views, shifts_N3, strict=True):
-            cut(self.split.pixels(int(index)), statistics.mean_HWC, view, x[place], shift_C)
-
 
 def view_batches(
-    split: Split, mean_HWC: np.ndarray, views: int, pictures: int
+    split: Split, mean_HWC: np.ndarray, count: int, pictures: int
 ) -> Iterator[np.ndarray]:
     """The evaluation views of a whole split in order: float32, B*V x 224 x 224 x 3, made ahead.
 
-    `pictures` is how many pictures each batch holds; the last one may hold fewer.
+    `pictures` is how many pictures each batch holds; the last one may hold fewer. A batch's memory
+    serves another as soon as nothing refers to it any more.
     """
+    cutter = Cutter(split, mean_HWC)
+    buffers = Buffers((pictures, count, paper.CROP, paper.CROP, 3))
+    views_1V3 = np.array([views(count)], np.int64)
 
     def make(first: int) -> np.ndarray:
-        count = min(pictures, len(split) - first)
-        out = np.empty((count, views, paper.CROP, paper.CROP, 3), np.float32)
-        for place in range(count):
-            cut_views(split.pixels(first + place), mean_HWC, views, out[place])
+        indices_B = np.arange(first, min(first + pictures, len(split)))
+        out = buffers.take()[: len(indices_B)]
+        views_BV3 = np.repeat(views_1V3, len(indices_B), axis=0)
+        cutter.cut(indices_B, views_BV3, np.zeros((len(indices_B), 3), np.float32), out)
         return out.reshape(-1, paper.CROP, paper.CROP, 3)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:

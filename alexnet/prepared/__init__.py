@@ -3,12 +3,14 @@
 from alexnet.prepared.batches import Account, in_two_splits
 from alexnet.prepared.dataset import PreparedDataset, Split
 from alexnet.prepared.look import check
+from alexnet.prepared.pages import Advice
 from alexnet.prepared.pixels import Rejected, prepare_picture
 from alexnet.prepared.prepare import default_folder, open_or_prepare, prepare
 from alexnet.prepared.statistics import Statistics
 
 __all__ = [
     "Account",
+    "Advice",
     "PreparedDataset",
     "Rejected",
     "Split",

@@ -42,6 +42,7 @@ class Batch:
     number: int
     entries: list[Entry] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
+    size: int = 0  # bytes of the contents
 
     @property
     def new(self) -> list[Entry]:
@@ -56,8 +57,12 @@ class Batch:
         return digest.hexdigest()
 
 
-def batches(source: Source, pictures: int) -> Iterator[Batch]:
-    """Batches of `pictures` that have to be decoded, as soon as they are full; then the rest."""
+def batches(source: Source, pictures: int, most_bytes: int) -> Iterator[Batch]:
+    """Batches as soon as they are full; then the rest.
+
+    A batch is full with `pictures` that have to be decoded, or as many as fill `most_bytes`: so memory
+    stays small however large the files are, and where a batch ends depends on the source alone.
+    """
     seen: dict[str, set[bytes]] = {split: set() for split in source.splits}
     filling = {split: Batch(split, 0) for split in source.splits}
     for picture in source.pictures():
@@ -66,7 +71,8 @@ def batches(source: Source, pictures: int) -> Iterator[Batch]:
         batch.entries.append(entry)
         if entry.is_new:
             batch.contents.append(picture.data)
-        if len(batch.contents) == pictures:
+            batch.size += len(picture.data)
+        if len(batch.contents) == pictures or batch.size >= most_bytes:
             filling[picture.split] = Batch(picture.split, batch.number + 1)
             yield batch
     yield from (batch for batch in filling.values() if batch.entries)

@@ -6,8 +6,10 @@ Legend: N pictures, H height, W width, C colours.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import numpy as np
 
 from alexnet.errors import DataError, IncompatibleError, UsageError, did_you_mean
 from alexnet.files import canonical_json, classes_hash, read_json, sha256_of
-from alexnet.prepared.shards import Shard
+from alexnet.prepared.pages import Advice
+from alexnet.prepared.shards import RAW_BYTES, Shard
 from alexnet.prepared.statistics import Statistics
 
 FORMAT = "alexnet-prepared"
@@ -37,10 +40,38 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def pixels(self, i: int) -> np.ndarray:
-        """Picture `i`: uint8 (256, 256, 3); a read-only view of the file where it is stored raw."""
+    def pixels(self, i: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
+        """Picture `i`: uint8 (256, 256, 3); a read-only view of the file where it is stored raw.
+
+        A JPEG is decoded into `out_HWC` if that is given.
+        """
         shard, n = self._locate(i)
-        return shard.pixels(n)
+        return shard.pixels(n, out_HWC)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether pictures are stored as plain pixels."""
+        return all(shard.raw_NHWC is not None for shard in self.shards)
+
+    def addresses(self, indices_N: np.ndarray) -> np.ndarray:
+        """Where in memory raw pictures lie, for as long as the split is open: uint64, N."""
+        assert indices_N.size == 0 or 0 <= indices_N.min() <= indices_N.max() < len(self)
+        numbers_N = np.searchsorted(self._first, indices_N, side="right") - 1
+        places_N = (indices_N - self._first[numbers_N]).astype(np.uint64)
+        addresses_N: np.ndarray = self._bases[numbers_N] + places_N * np.uint64(RAW_BYTES)
+        return addresses_N
+
+    def advise(self, first: int, end: int, advice: Advice) -> None:
+        """Advise the system about the pictures first ... end - 1, which may lie in several shards."""
+        for shard, begins in zip(self.shards, self._firsts, strict=True):
+            here, there = max(first - begins, 0), min(end - begins, len(shard))
+            if here < there:
+                shard.advise(here, there, advice)
+
+    @cached_property
+    def _bases(self) -> np.ndarray:
+        pictures = [shard.raw_NHWC for shard in self.shards]
+        return np.array([raw.ctypes.data for raw in pictures if raw is not None], np.uint64)
 
     def key(self, i: int) -> str:
         """The name of picture `i` in its source."""
@@ -50,8 +81,13 @@ class Split:
     def _locate(self, i: int) -> tuple[Shard, int]:
         if not 0 <= i < len(self.labels):
             raise IndexError(f"picture {i} of {len(self.labels)} in {self.name}")
-        number = int(np.searchsorted(self._first, i, side="right")) - 1
-        return self.shards[number], i - int(self._first[number])
+        number = bisect_right(self._firsts, i) - 1
+        return self.shards[number], i - self._firsts[number]
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        # A list: to find one number in an array takes ten times as long.
+        return [int(first) for first in self._first]
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def job_of(source: Source, storage: str) -> dict[str, Any]:
             "colours": pixels.COLOUR_RULE,
             "jpeg_quality": shards.JPEG_QUALITY if storage == "jpeg" else None,
             "pictures_per_shard": shards.PICTURES[storage],
+            "source_bytes_per_shard": shards.SOURCE_BYTES,
             "versions": {
                 "numpy": np.__version__,
                 "pillow": PIL.__version__,

@@ -7,6 +7,7 @@ from functools import partial
 
 from alexnet.errors import EnvironmentProblem
 from alexnet.prepared.batches import Account, Batch, batches
+from alexnet.prepared.shards import SOURCE_BYTES
 from alexnet.prepared.work import PICTURE_SECONDS, Outcome, look
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.progress import progress
@@ -20,7 +21,9 @@ def check(source: Source, workers: int | None = None) -> dict[str, Account]:
     accounts = {split: Account(split) for split in source.splits}
     title = f"check {name_of(source.spec)}"
     with Workers(workers) as pool, progress(title, source.count, "pictures") as shown:
-        for batch, outcomes in pool.map(partial(_look, pool), batches(source, _BATCH)):
+        for batch, outcomes in pool.map(
+            partial(_look, pool), batches(source, _BATCH, SOURCE_BYTES)
+        ):
             accounts[batch.split].add(batch, outcomes)
             shown.advance(len(batch.entries))
     return accounts
@@ -67,6 +70,8 @@ def _fatal(pool: Workers, data: bytes) -> Outcome | None:
         pool.call(look, [data])
     except WorkerDied as death:
         if death.too_slow:
-            return Outcome(reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s to decode")
+            return Outcome(
+                reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s of CPU time to decode"
+            )
         return Outcome(reason="kills the decoder", detail=str(death))
     return None

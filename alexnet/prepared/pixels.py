@@ -22,6 +22,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 
 from alexnet import paper
 from alexnet.errors import DataError
+from alexnet.prepared.resample import central_square
 
 SIZE = paper.SIDE
 FILTER = "bicubic, antialiased"
@@ -87,20 +88,19 @@ def decode_image(image: Image.Image) -> np.ndarray:
         return _examine_image(image).rgb_HWC
 
 
-def to_256(rgb_HWC: np.ndarray) -> np.ndarray:
+def to_256(rgb_HWC: np.ndarray, out_HWC: np.ndarray | None = None) -> np.ndarray:
     """Shorter side to 256, then the central 256x256 (paper, section 2): uint8 (256, 256, 3).
 
-    Both steps are one resampling of the central square, so the longer side is never rounded.
+    Both steps are one resampling of the central square, so the longer side is never rounded. The
+    result is written into `out_HWC` if that is given.
     """
-    height, width, _ = rgb_HWC.shape
-    if height == width == SIZE:
-        return rgb_HWC
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    resized = Image.fromarray(rgb_HWC).resize(
-        (SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-    )
-    return np.asarray(resized)
+    if out_HWC is None:
+        out_HWC = np.empty((SIZE, SIZE, 3), np.uint8)
+    if rgb_HWC.shape == out_HWC.shape:
+        out_HWC[:] = rgb_HWC
+    else:
+        central_square(rgb_HWC, out_HWC)
+    return out_HWC
 
 
 def is_extreme(width: int, height: int) -> bool:

@@ -22,7 +22,8 @@ from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.look import culprits
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.statistics import Statistics
-from alexnet.prepared.work import Built, Outcome, Sums, build_shard, inspect_shard
+from alexnet.prepared.sums import Sums
+from alexnet.prepared.work import Built, Outcome, build_shard, inspect_shard
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.progress import progress
 from alexnet.sources import Source, name_of, open_source
@@ -136,7 +137,9 @@ def _make_all(
     files: dict[str, list[dict[str, Any]]] = {split: [] for split in source.splits}
     sums, make = Sums.zero(), partial(_make, pool, folder, storage)
     with progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown:
-        for batch, shard in pool.map(make, batches(source, shards.PICTURES[storage])):
+        for batch, shard in pool.map(
+            make, batches(source, shards.PICTURES[storage], shards.SOURCE_BYTES)
+        ):
             accounts[batch.split].add(batch, shard.outcomes)
             if shard.bytes:  # there is no file where every picture was rejected
                 files[batch.split].append(shard.entry())

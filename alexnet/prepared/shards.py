@@ -17,25 +17,28 @@ import simplejpeg
 
 from alexnet.errors import DataError
 from alexnet.files import write_atomically
+from alexnet.prepared.pages import Advice, advise
 from alexnet.prepared.pixels import SIZE
 
 RAW_BYTES = SIZE * SIZE * 3
 JPEG_QUALITY = 95
-PICTURES = {"raw": 512, "jpeg": 1024}  # that go into a shard, less the rejected: 100 and 40 MB
+# What goes into a shard, whichever is reached first: so many pictures (100 and 40 MB of pixels), or
+# files of so many bytes, since they are in memory together while the shard is made.
+PICTURES = {"raw": 512, "jpeg": 1024}
+SOURCE_BYTES = 64 * 2**20
 
 
-def encode(rgb_HWC: np.ndarray, storage: str) -> bytes:
-    """256x256 pixels as they are stored: plain, or a JPEG of quality 95 with full colour."""
-    if storage == "raw":
-        return rgb_HWC.tobytes()
+def encode_jpeg(rgb_HWC: np.ndarray) -> bytes:
+    """256x256 pixels as they are stored to save space: a JPEG of quality 95 with full colour."""
     return bytes(simplejpeg.encode_jpeg(rgb_HWC, quality=JPEG_QUALITY, colorsubsampling="444"))
 
 
-def decode(stored: bytes, storage: str) -> np.ndarray:
-    """Stored bytes as 256x256 pixels: uint8 (256, 256, 3)."""
-    if storage == "raw":
-        return np.frombuffer(stored, np.uint8).reshape(SIZE, SIZE, 3)
-    return cast(np.ndarray, simplejpeg.decode_jpeg(stored))
+def decode_jpeg(stored: bytes | np.ndarray, out_HWC: np.ndarray | None = None) -> np.ndarray:
+    """A stored JPEG as 256x256 pixels: uint8 (256, 256, 3), in `out_HWC` if that is given.
+
+    Raises ValueError for a damaged one.
+    """
+    return cast(np.ndarray, simplejpeg.decode_jpeg(stored, buffer=out_HWC))
 
 
 def schema(storage: str) -> pa.Schema:
@@ -46,12 +49,15 @@ def schema(storage: str) -> pa.Schema:
 
 
 def write(
-    path: Path, storage: str, images: list[bytes], labels: list[int], keys: list[str]
+    path: Path, images: np.ndarray | list[bytes], labels: list[int], keys: list[str]
 ) -> tuple[int, str]:
-    """Write one shard, whole or not at all; its size in bytes and its SHA-256."""
-    columns = schema(storage)
-    if storage == "raw":
-        buffers = [None, pa.py_buffer(b"".join(images))]
+    """Write one shard, whole or not at all; its size in bytes and its SHA-256.
+
+    `images` are the raw pixels, uint8 N x 256 x 256 x 3, or a list of JPEGs.
+    """
+    columns = schema("raw" if isinstance(images, np.ndarray) else "jpeg")
+    if isinstance(images, np.ndarray):
+        buffers = [None, pa.py_buffer(images)]
         image_N = pa.Array.from_buffers(columns.field("image").type, len(images), buffers)
     else:
         image_N = pa.array(images, columns.field("image").type)
@@ -140,13 +146,26 @@ class Shard:
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def pixels(self, n: int) -> np.ndarray:
-        """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw."""
+    def advise(self, first: int, end: int, advice: Advice) -> None:
+        """Advise the system about the pictures first ... end - 1."""
+        if self.raw_NHWC is not None:
+            address, start, stop = self.raw_NHWC.ctypes.data, first * RAW_BYTES, end * RAW_BYTES
+        else:
+            _, offsets, data = self.images.buffers()
+            offsets_N = np.frombuffer(offsets, np.int32)
+            address, start, stop = data.address, int(offsets_N[first]), int(offsets_N[end])
+        advise(address + start, stop - start, advice)
+
+    def pixels(self, n: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
+        """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw.
+
+        A JPEG is decoded into `out_HWC` if that is given.
+        """
         if self.raw_NHWC is not None:
             return cast(np.ndarray, self.raw_NHWC[n])
         try:
             stored = np.frombuffer(self.images[n].as_buffer(), np.uint8)
-            return cast(np.ndarray, simplejpeg.decode_jpeg(stored))
+            return decode_jpeg(stored, out_HWC)
         except ValueError as error:
             raise DataError(
                 f"Picture {n} of a shard is damaged: {error}.", where=self.path

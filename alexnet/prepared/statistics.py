@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from alexnet.errors import DataError
 from alexnet.files import write_atomically
 from alexnet.prepared.pixels import SIZE
-from alexnet.prepared.work import Sums
+from alexnet.prepared.sums import Sums
 
 FILE = "statistics.safetensors"
 _SHAPES = {"mean": (SIZE, SIZE, 3), "eigenvectors": (3, 3), "deviations": (3,), "pixels": (1,)}

@@ -13,10 +13,10 @@ import numpy as np
 
 from alexnet.files import sha256_of
 from alexnet.prepared import pixels, shards
-from alexnet.prepared.pixels import Rejected
+from alexnet.prepared.pixels import SIZE, Rejected
+from alexnet.prepared.sums import Summing, Sums
 
-PICTURE_SECONDS = 10.0
-_BLOCK = 8  # pictures at a time in float64
+PICTURE_SECONDS = 10.0  # of CPU time, so that a suspended preparation goes on unharmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +28,6 @@ class Outcome:
     kinds: tuple[str, ...] = ()
     reason: str = ""
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Exact integer sums over pictures: addition in any order gives the same bits."""
-
-    pictures: int
-    pixels_HWC: np.ndarray  # int64: the sum over pictures
-    products_CC: (
-        np.ndarray
-    )  # int64: the sum over pictures and pixels of the products of two colours
-
-    @classmethod
-    def zero(cls) -> Sums:
-        """Of no pictures."""
-        return cls(0, np.zeros((pixels.SIZE, pixels.SIZE, 3), np.int64), np.zeros((3, 3), np.int64))
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.pictures + other.pictures,
-            self.pixels_HWC + other.pixels_HWC,
-            self.products_CC + other.products_CC,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +55,42 @@ def build_shard(
     with_sums: bool,
 ) -> Built:
     """Prepare a batch and write it; positions in `known` are rejected already and not touched."""
-    outcomes, images, kept = [], [], []
-    sums = _Summing() if with_sums else None
+    outcomes: list[Outcome] = []
+    kept: list[int] = []
+    jpegs: list[bytes] = []
+    sums = Summing() if with_sums else None
+    room_NHWC = _room(len(contents) if storage == "raw" else 1)
     for n, data in enumerate(contents):
         outcome, rgb_HWC = (known[n], None) if n in known else _examine(data)
         outcomes.append(outcome)
-        if rgb_HWC is not None:
-            stored = shards.encode(pixels.to_256(rgb_HWC), storage)
-            images.append(stored)
-            kept.append(n)
-            if sums:
-                sums.add(shards.decode(stored, storage))
+        if rgb_HWC is None:
+            continue
+        pixels_HWC = room_NHWC[len(kept) if storage == "raw" else 0]
+        pixels.to_256(rgb_HWC, pixels_HWC)
+        if storage == "jpeg":
+            jpegs.append(shards.encode_jpeg(pixels_HWC))
+            if sums:  # of what will be read
+                shards.decode_jpeg(jpegs[-1], pixels_HWC)
+        if sums:
+            sums.add(pixels_HWC)
+        kept.append(n)
     size, digest = 0, ""
-    if images:
-        kept_labels, kept_keys = [labels[n] for n in kept], [keys[n] for n in kept]
-        size, digest = shards.write(path, storage, images, kept_labels, kept_keys)
+    if kept:
+        images = room_NHWC[: len(kept)] if storage == "raw" else jpegs
+        size, digest = shards.write(
+            path, images, [labels[n] for n in kept], [keys[n] for n in kept]
+        )
     return Built(outcomes, size, digest, sums.total() if sums else None)
+
+
+_rooms: list[np.ndarray] = []
+
+
+def _room(pictures: int) -> np.ndarray:
+    """Memory for so many pictures, the same from shard to shard: fresh memory costs time."""
+    if not _rooms or len(_rooms[0]) < pictures:
+        _rooms[:] = [np.empty((pictures, SIZE, SIZE, 3), np.uint8)]
+    return _rooms[0]
 
 
 def inspect_shard(path: Path, digest: str, with_sums: bool) -> tuple[bool, Sums | None]:
@@ -104,14 +101,14 @@ def inspect_shard(path: Path, digest: str, with_sums: bool) -> tuple[bool, Sums 
         return False, None
     if not whole or not with_sums:
         return whole, None
-    shard, sums = shards.Shard.open(path), _Summing()
+    shard, sums = shards.Shard.open(path), Summing()
     for n in range(len(shard)):
         sums.add(shard.pixels(n))
     return True, sums.total()
 
 
 def _examine(data: bytes) -> tuple[Outcome, np.ndarray | None]:
-    signal.setitimer(signal.ITIMER_REAL, PICTURE_SECONDS)  # SIGALRM ends a process that hangs
+    signal.setitimer(signal.ITIMER_PROF, PICTURE_SECONDS)  # SIGPROF ends a process that hangs
     try:
         examined = pixels.examine(data)
         outcome = Outcome(examined.width, examined.height, examined.kinds)
@@ -121,32 +118,4 @@ def _examine(data: bytes) -> tuple[Outcome, np.ndarray | None]:
     except MemoryError:
         return Outcome(reason="too large", detail="not enough memory to decode it"), None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-class _Summing:
-    """Adds pictures up in small blocks, exactly: no product or sum comes near 2^53."""
-
-    def __init__(self) -> None:
-        self._block: list[np.ndarray] = []
-        self._count = 0
-        self._pixels_HWC, self._products_CC = Sums.zero().pixels_HWC, Sums.zero().products_CC
-
-    def add(self, rgb_HWC: np.ndarray) -> None:
-        self._block.append(rgb_HWC)
-        if len(self._block) == _BLOCK:
-            self._empty()
-
-    def total(self) -> Sums:
-        if self._block:
-            self._empty()
-        return Sums(self._count, self._pixels_HWC, self._products_CC)
-
-    def _empty(self) -> None:
-        block_NHWC = np.stack(self._block)
-        self._pixels_HWC += block_NHWC.sum(axis=0, dtype=np.uint32)
-        planes_CN = np.ascontiguousarray(block_NHWC.reshape(-1, 3).T).astype(np.float64)
-        for i, j in np.ndindex(3, 3):
-            self._products_CC[i, j] += int(planes_CN[i] @ planes_CN[j])
-        self._count += len(self._block)
-        self._block.clear()
+        signal.setitimer(signal.ITIMER_PROF, 0)

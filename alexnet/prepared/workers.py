@@ -24,12 +24,15 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 
+_PIPE_BYTES = 2**20  # fewer turns between the two ends than with the usual 64 KiB; Linux only
+
+
 class WorkerDied(Exception):
     """The process ended in the middle of a task; `too_slow` if its own alarm ended it."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"a worker process ended with status {status}")
-        self.too_slow = status == -signal.SIGALRM
+        self.too_slow = status == -signal.SIGPROF
 
 
 def usable_cores() -> int:
@@ -128,5 +131,6 @@ def _start() -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "alexnet.prepared.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        pipesize=_PIPE_BYTES,
         env=environment,
     )

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from alexnet.config import AugmentationConfig
 from alexnet.loading import loader as loading
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import cut_views, random_views
+from alexnet.loading.crops import View, cut, cut_views, random_views
 from alexnet.loading.loader import Loader, view_batches
-from alexnet.prepared import PreparedDataset
+from alexnet.prepared import PreparedDataset, prepare
+from alexnet.sources import open_source
 
 
 def loader_of(dataset: PreparedDataset, batch: int = 16, seed: int = 0) -> Loader:
@@ -25,7 +27,7 @@ def test_a_batch_is_its_pictures_cropped_reflected_and_coloured(dataset: Prepare
     assert batch.x_BHWC.shape == (50, 224, 224, 3) and batch.x_BHWC.dtype == np.float32
     for place in (0, 20, 49):
         epoch, index = int(batch.epochs_B[place]), batch.indices_B[[place]]
-        (view,) = random_views(0, epoch, index, True)
+        view = View(*random_views(0, epoch, index, True)[0])
         (shift,) = colour_shifts(
             0, epoch, index, statistics.eigenvectors_33, statistics.deviations_3, 0.1
         )
@@ -86,6 +88,50 @@ def test_a_fault_in_a_thread_reaches_the_caller(dataset: PreparedDataset) -> Non
 
 def test_views_of_a_split_come_in_order(dataset: PreparedDataset) -> None:
     split, mean = dataset.split("train"), dataset.statistics.mean_HWC
-    found = np.concatenate(list(view_batches(split, mean, views=10, pictures=3)))
+    found = np.concatenate(list(view_batches(split, mean, count=10, pictures=3)))
     expected = [cut_views(split.pixels(i), mean, 10) for i in range(len(split))]
     np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+def test_a_batch_is_never_overwritten_while_it_may_be_in_use(dataset: PreparedDataset) -> None:
+    loader = loader_of(dataset)
+    kept = [batch.x_BHWC[3] for batch in loader.batches(0, 6)]  # a part keeps the whole
+    for step, one in enumerate(kept):
+        np.testing.assert_array_equal(one, loader_of(dataset).make(step).x_BHWC[3])
+
+
+def test_memory_of_a_batch_serves_the_next(dataset: PreparedDataset) -> None:
+    loader = loader_of(dataset)
+    places = {batch.x_BHWC.ctypes.data for batch in loader.batches(0, 20)}
+    assert len(places) <= 4
+
+
+def test_jpegs_are_decoded_then_cut(tmp_path: Path) -> None:
+    stored = prepare(open_source("synthetic:40x4"), tmp_path / "jpeg", storage="jpeg")
+    loader = loader_of(stored, batch=50)
+    batch = loader.make(1)
+    views_B3, shifts_B3 = loader.draws(batch.epochs_B, batch.indices_B)
+    expected = np.empty((224, 224, 3), np.float32)
+    for place, index in enumerate(batch.indices_B):
+        pixels, view = loader.split.pixels(int(index)), View(*views_B3[place])
+        cut(pixels, stored.statistics.mean_HWC, view, expected, shifts_B3[place])
+        np.testing.assert_array_equal(batch.x_BHWC[place], expected)
+
+
+def test_every_bit_of_a_batch(dataset: PreparedDataset) -> None:
+    """In float32: the pixel less the mean, then the colour."""
+    loader, mean = loader_of(dataset, batch=50), dataset.statistics.mean_HWC
+    batch = loader.make(1)
+    views_B3, shifts_B3 = loader.draws(batch.epochs_B, batch.indices_B)
+    for place, (top, left, reflected) in enumerate(views_B3):
+        pixels = loader.split.pixels(int(batch.indices_B[place]))
+        whole = pixels.astype(np.float32) - mean + shifts_B3[place]
+        crop = whole[top : top + 224, left : left + 224]
+        expected = crop[:, ::-1] if reflected else crop
+        np.testing.assert_array_equal(batch.x_BHWC[place], expected)
+
+
+def test_batches_in_blocks_are_those_of_their_steps(dataset: PreparedDataset) -> None:
+    args = (dataset.split("train"), dataset.statistics, AugmentationConfig(), 16, 0, "blocks")
+    for batch in Loader(*args).batches(3, 8):  # with advice to the system, which changes nothing
+        np.testing.assert_array_equal(batch.x_BHWC, Loader(*args).make(batch.step).x_BHWC)

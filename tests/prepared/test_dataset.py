@@ -16,7 +16,7 @@ import pytest
 from alexnet.errors import DataError, IncompatibleError, UsageError
 from alexnet.prepared import PreparedDataset, Statistics, prepare, shards
 from alexnet.prepared.dataset import classes_hash
-from alexnet.prepared.work import Sums
+from alexnet.prepared.sums import Summing, Sums
 from alexnet.sources import open_source
 
 
@@ -64,6 +64,20 @@ def test_covariance_is_exact_where_squares_would_cancel() -> None:
     statistics = Statistics.from_sums(Sums(n, picture_sums, np.array(products, np.int64)))
     assert np.allclose(statistics.deviations_3, [0.5, 0, 0], atol=1e-6)
     assert np.allclose(np.abs(statistics.eigenvectors_33[:, 0]), [1, 0, 0])
+
+
+def test_sums_are_exact() -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8)
+    pictures[3] = 255  # the largest there are
+    summing = Summing()
+    for picture in pictures:
+        summing.add(picture)
+    sums = summing.total() + Sums.zero()
+    flat = pictures.reshape(-1, 3).astype(np.int64)
+    assert sums.pictures == 5
+    assert (sums.pixels_HWC == pictures.sum(axis=0, dtype=np.int64)).all()
+    assert (sums.products_CC == flat.T @ flat).all()
 
 
 def test_statistics_survive_their_file(tmp_path: Path, whole: Path) -> None:
@@ -125,7 +139,7 @@ def test_jpeg_storage_keeps_the_picture_close() -> None:
 
     first = next(open_source("builtin:photos").pictures())
     pixels = prepare_picture(first.data)
-    stored = shards.decode(shards.encode(pixels, "jpeg"), "jpeg")
+    stored = shards.decode_jpeg(shards.encode_jpeg(pixels))
     assert np.abs(stored.astype(int) - pixels).mean() < 1.5
 
 

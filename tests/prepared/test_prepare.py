@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
 from alexnet.prepared import check, open_or_prepare, prepare, prepare_picture
 from alexnet.prepared.folder import locked
 from alexnet.sources import Source, open_source
+from alexnet.sources.base import as_ppm
 
 Make = Callable[..., Source]
 ROOT = Path(__file__).parents[2]
@@ -273,12 +275,12 @@ def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on
     """Worker processes start with a decoder that really dies, and one that really hangs."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
-        "import os, signal, time\n"
+        "import os, signal\n"
         "from alexnet.prepared import pixels, work\n"
         "examine, work.PICTURE_SECONDS = pixels.examine, 0.4\n"
         "def fragile(data):\n"
         "    if data == b'deadly': os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "    if data == b'endless': time.sleep(1000)\n"
+        "    while data == b'endless': pass\n"
         "    return examine(data)\n"
         "pixels.examine = fragile\n"
     )
@@ -306,3 +308,45 @@ def test_workers_that_cannot_start_do_not_put_the_blame_on_pictures(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     with pytest.raises(EnvironmentProblem, match="No picture is to blame"):
         prepare(folder(), tmp_path / "out")
+
+
+# --- Memory ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_files_of_many_bytes_fill_a_shard_sooner(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., bytes]
+) -> None:
+    monkeypatch.setattr("alexnet.prepared.shards.SOURCE_BYTES", 2 * len(picture(0)) + 2000)
+    source = folder(count=12)
+    for workers in (1, 3):
+        prepare(source, tmp_path / str(workers), workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+    assert 4 <= len(list((tmp_path / "1").glob("train-*.arrow"))) <= 6
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_large_files(tmp_path: Path) -> None:
+    """Photographs of 6 MB each: the peak of a set of 150 is that of a set of 80."""
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from alexnet.prepared import prepare\n"
+        "from alexnet.sources import open_source\n"
+        "prepare(open_source(sys.argv[1]), Path(sys.argv[2]), workers=1)\n"
+        "who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)\n"
+        "print(*(resource.getrusage(one).ru_maxrss for one in who))\n"
+    )
+    peaks = []
+    for count in (80, 150):
+        given, out = tmp_path / str(count), tmp_path / f"out-{count}"
+        (given / "train" / "cat").mkdir(parents=True)
+        for n in range(count):
+            noise = np.random.default_rng(n).integers(0, 256, (1000, 2000, 3), np.uint8)
+            (given / "train" / "cat" / f"{n}.ppm").write_bytes(as_ppm(noise))
+        command = [sys.executable, "-c", program, str(given), str(out)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        peaks.append([int(kib) / 1024 for kib in done.stdout.split()])
+    print("peaks in MiB:", peaks)
+    (own, workers), (own_later, workers_later) = peaks
+    assert own_later < own + 100 and workers_later < workers + 100
+    assert own_later < 600 and workers_later < 600

@@ -1,0 +1,21 @@
+"""Advice to the system about mapped files: what is read soon, and what is not read again soon."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from enum import IntEnum
+
+
+class Advice(IntEnum):
+    """The system's numbers; the second is Linux's alone."""
+
+    WILL_NEED = 3  # begin to read it now
+    PAGE_OUT = 21  # its memory may serve others
+
+
+def advise(address: int, length: int, advice: Advice) -> None:
+    """Advise about `length` mapped bytes. A system that knows no such advice goes on without."""
+    start = address // mmap.PAGESIZE * mmap.PAGESIZE
+    size = ctypes.c_size_t(address + length - start)
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(start), size, int(advice))
