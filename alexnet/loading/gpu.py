@@ -28,8 +28,7 @@ import triton.language as tl
 from torch import Tensor
 
 from alexnet import paper
-from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import View, random_views, views
+from alexnet.loading.crops import View, views
 from alexnet.loading.loader import Batch, Loader
 from alexnet.prepared import Split
 
@@ -159,18 +158,10 @@ class DeviceLoader:
             slot.host_pictures[place] = self.loader.split.pixels(int(indices_B[place]))
         resident = self.pictures_NHWC is not None
         pictures_B = indices_B if resident else np.arange(len(indices_B))
-        for epoch in np.unique(epochs_B):
-            here = epochs_B == epoch
-            slot.host_cuts[here] = self._draw(int(epoch), indices_B[here], pictures_B[here])
+        views_B3, shifts_B3 = self.loader.draws(epochs_B, indices_B)
+        labels_B = self.loader.split.labels[indices_B]
+        slot.host_cuts[:] = describe_cuts(pictures_B, views_B3, labels_B, shifts_B3)
         return epochs_B, indices_B
-
-    def _draw(self, epoch: int, indices: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-        seed, statistics = self.order.seed, self.loader.statistics
-        augmentation = self.loader.augmentation
-        views_B = random_views(seed, epoch, indices, augmentation.reflections)
-        components = (statistics.eigenvectors_33, statistics.deviations_3)
-        shifts_B3 = colour_shifts(seed, epoch, indices, *components, augmentation.colour)
-        return describe_cuts(pictures, views_B, self.loader.split.labels[indices], shifts_B3)
 
 
 def device_view_batches(
