@@ -8,8 +8,10 @@ from torch import Tensor
 
 from alexnet.network.conv import _conv, convolve, plain_convolve
 from alexnet.network.cpu import winograd
+from alexnet.network.cpu.filtering import OUT, POINTS, matrices
 from alexnet.network.cpu.gemm import ROWS, vectors_for
 from alexnet.network.cpu.simd import LANES
+from alexnet.network.cpu.tiles import plan
 from alexnet.network.table import LAYERS
 from alexnet.paper import Layer
 
@@ -109,8 +111,8 @@ def test_nothing_is_written_outside(case) -> None:  # type: ignore[no-untyped-de
         return inside
 
     size, padding, own = layer.size, layer.padding[0], layer.kernels // groups
-    per_group, points = maps // groups, (size + winograd.OUT - 1) ** 2
-    tiles, width = winograd.plan(side, size, padding, True), vectors_for(own) * LANES
+    per_group, points = maps // groups, (size + OUT - 1) ** 2
+    tiles, width = plan(side, size, padding, True), vectors_for(own) * LANES
     width_t = vectors_for(per_group) * LANES
     x, y, g = (guarded(images, side, side, n) for n in (maps, layer.kernels, layer.kernels))
     u = guarded(groups, points, own // width, per_group, width)
@@ -121,7 +123,7 @@ def test_nothing_is_written_outside(case) -> None:  # type: ignore[no-untyped-de
     rng = np.random.default_rng(0)
     for array in (x, g, u, ut):
         array[:] = rng.normal(size=array.shape)
-    common = winograd.POINTS[size], tiles.inputs, tiles.outputs, tiles.images
+    common = POINTS[size], tiles.inputs, tiles.outputs, tiles.images
     winograd._forward(*common, x, u, bias, True, y)
     winograd._backward(*common, g, y, True, x, ut, vectors_for(own), True, dx, du, dbias)
     assert all(array.any() for array in (y, dx, du, dbias)), "something was computed"
@@ -129,21 +131,21 @@ def test_nothing_is_written_outside(case) -> None:  # type: ignore[no-untyped-de
 
 
 def test_pictures_share_their_zeros_where_that_saves_tiles() -> None:
-    shared, alone = winograd.plan(13, 3, 1, True), winograd.plan(27, 5, 2, True)
+    shared, alone = plan(13, 3, 1, True), plan(27, 5, 2, True)
     assert shared.images % 4 == 0
-    for plan, side in ((shared, 13), (alone, 27)):
-        outputs = plan.outputs[plan.outputs >= 0]
-        assert sorted(outputs) == list(range(plan.images * side**2)), "each output exactly once"
-    tiles = len(shared.outputs) // winograd.OUT**2 / shared.images
-    assert tiles < 16 * 0.8, "four tiles by four for each picture alone"
+    for tiles, side in ((shared, 13), (alone, 27)):
+        outputs = tiles.outputs[tiles.outputs >= 0]
+        assert sorted(outputs) == list(range(tiles.images * side**2)), "each output exactly once"
+    count = len(shared.outputs) // OUT**2 / shared.images
+    assert count < 16 * 0.8, "four tiles by four for each picture alone"
 
 
 def test_matrices_filter_exactly() -> None:
     rng = np.random.default_rng(0)
-    for size in winograd.POINTS:
-        a, b_t, g = winograd.matrices(size)
-        d, kernel = rng.normal(size=size + winograd.OUT - 1), rng.normal(size=size)
-        exact = [d[i : i + size] @ kernel for i in range(winograd.OUT)]
+    for size in POINTS:
+        a, b_t, g = matrices(size)
+        d, kernel = rng.normal(size=size + OUT - 1), rng.normal(size=size)
+        exact = [d[i : i + size] @ kernel for i in range(OUT)]
         np.testing.assert_allclose(a.T @ ((g @ kernel) * (b_t @ d)), exact, rtol=1e-10, atol=1e-10)
 
 
