@@ -223,6 +223,7 @@ def test_a_bad_number_ends_the_run_with_the_state_before_it(
 ) -> None:
     run, network = new_run("it"), narrow().to(DEVICE)
     loader.statistics.mean_HWC[100, 100, 0] = float("inf")
+    loader = Loader(loader.split, loader.statistics, loader.augmentation, loader.order.batch, 0)
     before = parameters(network)
     config = RunConfig(optimizer=SGD, length=Epochs(16 / loader.order.count))
     with pytest.raises(NumericsError) as error:
