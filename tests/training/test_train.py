@@ -116,6 +116,7 @@ def test_bad_numbers_stop_before_the_update(
     network = narrow()
     if where == "picture":
         loader.statistics.mean_HWC[100, 100, 0] = np.inf
+        loader = Loader(loader.split, loader.statistics, loader.augmentation, 8, seed=0)
     else:
         network.get_parameter(where).data.view(-1)[0] = float("nan")
     before = {name: value.clone() for name, value in network.named_parameters()}
