@@ -43,8 +43,9 @@ def _bars(axes: Axes, part: Part, places: int) -> None:
     for place, row in enumerate(part.rows):
         axes.barh(place, row.rate, 0.72, color=GREY if place else BLUE)
         told = f"×{part.times_as_long(row):.2f}" if place else percent(part, row)
-        end = row.rate + 0.015 * most
-        axes.text(end, place, f"{figure(row.rate)}  {told}", va="center_baseline", fontsize=8)
+        end, text = row.rate + 0.015 * most, f"{figure(row.rate)}  {told}"
+        over_the_line = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axes.text(end, place, text, va="center_baseline", fontsize=8, bbox=over_the_line)
     axes.set_yticks(range(len(part.rows)), [row.label for row in part.rows], color=SOFT)
     axes.set_ylim(places - 0.5, -0.5)
     axes.set_xlim(0, 1.3 * most)
