@@ -66,7 +66,7 @@ def small() -> Recipe:
             "optimizer.batch": "more updates from the same number of pictures",
             "schedule.kind": "a plateau needs many epochs to be seen; a planned fall uses every step",
             "schedule.warmup": "at the full rate the first steps would undo the start",
-            "length": "an hour on two cores for ten thousand pictures",
+            "length": "half an hour on two cores for ten thousand pictures",
             "checkpoint.every": "an epoch has some hundred steps only",
         },
         expected="imagenette: see results/imagenette-small/",
