@@ -100,8 +100,9 @@ class AlexNet(nn.Module):
             x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
             if "dropout" in layer.followed_by and dropout is not None:
                 x = relu_dropout(x, dropout, lane)
-            elif "dropout" in layer.followed_by:
-                x = F.relu(x) * (1 - paper.DROPOUT)
+                continue
+            x = F.relu(x) if "relu" in layer.followed_by else x
+            x = x * (1 - paper.DROPOUT) if "dropout" in layer.followed_by else x
         return x
 
     def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
