@@ -41,6 +41,7 @@ from alexnet.config import AugmentationConfig, OptimizerConfig, StartConfig
 from alexnet.loading import gpu as loading
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
+from alexnet.network.conv import plain_convolve
 from alexnet.network.dropout import address
 from alexnet.network.gpu import convolution
 from alexnet.network.gpu.block import gpu_block
@@ -272,7 +273,7 @@ def check_convolutions(scale: Scale, report: Report) -> None:
         x = x.contiguous(memory_format=torch.channels_last)
         weight, bias = network.weight_and_bias(shape.layer.name)
         w, b = (value.detach().to(scale.device, torch.float64) for value in (weight, bias))
-        expected = convolution.grouped(x, w, b, shape.layer)
+        expected = plain_convolve(x, w, b, shape.layer)
         for name, way in convolution.ways_of(x, w, shape.layer).items():
             found = way(x.float(), w.float(), b.float(), shape.layer)
             check(report, f"{shape.layer.name} {name}", error_of(found, expected), 1e-5)

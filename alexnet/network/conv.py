@@ -36,12 +36,19 @@ def convolve(
 
 
 def plain_convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
-    """The layer's convolution in PyTorch's own operations."""
-    before, after = layer.padding
-    if before != after:  # conv1: its last windows reach three pixels over the right and bottom edge
-        x_NCHW, before = F.pad(x_NCHW, (before, after, before, after)), 0
+    """The layer's convolution in PyTorch's own operations; columns are groups."""
+    x_NCHW, padding = padded(x_NCHW, layer)
     groups = x_NCHW.shape[1] // weight.shape[1]
-    return F.conv2d(x_NCHW, weight, bias, layer.stride, before, groups=groups)
+    return F.conv2d(x_NCHW, weight, bias, layer.stride, padding, groups=groups)
+
+
+def padded(x_NCHW: Tensor, layer: Layer) -> tuple[Tensor, int]:
+    """The input, and how many zeros the convolution has to add on every side."""
+    before, after = layer.padding
+    if before == after:
+        return x_NCHW, before
+    # conv1: its last windows reach three pixels over the right and bottom edge
+    return F.pad(x_NCHW, (before, after, before, after)), 0
 
 
 def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:

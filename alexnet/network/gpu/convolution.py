@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.network.conv import padded, plain_convolve
 from alexnet.paper import Layer
 
 Way = Callable[[Tensor, Tensor, Tensor | None, Layer], Tensor]
@@ -37,12 +38,12 @@ def convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) 
     """The layer's convolution plus bias, N x K x Y x X, in the way that is fastest here."""
     ways = ways_of(x_NCHW, weight, layer)
     if len(ways) == 1 or torch.compiler.is_compiling():
-        return grouped(x_NCHW, weight, bias, layer)
+        return plain_convolve(x_NCHW, weight, bias, layer)
     needs = (torch.is_grad_enabled() and weight.requires_grad, x_NCHW.requires_grad)
     key = (x_NCHW.shape, weight.shape, layer.stride, x_NCHW.dtype, str(x_NCHW.device), *needs)
     if key not in _chosen:
         if torch.are_deterministic_algorithms_enabled() or _is_capturing(x_NCHW):
-            return grouped(x_NCHW, weight, bias, layer)
+            return plain_convolve(x_NCHW, weight, bias, layer)
         seconds = measure(x_NCHW, weight, bias, layer)
         _chosen[key] = min(seconds, key=lambda name: seconds[name])
     return ways[_chosen[key]](x_NCHW, weight, bias, layer)
@@ -50,7 +51,7 @@ def convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) 
 
 def ways_of(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> dict[str, Way]:
     """The ways there are for this shape, by name."""
-    ways: dict[str, Way] = {"grouped": grouped}
+    ways: dict[str, Way] = {"grouped": plain_convolve}
     if x_NCHW.shape[1] > weight.shape[1]:
         ways |= {"columns": by_columns, "filled": filled}
     if layer.stride > 1 and x_NCHW.shape[1] == weight.shape[1] and layer.padding[0] == 0:
@@ -106,16 +107,9 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return statistics.median(times) / 1000  # from milliseconds
 
 
-def grouped(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
-    """One call; columns are groups."""
-    x_NCHW, padding = _padded(x_NCHW, layer)
-    groups = x_NCHW.shape[1] // weight.shape[1]
-    return F.conv2d(x_NCHW, weight, bias, layer.stride, padding, groups=groups)
-
-
 def by_columns(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """One dense call for each column."""
-    x_NCHW, padding = _padded(x_NCHW, layer)
+    x_NCHW, padding = padded(x_NCHW, layer)
     columns = x_NCHW.shape[1] // weight.shape[1]
     biases = [None] * columns if bias is None else bias.chunk(columns)
     parts = zip(x_NCHW.chunk(columns, 1), weight.chunk(columns), biases, strict=True)
@@ -124,7 +118,7 @@ def by_columns(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer
 
 def filled(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """One dense call; kernels see the other column's maps with weights of zero."""
-    x_NCHW, padding = _padded(x_NCHW, layer)
+    x_NCHW, padding = padded(x_NCHW, layer)
     columns, seen = x_NCHW.shape[1] // weight.shape[1], weight.shape[1]
     whole = [
         F.pad(part, (0, 0, 0, 0, place * seen, (columns - 1 - place) * seen))
@@ -148,14 +142,6 @@ def folded(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) ->
     kernel = F.pad(weight, (0, rim, 0, rim)).reshape(K, C, cells, stride, cells, stride)
     kernel = kernel.permute(0, 2, 4, 3, 5, 1).reshape(K, cells, cells, stride * stride * C)
     return F.conv2d(folded_NHWC.permute(0, 3, 1, 2), kernel.permute(0, 3, 1, 2), bias)
-
-
-def _padded(x_NCHW: Tensor, layer: Layer) -> tuple[Tensor, int]:
-    """The input, and how many zeros the convolution has to add on every side."""
-    before, after = layer.padding
-    if before == after:
-        return x_NCHW, before
-    return F.pad(x_NCHW, (before, after, before, after)), 0
 
 
 def _is_capturing(x: Tensor) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from alexnet.network.conv import plain_convolve
 from alexnet.network.gpu import convolution
-from alexnet.network.gpu.convolution import convolve, grouped, measure, ways_of
+from alexnet.network.gpu.convolution import convolve, measure, ways_of
 from alexnet.network.table import LAYERS
 from alexnet.paper import Layer
 
@@ -25,7 +26,7 @@ def test_every_way_is_the_same_layer(device: str, layer: Layer, biased: bool) ->
         for shape in (shapes if biased else shapes[:2])
     ]
     x, weight, bias = given if biased else (*given, None)
-    expected = grouped(x, weight, bias, layer)
+    expected = plain_convolve(x, weight, bias, layer)
     g = torch.randn(expected.shape, generator=draw, dtype=torch.float64).to(device)
     gradients = torch.autograd.grad(expected, given, g)
     ways = ways_of(x, weight, layer)
@@ -48,7 +49,7 @@ def test_a_shape_is_measured_once(device: str, learns: bool) -> None:
     convolution._chosen.clear()
     for _ in range(2):
         y = convolve(x, weight, None, layer)
-        torch.testing.assert_close(y, grouped(x, weight, None, layer), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(y, plain_convolve(x, weight, None, layer), rtol=1e-4, atol=1e-4)
         assert len(convolution._chosen) == 1
     assert y.requires_grad is learns and weight.grad is None
 
@@ -61,4 +62,4 @@ def test_deterministic_runs_measure_nothing(device: str) -> None:
         y = convolve(x, weight, None, LAYERS[1])
     finally:
         torch.use_deterministic_algorithms(False)
-    assert not convolution._chosen and torch.equal(y, grouped(x, weight, None, LAYERS[1]))
+    assert not convolution._chosen and torch.equal(y, plain_convolve(x, weight, None, LAYERS[1]))
