@@ -93,7 +93,7 @@ def pillow(folder: Path, batch: int) -> Step:
 def ceiling(folder: Path) -> Step:
     """Bare decoding, in one thread, into memory that is there already."""
     contents = [path.read_bytes() for path in sorted((folder / "files").iterdir())]
-    pixels_HWC = np.empty((paper.SIDE, paper.SIDE, paper.CHANNELS), np.uint8)
+    pixels_HWC = shards.room_for_decoded(1)[0]
 
     def step() -> None:
         for content in contents:

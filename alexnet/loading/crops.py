@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet import paper
+from alexnet.loading.buffers import aligned
 from alexnet.loading.cutting import cut_all, with_mirror
 from alexnet.randomness import Purpose, words
 
@@ -70,7 +71,7 @@ def cut_views(
 ) -> np.ndarray:
     """The 1 or 10 evaluation views of one picture: float32, V x 224 x 224 x 3."""
     if out is None:
-        out = np.empty((count, paper.CROP, paper.CROP, 3), np.float32)
+        out = aligned((count, paper.CROP, paper.CROP, 3))
     _cut(image_HWC, mean_HWC, views(count), out, _NO_SHIFT)
     return out
 

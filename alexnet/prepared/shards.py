@@ -41,6 +41,18 @@ def decode_jpeg(stored: bytes | np.ndarray, out_HWC: np.ndarray | None = None) -
     return cast(np.ndarray, simplejpeg.decode_jpeg(stored, buffer=out_HWC))
 
 
+def room_for_decoded(pictures: int) -> np.ndarray:
+    """Memory to decode JPEGs into that are read at once: uint8 N x 256 x 256 x 3.
+
+    Where rows begin at a multiple of 32 bytes, libjpeg-turbo writes them past the caches, which
+    costs 5 % of decoding and the reading afterwards. These begin 16 bytes beside one.
+    """
+    size = pictures * RAW_BYTES
+    memory = np.empty(size + 32, np.uint8)
+    first = (16 - memory.ctypes.data) % 32
+    return memory[first : first + size].reshape(pictures, SIZE, SIZE, 3)
+
+
 def schema(storage: str) -> pa.Schema:
     """The columns of a shard."""
     image = pa.binary(RAW_BYTES) if storage == "raw" else pa.binary()
