@@ -7,11 +7,12 @@ innermost step is written in LLVM's own terms, since Numba has no word for a sto
 Legend: N pictures, V views of each, H x W pixels, C colours.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg,attr-defined"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,attr-defined"
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -121,26 +122,26 @@ _BYTES = ir.VectorType(ir.IntType(8), _RUN * 3)
 _FROM_RIGHT = [3 * x + c for x in reversed(range(_RUN)) for c in range(3)]
 
 
-def _writes_run(mirrored: bool):
+def _writes_run(mirrored: bool) -> Callable[..., None]:
     """An intrinsic that makes one run of a view; all it is given are addresses.
 
     The numbers go past the caches: the view is read much later, and what is in the caches, the pixels,
     the mean and a decoder's own, is needed at once.
     """
 
-    def build(context, builder, signature, addresses):
-        def load(address, kind, align):
-            value = builder.load(builder.inttoptr(address, kind.as_pointer()))
-            value.align = align
-            return value
+    def load(builder, address, kind, align):
+        value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+        value.align = align
+        return value
 
+    def build(context, builder, signature, addresses):
         pixels, means, shift, out = addresses
-        run = load(pixels, _BYTES, 1)
+        run = load(builder, pixels, _BYTES, 1)
         if mirrored:
             places = ir.Constant(ir.VectorType(ir.IntType(32), _RUN * 3), _FROM_RIGHT)
             run = builder.shuffle_vector(run, run, places)
-        centred = builder.fsub(builder.uitofp(run, _FLOATS), load(means, _FLOATS, 4))
-        coloured = builder.fadd(centred, load(shift, _FLOATS, 4))
+        centred = builder.fsub(builder.uitofp(run, _FLOATS), load(builder, means, _FLOATS, 4))
+        coloured = builder.fadd(centred, load(builder, shift, _FLOATS, 4))
         store = builder.store(coloured, builder.inttoptr(out, _FLOATS.as_pointer()))
         store.align = ALIGNMENT
         once = builder.module.add_metadata([ir.IntType(32)(1)])

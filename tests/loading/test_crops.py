@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from alexnet.loading.buffers import aligned
 from alexnet.loading.crops import View, cut, cut_views, random_views, views
 
 
@@ -19,6 +20,21 @@ def test_mean_is_subtracted_at_the_place_of_the_crop(
     out = np.empty((224, 224, 3), np.float32)
     cut(picture, mean, view, out)
     np.testing.assert_array_equal(out, by_slices(picture, mean, view))
+
+
+def test_views_are_the_same_wherever_they_are_written(
+    picture: np.ndarray, mean: np.ndarray
+) -> None:
+    view, size = View(5, 12, True), 224 * 224 * 3
+    straight = aligned((size + 1,))
+    for out in (
+        straight[:size].reshape(224, 224, 3),
+        straight[1:].reshape(224, 224, 3),  # beside the vectors' places
+        np.empty((3, 224, 224), np.float32).transpose(1, 2, 0),  # a layout of another library
+    ):
+        out[...] = np.nan
+        cut(picture, mean, view, out)
+        np.testing.assert_array_equal(out, by_slices(picture, mean, view))
 
 
 def test_ten_views_are_corners_and_centre_then_their_reflections(
