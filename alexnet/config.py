@@ -144,7 +144,7 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         _within("checkpoint.every", self.every.count, least=1)
-        _within("checkpoint.keep", self.keep, least=1)
+        _within("checkpoint.keep", self.keep, least=2)
 
 
 @dataclass(frozen=True)

@@ -1,66 +1,216 @@
-"""The one way this package writes files: whole or not at all.
+"""The one way this package changes the disk: a file is the old one or the new one, never a part.
 
-A file is written under a temporary name in its own folder, flushed to the disk, renamed into place,
-and the folder is flushed too, so that a crash at any moment leaves the old file or the new one.
+A file is written under a temporary name in its own folder, flushed to the disk, read back, renamed into
+place, and the folder is flushed too. Every step of that passes `step`, where tests put a full disk, a
+broken one, or the end of the process.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 from alexnet.errors import DataError, EnvironmentProblem
 
 _TEMPORARY = ".tmp."  # .NAME.tmp.PID
 
 
-def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+def _go_on(operation: str, path: Path) -> int | None:
+    return None
+
+
+# Called before every change of the disk: "create", "write", "flush", "verify", "rename", "remove",
+# "folder", "append". It may raise, and for a "write" it may answer how many bytes the disk takes.
+step: Callable[[str, Path], int | None] = _go_on
+
+
+class Written(NamedTuple):
+    """What a file came to: its size in bytes and its SHA-256 in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+class Writer:
+    """A new file, open for writing, that counts and hashes what it is given."""
+
+    closed = False  # Arrow asks
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size, self.digest = path, 0, hashlib.sha256()
+        step("create", path)
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - `write_atomically` closes it
+
+    def write(self, data: Any) -> int:
+        """Write all of `data` (anything with a buffer), however little the disk takes at a time."""
+        view = memoryview(data).cast("B")
+        self.digest.update(view)
+        self.size += len(view)
+        left = view
+        while left:
+            most = step("write", self.path)
+            left = left[self._file.write(left[:most]) :]
+        return len(view)
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def readable(self) -> bool:
+        """It is not."""
+        return False
+
+    def finish(self) -> Written:
+        """Flush to the disk, and read back; raises OSError where the disk gives back something else."""
+        step("flush", self.path)
+        os.fsync(self._file.fileno())
+        written = Written(self.size, self.digest.hexdigest())
+        step("verify", self.path)
+        if sha256_of(self.path) != written.sha256:
+            raise OSError(errno.EIO, "The disk gives back other bytes than were written")
+        return written
+
+    def close(self) -> None:
+        """Close the file; once is enough."""
+        self._file.close()
+
+
+def write_atomically(path: Path, content: bytes | Callable[[Writer], None]) -> Written:
     """Replace `path` by `content` (bytes, or a function that writes to the open file).
 
     Raises EnvironmentProblem, leaving the old file as it was, when the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                content(file)
-            file.flush()
+    temporary = temporary_name(path)
+    with _explaining(path):
+        make_folder(path.parent)
+        sweep_temporaries(path.parent, path.name)
+        try:
+            file = Writer(temporary)
+            try:
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    content(file)
+                written = file.finish()
+            finally:
+                file.close()
+            _rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return written
+
+
+def append(path: Path, text: str) -> None:
+    """Add lines to a file that grows; raises EnvironmentProblem when the disk refuses.
+
+    They are flushed to the disk by `flush`, not before.
+    """
+    with _explaining(path):
+        step("append", path)
+        with open(path, "ab", buffering=0) as file:
+            left = memoryview(text.encode("utf-8", "surrogateescape"))
+            while left:
+                left = left[file.write(left) :]
+
+
+def flush(path: Path) -> None:
+    """Make what was appended to a file survive a power cut; there need be no such file."""
+    if path.exists():
+        with _explaining(path), open(path, "ab") as file:
+            step("flush", path)
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        raise _explained(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def rename(old: Path, new: Path) -> None:
+    """Give a file or folder another name, for good; raises EnvironmentProblem when the disk refuses."""
+    with _explaining(new):
+        _rename(old, new)
 
 
-def sweep_temporaries(folder: Path) -> list[Path]:
-    """Delete temporary files that dead processes left in `folder`; return what was deleted."""
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; there need be none."""
+    with _explaining(path):
+        step("remove", path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it, as far as they are missing; raises EnvironmentProblem."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise EnvironmentProblem(
+            "There is a file where a folder should be.",
+            where=there,
+            remedy="Move it away, or choose another folder.",
+        )
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with _explaining(path):
+        for folder in reversed(missing):
+            step("folder", folder)
+            folder.mkdir(exist_ok=True)
+            _flush_folder(folder.parent)
+
+
+class Lock:
+    """The right to write in a folder, which one process has; the system takes it back at its end.
+
+    Raises EnvironmentProblem at once, naming the holder, where another process has it; `what` says
+    what that process does there.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        with _explaining(path):
+            make_folder(path.parent)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = path.read_text("utf-8", "replace").strip() or "another process"
+            self.release()
+            raise EnvironmentProblem(
+                f"{what} already, by {holder}.",
+                where=path.parent,
+                remedy="Wait for it, or stop it first.",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others write."""
+        os.close(self._descriptor)
+
+
+def sweep_temporaries(folder: Path, name: str = "") -> list[Path]:
+    """Delete what dead processes left of the file or folder `name`, or of any; what was deleted."""
     swept = []
-    for path in folder.glob(f".*{_TEMPORARY}*"):
+    for path in folder.glob(f".{glob.escape(name) or '*'}{_TEMPORARY}*"):
         owner = path.name.rpartition(".")[2]
         if owner.isdigit() and not _is_alive(int(owner)):
-            path.unlink(missing_ok=True)
+            remove(path)
             swept.append(path)
     return swept
+
+
+def temporary_name(path: Path) -> Path:
+    """Where a folder is filled before it is renamed to `path`; swept like a temporary file."""
+    return path.with_name(f".{path.name}{_TEMPORARY}{os.getpid()}")
 
 
 def require_space(folder: Path, needed: int, what: str, remedy: str) -> None:
@@ -115,6 +265,31 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    """What the system says of `path`, as an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, path) from error
+
+
+def _rename(old: Path, new: Path) -> None:
+    step("rename", new)
+    os.replace(old, new)
+    _flush_folder(new.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make what was renamed or made inside `folder` survive a power cut."""
+    step("flush", folder)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _explained(error: OSError, path: Path) -> EnvironmentProblem:

@@ -249,7 +249,7 @@ def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> 
     layers = with_classes(LAYERS, len(dataset.classes))
     weights = 4 * sum(shape.parameters for shape in shapes(layers))  # bytes
     states = 2 * weights * (config.checkpoint.keep + 1)  # with velocities; one more while saving
-    remedy = "Free some space, or keep fewer states: --set checkpoint.keep=1"
+    remedy = "Free some space, or keep fewer states: --set checkpoint.keep=2"
     there = sum(path.stat().st_size for path in folder.glob("*/*.safetensors"))  # of this run
     require_space(folder, states + weights - there, "Training", remedy)
 

@@ -6,7 +6,8 @@ preprocessing, provenance), `statistics.safetensors` (mean image, colour compone
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,23 +118,31 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     if config["classes_sha256"] != classes_hash(classes):
         raise DataError("The list of classes was changed.", where=folder / "config.json")
     network = AlexNet(len(classes))
-    set_parameters(network, read_arrays(weights)[0], weights)
+    set_parameters(network, read_arrays(weights), weights)
     card = ModelCard(
         classes,
         tuple(config["titles"]),
-        read_arrays(folder / "statistics.safetensors")[0],
+        read_arrays(folder / "statistics.safetensors"),
         config["preprocessing"],
         config["provenance"],
     )
     return network, card
 
 
-def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata of a safetensors file; raises DataError that names a damaged file."""
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file; raises DataError that names a damaged file."""
+    with opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open for reading; raises DataError that names a damaged file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            names = file.keys()  # an iterator is all it has
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            yield file
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError("A file is missing.", where=path) from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:

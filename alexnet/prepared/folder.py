@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +15,13 @@ import PIL
 import pyarrow as pa
 import simplejpeg
 
-from alexnet.errors import EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.errors import IncompatibleError, UsageError
 from alexnet.files import (
+    Lock,
     classes_hash,
-    fsync_folder,
     read_json,
+    remove,
+    rename,
     sha256_of,
     write_atomically,
     write_json,
@@ -97,25 +96,11 @@ def _difference(old: Any, new: dict[str, Any]) -> str:
 def locked(out: Path) -> Iterator[Path]:
     """The folder in which `out` is prepared, held against a second writer."""
     folder = out.with_name(f"{out.name}.unfinished")
+    lock = Lock(folder / _LOCK, "This folder is being prepared")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / _LOCK, "w")  # noqa: SIM115 - closed by the `with` below
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"Cannot write: {error.strerror}.",
-            where=folder,
-            remedy="Choose another folder with -o.",
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise EnvironmentProblem(
-                "Another process prepares the same folder.",
-                where=folder,
-                remedy="Wait for it, or choose another folder with -o.",
-            ) from None
         yield folder
+    finally:
+        lock.release()
 
 
 def start_or_go_on(folder: Path, job: dict[str, Any]) -> None:
@@ -139,7 +124,7 @@ def finish(
     for split, entries in files.items():
         for n, entry in enumerate(entries):
             final = f"{split}-{n:05d}-of-{len(entries):05d}.arrow"
-            os.replace(folder / entry["file"], folder / final)
+            rename(folder / entry["file"], folder / final)
             entry["file"] = final
     write_atomically(folder / "rejected.csv", _table(accounts))
     description = job | {
@@ -165,8 +150,7 @@ def finish(
     _remove_all_but(folder, {"dataset.json", "rejected.csv", STATISTICS, *shard_names})
     if out.exists():
         out.rmdir()  # empty: `existing` refuses anything else
-    os.replace(folder, out)
-    fsync_folder(out.parent)
+    rename(folder, out)
 
 
 def _table(accounts: dict[str, Account]) -> bytes:
@@ -180,4 +164,4 @@ def _table(accounts: dict[str, Account]) -> bytes:
 def _remove_all_but(folder: Path, names: set[str]) -> None:
     for path in folder.iterdir():
         if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)

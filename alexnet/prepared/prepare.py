@@ -7,14 +7,13 @@ does not make it again.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alexnet.errors import DataError, UsageError
-from alexnet.files import read_json, require_space, write_json
+from alexnet.files import read_json, remove, require_space, write_json
 from alexnet.prepared import folder as folders
 from alexnet.prepared import shards
 from alexnet.prepared.batches import Account, Batch, batches
@@ -67,7 +66,7 @@ def prepare(
         return existing
     with folders.locked(out) as unfinished:
         if existing := folders.existing(out, job):  # finished by another process meanwhile
-            shutil.rmtree(unfinished)
+            remove(unfinished)
             return existing
         folders.start_or_go_on(unfinished, job)
         done = sum(path.stat().st_size for path in unfinished.iterdir())

@@ -5,18 +5,17 @@ Legend: N pictures, H height, W width, C colours.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import simplejpeg
 
 from alexnet.errors import DataError
-from alexnet.files import write_atomically
+from alexnet.files import Writer, Written, write_atomically
 from alexnet.prepared.pages import Advice, advise
 from alexnet.prepared.pixels import SIZE
 
@@ -62,8 +61,8 @@ def schema(storage: str) -> pa.Schema:
 
 def write(
     path: Path, images: np.ndarray | list[bytes], labels: list[int], keys: list[str]
-) -> tuple[int, str]:
-    """Write one shard, whole or not at all; its size in bytes and its SHA-256.
+) -> Written:
+    """Write one shard, whole or not at all.
 
     `images` are the raw pixels, uint8 N x 256 x 256 x 3, or a list of JPEGs.
     """
@@ -75,44 +74,12 @@ def write(
         image_N = pa.array(images, columns.field("image").type)
     arrays = [image_N, pa.array(labels, pa.int64()), pa.array(keys, pa.string())]
     batch = pa.record_batch(arrays, schema=columns)
-    tee: list[_Hashing] = []
 
-    def save(file: BinaryIO) -> None:
-        tee.append(_Hashing(file))
-        with pa.ipc.new_file(cast(BinaryIO, tee[0]), columns) as writer:
+    def save(file: Writer) -> None:
+        with pa.ipc.new_file(file, columns) as writer:
             writer.write_batch(batch)
 
-    write_atomically(path, save)
-    return tee[0].size, tee[0].digest.hexdigest()
-
-
-class _Hashing:
-    """A file that hashes what is written to it."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.digest, self.size = file, hashlib.sha256(), 0
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        self.size += len(memoryview(data).cast("B"))
-        return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def tell(self) -> int:
-        return self.size
+    return write_atomically(path, save)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from alexnet.errors import DataError, EnvironmentProblem
-from alexnet.files import write_atomically
+from alexnet.files import Writer, write_atomically
 from alexnet.progress import progress
 from alexnet.sources.archive import is_archive, open_archive
 from alexnet.sources.base import Source
@@ -146,18 +144,16 @@ def fetch(archive: Archive, folder: Path) -> Path:
     """
     path = folder / archive.name
 
-    def download(file: BinaryIO) -> None:
-        digest = hashlib.sha256()
+    def download(file: Writer) -> None:
         with urllib.request.urlopen(archive.url, timeout=_TIMEOUT) as answer:
             total = int(answer.headers.get("Content-Length") or 0)
             with progress(f"download {archive.name}", total // _BLOCK, "MiB") as shown:
                 while block := answer.read(_BLOCK):
-                    digest.update(block)
                     file.write(block)
                     shown.advance()
-        if digest.hexdigest() != archive.sha256:
+        if file.digest.hexdigest() != archive.sha256:
             raise DataError(
-                f"{archive.name} is not what its publisher offers: SHA-256 {digest.hexdigest()}.",
+                f"{archive.name} is not what its publisher offers: SHA-256 {file.digest.hexdigest()}.",
                 where=archive.url,
                 remedy="Nothing was kept. Try again; if it repeats, do not trust the address.",
             )

@@ -8,11 +8,10 @@ checkpoints/  model/  plots/  evaluation/  report.html
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import platform
 import shlex
+import shutil
 import sys
 import time
 from importlib import metadata
@@ -22,7 +21,18 @@ from typing import Any
 from alexnet import __version__
 from alexnet.config import RunConfig
 from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
-from alexnet.files import read_json, sweep_temporaries, write_atomically, write_json
+from alexnet.files import (
+    Lock,
+    append,
+    make_folder,
+    read_json,
+    remove,
+    rename,
+    sweep_temporaries,
+    temporary_name,
+    write_atomically,
+    write_json,
+)
 from alexnet.settings import from_yaml, to_yaml
 
 RUNS = Path("runs")
@@ -38,7 +48,7 @@ class Run:
         self.model = folder / "model"
         self.metrics_path = folder / "metrics.jsonl"
         self.timing_path = folder / "timing.jsonl"
-        self._lock: int | None = None
+        self._lock: Lock | None = None
 
     @classmethod
     def create(
@@ -49,25 +59,27 @@ class Run:
         device: str = "cpu",
         precision: str = "fp32",
     ) -> Run:
-        """A new folder under `runs/`; raises UsageError if the name is taken."""
-        run = cls(RUNS / name)
+        """A new folder under `runs/`, whole or not at all; raises UsageError if the name is taken."""
+        folder = RUNS / name
+        if folder.exists():
+            raise _taken(folder)
+        make_folder(folder.parent)
+        sweep_temporaries(folder.parent, folder.name)
+        run = cls(temporary_name(folder))
+        remove(run.folder)
         try:
-            run.folder.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(
-                "There is a run of this name already, and a run is never overwritten.",
-                where=run.folder,
-                remedy=f"Choose another --name, or go on with it: alexnet resume {name}",
-            ) from None
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"Cannot make the run's folder: {error.strerror}.", where=run.folder
-            ) from None
-        write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
-        write_json(run.folder / "environment.json", environment(device, precision))
-        run.set_data(data)
-        run.set_config(config)
-        return run
+            write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
+            write_json(run.folder / "environment.json", environment(device, precision))
+            run.set_data(data)
+            run.set_config(config)
+            rename(run.folder, folder)
+        except EnvironmentProblem:
+            if folder.exists():  # another process made it a moment ago
+                raise _taken(folder) from None
+            raise
+        finally:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        return cls(folder)
 
     @classmethod
     def open(cls, name: str | Path) -> Run:
@@ -116,26 +128,14 @@ class Run:
 
     def lock(self) -> None:
         """Become the run's only writer until this process ends; raises EnvironmentProblem at once."""
-        path = self.folder / "run.lock"
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = path.read_text().strip() or "another process"
-            raise EnvironmentProblem(
-                f"This run is being trained already, by {holder}.",
-                where=self.folder,
-                remedy="Wait for it, or stop it first.",
-            ) from None
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode())
+        self._lock = Lock(self.folder / "run.lock", "This run is being trained")
         for folder in (self.folder, self.checkpoints, self.model):
             sweep_temporaries(folder)
 
     def unlock(self) -> None:
         """Let others write to the run."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -154,19 +154,26 @@ class Run:
 
     def record(self, path: Path, row: dict[str, Any]) -> None:
         """Append one row to `metrics.jsonl` or `timing.jsonl`."""
-        with open(path, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        append(path, json.dumps(row) + "\n")
 
     def log(self, text: str) -> None:
         """Tell the user on stderr, and write it down with the time in `log.txt`."""
         print(text, file=sys.stderr, flush=True)
-        with open(self.folder / "log.txt", "a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        append(self.folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+
+def _taken(folder: Path) -> UsageError:
+    return UsageError(
+        "There is a run of this name already, and a run is never overwritten.",
+        where=folder,
+        remedy=f"Choose another --name, or go on with it: alexnet resume {folder.name}",
+    )
 
 
 def names() -> list[str]:
     """Every run under `runs/`, oldest name first."""
-    return sorted(path.parent.name for path in RUNS.glob("*/config.yaml"))
+    found = (path.parent.name for path in RUNS.glob("*/config.yaml"))
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def environment(device: str = "cpu", precision: str = "fp32") -> dict[str, Any]:

@@ -6,7 +6,6 @@ Shape letters: B pictures of a batch, K classes, H x W pixels, C colours.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ import torch
 
 from alexnet.config import RunConfig
 from alexnet.errors import IncompatibleError, NumericsError, Stopped
+from alexnet.files import flush
 from alexnet.loading.loader import Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
@@ -83,7 +83,7 @@ def train(
     keep_memory()
     stepper, order = step_for(network, config.optimizer, config.seed, precision), loader.order
     training = Training(run, config, network, stepper.optimizer, schedule_of(config), order)
-    if resume:
+    if resume and not _is_unborn(run):
         _restore(training, override)
         run.set_config(config)
     else:
@@ -123,8 +123,7 @@ def train(
 def save(training: Training) -> None:
     """Write a checkpoint; the rows that led to it reach the disk before it does."""
     run, network = training.run, training.network
-    with open(run.metrics_path, "a") as rows:
-        os.fsync(rows.fileno())
+    flush(run.metrics_path)
     velocities = {
         f"velocity/{name}": training.optimizer.velocity(parameter).cpu().contiguous().numpy()
         for name, parameter in network.named_parameters()
@@ -139,6 +138,14 @@ def save(training: Training) -> None:
         Checkpoint(training.counters.step, {**parameters_of(network), **velocities}, state),
         training.config.checkpoint.keep,
     )
+
+
+def _is_unborn(run: Run) -> bool:
+    """Whether the run was ended before its first checkpoint: there is nothing yet that could be lost."""
+    unborn = not checkpoint.paths(run.checkpoints) and not run.metrics()
+    if unborn:
+        run.log("there is no checkpoint and no step yet: starting at the first")
+    return unborn
 
 
 def _restore(training: Training, override: bool) -> None:

@@ -204,7 +204,7 @@ def test_what_was_damaged_while_stopped_is_made_again(
 def test_a_second_writer_is_turned_away_at_once(folder: Make, tmp_path: Path) -> None:
     with (
         locked(tmp_path / "out"),
-        pytest.raises(EnvironmentProblem, match="Another process") as error,
+        pytest.raises(EnvironmentProblem, match=f"by process {os.getpid()}") as error,
     ):
         prepare(folder(), tmp_path / "out")
     assert error.value.exit_code == 5
