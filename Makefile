@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-long lint docs benchmarks
+.PHONY: run test test-long torture lint docs benchmarks
 
 run: $(VENV)/.installed  ## the whole system on built-in photographs, in a few minutes
 	$(BIN)/alexnet quickstart
@@ -16,6 +16,9 @@ test: $(VENV)/.installed-dev
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m ""
+
+torture: $(VENV)/.installed-dev  ## every promise of docs/reliability.md put to the test, and the page
+	$(BIN)/python -m pytest -m slow tests/torture --record docs/reliability.json
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -34,6 +34,10 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", metavar="FILE", help="write what the torture tests came to here")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real picture sets (Imagenette, CIFAR-10); skips where there is none."""

@@ -1,0 +1,43 @@
+"""What the torture tests came to, for docs/reliability.md: `pytest -m "" tests/torture --record FILE`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+Figure = Callable[[str, int], None]
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """`figure(claim, cases)` at the end of a test: so many cases, all of which came out as claimed.
+
+    What is not marked slow is a sample and not recorded.
+    """
+    begun = time.monotonic()
+
+    def note(claim: str, cases: int) -> None:
+        if request.node.get_closest_marker("slow"):
+            row = {
+                "claim": claim,
+                "cases": cases,
+                "seconds": round(time.monotonic() - begun),
+                "test": request.node.nodeid.partition("[")[0],
+            }
+            request.config.stash.setdefault(FIGURES, []).append(row)
+
+    return note
+
+
+FIGURES = pytest.StashKey[list[dict[str, object]]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    path = session.config.getoption("--record")
+    if path and exitstatus == 0:
+        from torture.page import record
+
+        record(path, session.config.stash.get(FIGURES, []))
