@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "alexnet"
 BASE = [
     {"errors"},
     {"files"},
-    {"progress", "randomness"},
+    {"progress", "randomness", "signals"},
     {"paper", "ledger"},
     {"config"},
     {"settings", "recipes"},
@@ -36,7 +36,17 @@ MAY_IMPORT = {
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 NUMERICAL = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "triton"}
 # No numerical library at all.
-PLAIN = {"errors", "files", "progress", "paper", "ledger", "config", "settings", "recipes"}
+PLAIN = {
+    "errors",
+    "files",
+    "progress",
+    "signals",
+    "paper",
+    "ledger",
+    "config",
+    "settings",
+    "recipes",
+}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -16,7 +16,8 @@ import typer
 
 from alexnet import __version__
 from alexnet.cli import benchmark, data, evaluate, inspect, quickstart, train
-from alexnet.errors import AlexNetError, EnvironmentProblem, UsageError
+from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
+from alexnet.signals import stop_request
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 1  # as Typer has it
@@ -72,8 +73,9 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
-        code = app(arguments, prog_name="alexnet", standalone_mode=False)
-        sys.stdout.flush()
+        with stop_request(at_once=True) as stop:
+            code = app(arguments, prog_name="alexnet", standalone_mode=False)
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
@@ -82,9 +84,10 @@ def run(arguments: Sequence[str]) -> int:
             raise
         explained = _explained(error)
         print(explained, file=sys.stderr)
-        return explained.exit_code
+        return stop.exit_code if isinstance(error, Stopped) and stop else explained.exit_code
     if code == INTERRUPTED:
         print("Interrupted.", file=sys.stderr)
+        return stop.exit_code
     return code if isinstance(code, int) else 0
 
 

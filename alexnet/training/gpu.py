@@ -122,9 +122,11 @@ class GpuStep:
         gradients = [w.grad for w in parameters if w.grad is not None]
         norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
         norm = torch.stack(norms).double().square().sum().sqrt()
+        speeds = torch._foreach_norm([one.velocity for one in (*self._early, *self._late)], 2)
+        speed = torch.stack(speeds).double().square().sum().sqrt()
         wrong = (logits_BK.detach().argmax(1) != self._labels_B).sum()
-        self._numbers_3.copy_(torch.stack([loss.detach().double(), norm, wrong.double()]))
-        self._allowed_1.mul_(self._numbers_3.isfinite().all())
+        self._numbers_4.copy_(torch.stack([loss.detach().double(), norm, wrong.double(), speed]))
+        self._allowed_1.mul_(self._numbers_4.isfinite().all())
         self._update(self._early, self._rates_2, self._allowed_1)
         self._late_rates_2.copy_(self._rates_2)
         self._pending_1.copy_(self._allowed_1)
@@ -169,7 +171,7 @@ class GpuStep:
         self._address_2 = address(self.seed, 0).to(self.device)
         self._rates_2 = torch.zeros(2, **like)
         self._late_rates_2 = torch.zeros(2, **like)
-        self._numbers_3 = torch.zeros(3, dtype=torch.float64, **like)
+        self._numbers_4 = torch.zeros(4, dtype=torch.float64, **like)
         self._allowed_1 = torch.zeros(1, dtype=torch.int32, **like)
         self._pending_1 = torch.zeros(1, dtype=torch.int32, **like)
         self._parts = {
@@ -204,9 +206,9 @@ class GpuStep:
     def _send_numbers(self) -> tuple[Tensor, Any]:
         """The step's numbers on their way to the host, and the event of their arrival."""
         if self.device.type != "cuda":
-            return self._numbers_3.clone(), None
-        numbers = torch.empty(3, dtype=torch.float64, pin_memory=True)
-        numbers.copy_(self._numbers_3, non_blocking=True)
+            return self._numbers_4.clone(), None
+        numbers = torch.empty(4, dtype=torch.float64, pin_memory=True)
+        numbers.copy_(self._numbers_4, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
         return numbers, event
@@ -237,5 +239,5 @@ def _outcomes(begun: tuple[int, float, Tensor, Any] | None) -> list[Outcome]:
     step, rate, numbers, event = begun
     if event is not None:
         event.synchronize()
-    loss, norm, wrong = numbers.tolist()
-    return [Outcome(step, rate, loss, int(wrong), norm)]
+    loss, norm, wrong, velocity = numbers.tolist()
+    return [Outcome(step, rate, loss, int(wrong), norm, velocity)]

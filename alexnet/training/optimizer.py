@@ -9,10 +9,10 @@ scale. PyTorch's SGD multiplies outside (w <- w - rate * v) and differs from thi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
@@ -34,6 +34,12 @@ class PaperSGD(torch.optim.Optimizer):
         """The velocity of one parameter, in its shape."""
         velocity: Tensor = self.state[parameter]["velocity"]
         return velocity
+
+    def lengths(self, computing: Iterable[Tensor]) -> tuple[float, float]:
+        """The lengths of the gradient, as `computing` parameters have it, and of the velocity."""
+        gradients = [w.grad for w in computing if w.grad is not None]
+        velocities = [self.velocity(w) for group in self.param_groups for w in group["params"]]
+        return length(gradients), length(velocities)
 
     def set_rate(self, rate: float) -> None:
         """Use this rate from the next step on."""
@@ -77,7 +83,6 @@ def _one_pass(w, v, g, momentum, pull, rate):  # type: ignore[no-untyped-def]
             w_part[i] += new
 
 
-def gradient_norm(parameters: Iterable[Tensor]) -> float:
-    """The length of the whole gradient; not finite as soon as one of its numbers is not."""
-    norms = torch._foreach_norm([w.grad for w in parameters if w.grad is not None])
-    return float(np.sqrt(sum(float(norm) ** 2 for norm in norms)))
+def length(tensors: Iterable[Tensor]) -> float:
+    """The length of all numbers together; not finite as soon as one of them is not."""
+    return math.sqrt(sum(float(norm) ** 2 for norm in torch._foreach_norm(list(tensors))))

@@ -146,10 +146,9 @@ class Run:
         """All rows of `timing.jsonl`."""
         return _rows(self.timing_path)
 
-    def forget_after(self, step: int) -> None:
-        """Drop rows of later steps, which a resumed run will write again."""
-        kept = [row for row in self.metrics() if row["step"] <= step]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
+    def keep_rows(self, count: int) -> None:
+        """Drop all but the first `count` metrics, which a resumed run will write again."""
+        text = "".join(json.dumps(row) + "\n" for row in self.metrics()[:count])
         write_atomically(self.metrics_path, text.encode())
 
     def record(self, path: Path, row: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.dropout import address
 from alexnet.network.gpu import HAS_TRITON
 from alexnet.network.precision import set_products
-from alexnet.training.optimizer import PaperSGD, gradient_norm
+from alexnet.training.optimizer import PaperSGD
 
 if TYPE_CHECKING:
     from alexnet.loading.gpu import DeviceLoader
@@ -31,18 +31,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: the mean loss, how many pictures were wrong, the gradient's length."""
+    """What a step came to: the mean loss, how many pictures were wrong, the lengths of the gradient
+    and of the velocity before the update.
+    """
 
     step: int
     rate: float
     loss: float
     wrong: int
     norm: float
+    velocity: float
 
     @property
     def is_finite(self) -> bool:
         """Whether the weights were updated; they never are with numbers that are not finite."""
-        return math.isfinite(self.loss) and math.isfinite(self.norm)
+        return all(map(math.isfinite, (self.loss, self.norm, self.velocity)))
 
 
 class Step(Protocol):
@@ -102,8 +105,8 @@ class EagerStep:
         self.optimizer.zero_grad()
         loss.backward()
         wrong = int((logits_BK.argmax(1) != labels_B).sum())
-        norm = gradient_norm(network.parameters())
-        outcome = Outcome(batch.step, rate, loss.item(), wrong, norm)
+        gradient, velocity = self.optimizer.lengths(network.parameters())
+        outcome = Outcome(batch.step, rate, loss.item(), wrong, gradient, velocity)
         if outcome.is_finite:
             self.optimizer.set_rate(rate)
             self.optimizer.step()

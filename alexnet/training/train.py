@@ -16,19 +16,19 @@ import torch
 from alexnet.config import RunConfig
 from alexnet.errors import IncompatibleError, NumericsError, Stopped
 from alexnet.files import flush
-from alexnet.loading.loader import Loader
+from alexnet.loading.loader import Batch, Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
 from alexnet.network.weights import parameters_of, set_parameters
 from alexnet.progress import progress
 from alexnet.settings import differences, from_dict, to_dict
+from alexnet.signals import stop_request
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.optimizer import PaperSGD
 from alexnet.training.run import Run
 from alexnet.training.schedule import Schedule, schedule_of
-from alexnet.training.signals import stop_request
 from alexnet.training.step import Outcome, step_for
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Counters:
     wrong_sum: int = 0
     steps_in_epoch: int = 0
     flat_steps: int = 0  # consecutive steps with a loss like chance
+    rows: int = 0  # in metrics.jsonl
 
 
 @dataclass
@@ -90,34 +91,56 @@ def train(
         save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
     pictures = stepper.loader(loader)
+
+    def rate(step: int) -> float:
+        return training.schedule.rate((step + 0.5) * order.batch / order.count)
+
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
         speed = _Speed(run, pictures)
 
         def settle(outcomes: list[Outcome]) -> None:
             for outcome in outcomes:
                 if not outcome.is_finite:
-                    raise _not_finite(outcome, training, loader)
+                    raise _not_finite(outcome, training, stepper.network, loader)
                 note = _record_step(training, outcome)
                 bar.advance(1, f"{note}  {speed.note(order.batch)}")
 
-        for batch in pictures.batches(first, last):
-            step = batch.step + 1  # the steps done after this one
-            rate = training.schedule.rate((batch.step + 0.5) * order.batch / order.count)
-            settle(stepper.take(batch, rate))
-            epochs = order.epochs_done(step)
-            if epochs > order.epochs_done(batch.step) or step == last:
-                settle(stepper.finish())
-                _record_epoch(training, epochs, rate, validate(stepper.network))
-            stopping = bool(stop)
-            if step % config.checkpoint.every.count == 0 or stopping or step == last:
-                settle(stepper.finish())
-                save(training)
-            if stopping and step < last:
+        def end_epoch(step: int) -> None:
+            """Validate, and close the epoch; a signal puts it off, and the next start does it."""
+            try:
+                with stop.at_once():
+                    errors = validate(stepper.network)
+            except KeyboardInterrupt:
+                return
+            _record_epoch(training, order.epochs_done(step), rate(step - 1), errors)
+
+        def leave_if_asked(step: int) -> None:
+            if stop and (step < last or training.counters.steps_in_epoch):
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number,
                     remedy=f"Continue with: alexnet resume {run.folder}",
                 )
+
+        if training.counters.steps_in_epoch and (_ends_epoch(order, first) or first == last):
+            end_epoch(first)  # it was put off
+            leave_if_asked(first)
+            save(training)
+        for batch in pictures.batches(first, last):
+            step = batch.step + 1  # the steps done after this one
+            settle(stepper.take(batch, rate(batch.step)))
+            if _ends_epoch(order, step) or step == last:
+                settle(stepper.finish())
+                end_epoch(step)
+            if step % config.checkpoint.every.count == 0 or stop or step == last:
+                settle(stepper.finish())
+                save(training)
+            leave_if_asked(step)
+
+
+def _ends_epoch(order: Order, step: int) -> bool:
+    """Whether an epoch is over after so many steps."""
+    return step > 0 and order.epochs_done(step) > order.epochs_done(step - 1)
 
 
 def save(training: Training) -> None:
@@ -169,7 +192,7 @@ def _restore(training: Training, override: bool) -> None:
         training.optimizer.velocity(parameter).copy_(velocity)
     training.counters = Counters(**saved.state["counters"])
     training.schedule.state.update(saved.state["schedule"])
-    training.run.forget_after(saved.step)
+    training.run.keep_rows(training.counters.rows)
     training.run.log(f"resumed at step {saved.step}")
 
 
@@ -189,7 +212,7 @@ def _record_step(training: Training, outcome: Outcome) -> str:
         "gradient_norm": outcome.norm,
         "rate": outcome.rate,
     }
-    training.run.record(training.run.metrics_path, row)
+    _record(training, row)
     chance = math.log(training.network.classes)
     counters.flat_steps = counters.flat_steps + 1 if abs(outcome.loss / chance - 1) < 0.01 else 0
     if counters.flat_steps == _STALL_STEPS:
@@ -224,7 +247,7 @@ def _record_epoch(
         "val_top5_error": errors["top5_error"],
         "rate": rate,
     }
-    training.run.record(training.run.metrics_path, row)
+    _record(training, row)
     training.run.log(
         f"epoch {epochs}: loss {row['train_loss']:.3f}, training top-1 error "
         f"{100 * row['train_top1_error']:.1f} %; validation, centre view: loss "
@@ -236,33 +259,57 @@ def _record_epoch(
         _event(training, event)
 
 
-def _event(training: Training, text: str) -> None:
-    row = {"kind": "event", "step": training.counters.step, "text": text}
+def _record(training: Training, row: dict[str, Any]) -> None:
     training.run.record(training.run.metrics_path, row)
+    training.counters.rows += 1
+
+
+def _event(training: Training, text: str) -> None:
+    _record(training, {"kind": "event", "step": training.counters.step, "text": text})
     training.run.log(f"! {text}")
 
 
-def _not_finite(outcome: Outcome, training: Training, loader: Loader) -> NumericsError:
-    """The error that names the step, the first layer with a bad number, and the pictures."""
-    network, folder = training.network, training.run.folder
+def _not_finite(
+    outcome: Outcome, training: Training, computing: AlexNet, loader: Loader
+) -> NumericsError:
+    """The error that names the step, the first place with a bad number, and the pictures.
+
+    `computing` is the network with the step's gradients.
+    """
     batch = loader.make(outcome.step)
-    bad = [name for name, value in network.named_parameters() if not value.isfinite().all()]
-    place = f"weights of {bad[0]}" if bad else "the gradient only"
-    if not bad:
-        with torch.no_grad():
-            x = as_batch(batch.x_BHWC).to(next(network.parameters()).device)
-            found = network.activations(x, network.activation_names)
-        bad = [name for name, value in found.items() if not value.isfinite().all()]
-        place = "the pictures" if not x.isfinite().all() else bad[0] if bad else place
-    keys = ", ".join(loader.keys(batch)[:8])
+    place, guilty = _first_bad(training, computing, batch)
+    keys = loader.keys(batch)
+    named = [keys[n] for n in guilty] or keys
     return NumericsError(
-        f"The loss is {outcome.loss} and the gradient's length {outcome.norm} at step "
-        f"{outcome.step + 1}; "
-        f"the weights were not changed. First bad number in: {place}.",
-        where=f"pictures {keys}{', ...' if len(batch.indices_B) > 8 else ''}",
-        remedy=f"Lower optimizer.learning_rate in {folder / 'config.yaml'}, then go back to the last "
-        f"checkpoint: alexnet resume {folder} --override",
+        f"The loss is {outcome.loss}, the gradient's length {outcome.norm}, the velocity's "
+        f"{outcome.velocity} at step {outcome.step + 1}; the weights were not changed. "
+        f"First bad number in: {place}.",
+        where=f"pictures {', '.join(named[:8])}{', ...' if len(named) > 8 else ''}",
+        remedy=f"Lower optimizer.learning_rate in {training.run.folder / 'config.yaml'}, then go back "
+        f"to the last checkpoint: alexnet resume {training.run.folder} "
+        "--override optimizer.learning_rate",
     )
+
+
+def _first_bad(training: Training, computing: AlexNet, batch: Batch) -> tuple[str, list[int]]:
+    """The first place with a number that is not finite, and which pictures of the batch have it."""
+    weights = training.network.named_parameters()
+    for name, w in weights:
+        for what, values in (("weights", w), ("velocity", training.optimizer.velocity(w))):
+            if not values.isfinite().all():
+                return f"{what} of {name}", []
+    with torch.no_grad():
+        w = next(computing.parameters())
+        x = as_batch(batch.x_BHWC).to(w.device, w.dtype)
+        found = {"the pictures": x, **computing.activations(x, computing.activation_names)}
+    for name, values in found.items():
+        finite_B = values.flatten(1).isfinite().all(1)
+        if not finite_B.all():
+            return name, (~finite_B).nonzero().flatten().tolist()
+    for name, w in computing.named_parameters():
+        if w.grad is not None and not w.grad.isfinite().all():
+            return f"gradient of {name}", []
+    return "the loss only", []
 
 
 class _Speed:

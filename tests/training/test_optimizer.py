@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.training.optimizer import PaperSGD, gradient_norm
+from alexnet.training.optimizer import PaperSGD, length
 
 
 def trained(
@@ -80,10 +80,9 @@ def test_every_layer_has_the_same_rate() -> None:
         torch.testing.assert_close(value.detach(), before[name] - 1.0)
 
 
-def test_gradient_norm_is_the_length_and_sees_one_bad_number() -> None:
-    a, b = torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(3))
-    a.grad, b.grad = torch.full((2, 2), 2.0), torch.tensor([0.0, 3.0, 0.0])
-    assert gradient_norm([a, b]) == pytest.approx(5.0)
+def test_the_length_sees_one_bad_number() -> None:
+    a, b = torch.full((2, 2), 2.0), torch.tensor([0.0, 3.0, 0.0])
+    assert length([a, b]) == pytest.approx(5.0)
     for bad in (float("nan"), float("inf")):
-        b.grad[2] = bad
-        assert not np.isfinite(gradient_norm([a, b]))
+        b[2] = bad
+        assert not np.isfinite(length([a, b]))
