@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,13 @@ import typer
 
 from alexnet.cli.tables import table
 from alexnet.config import RunConfig
-from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.errors import (
+    DataError,
+    EnvironmentProblem,
+    IncompatibleError,
+    UsageError,
+    did_you_mean,
+)
 from alexnet.files import classes_hash, require_space
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import (
@@ -67,16 +74,25 @@ def resume(
     run: Annotated[str, typer.Argument(help="A run's name or folder.")],
     epochs: Annotated[float | None, typer.Option(help="A new total length, in epochs.")] = None,
     override: Annotated[
-        bool, typer.Option(help="Go on although data or settings have changed.")
-    ] = False,
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Go on although this setting, or `data`, has changed."),
+    ] = None,
     device: Annotated[str, typer.Option(help="By default the one it was started on.")] = "",
     precision: Annotated[str, typer.Option(help="By default the one it was started in.")] = "",
 ) -> None:
     """Go on with a stopped run, in its folder and (on a CPU) bit for bit."""
     from alexnet.network.precision import choose_precision
     from alexnet.prepared import PreparedDataset
-    from alexnet.training.run import Run
+    from alexnet.training.run import Run, environment
+    from alexnet.training.train import CHANGE_BY_NAME
 
+    override = override or []
+    for key in override:
+        if key not in (may := ("data", *CHANGE_BY_NAME)):
+            raise UsageError(
+                f"--override {key!r} is nothing a run can go on with.",
+                remedy=did_you_mean(key, may),
+            )
     found = Run.open(run)
     device = device or found.device
     require_device(device)
@@ -97,6 +113,7 @@ def resume(
         )
     _require_room(config, dataset, found.folder)
     found.lock()
+    found.tell_changes(environment(device, precision))
     found.set_data(describe(dataset))
     _train(found, config, dataset, device, precision, resume=True, override=override)
 
@@ -183,7 +200,7 @@ def _train(
     device: str,
     precision: str,
     resume: bool,
-    override: bool = False,
+    override: Collection[str] = (),
 ) -> None:
     from alexnet.evaluation.predictions import validation_errors
     from alexnet.network import AlexNet
@@ -224,7 +241,7 @@ def _require_trainable(dataset: PreparedDataset) -> None:
             )
 
 
-def _require_same_data(run: Run, dataset: PreparedDataset, override: bool) -> None:
+def _require_same_data(run: Run, dataset: PreparedDataset, override: Collection[str]) -> None:
     """Raise IncompatibleError if the run's pictures have changed, or its classes, override or not."""
     now = describe(dataset)
     if run.data["classes_sha256"] != now["classes_sha256"]:
@@ -233,12 +250,12 @@ def _require_same_data(run: Run, dataset: PreparedDataset, override: bool) -> No
             where=f"then: {', '.join(run.data['classes'])}; now: {', '.join(dataset.classes)}",
             remedy="Train a new run on these data.",
         )
-    if run.data["fingerprint"] != now["fingerprint"] and not override:
+    if run.data["fingerprint"] != now["fingerprint"] and "data" not in override:
         raise IncompatibleError(
             f"The data have changed since the run was started: fingerprint "
             f"{run.data['fingerprint']} then, {now['fingerprint']} now.",
             where=dataset.folder,
-            remedy="Bring the old data back, or go on with these: --override",
+            remedy="Bring the old data back, or go on with these: --override data",
         )
 
 

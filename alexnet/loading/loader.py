@@ -16,6 +16,7 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.config import AugmentationConfig
+from alexnet.errors import DataError
 from alexnet.loading.buffers import Buffers
 from alexnet.loading.colour import colour_shifts
 from alexnet.loading.crops import random_views, views
@@ -25,6 +26,7 @@ from alexnet.prepared import Advice, Split, Statistics
 
 _THREADS = 2  # batches begun at a time; the work on each is spread over all cores
 _AHEAD = 2
+_LEAST_SPREAD = 8.0  # of a colour, on the scale 0-255: pictures all alike prove nothing
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,33 @@ class Loader:
             )
         return views_B3, shifts_B3
 
+    def require_likeness(self, batch: Batch) -> None:
+        """Raise DataError if a batch's colours are not those of the statistics that it is to have.
+
+        Less the mean, a colour's mean is near 0: within six deviations of B pictures' mean, were each
+        of one colour. And its spread is that of the set, within a factor of four.
+        """
+        principal_33 = self.statistics.eigenvectors_33 * self.statistics.deviations_3
+        expected_C = np.maximum(np.sqrt((principal_33**2).sum(axis=1)), _LEAST_SPREAD)
+        found_C = np.sqrt(np.square(batch.x_BHWC, dtype=np.float64).mean(axis=(0, 1, 2)))
+        off_C = np.abs(batch.x_BHWC.mean(axis=(0, 1, 2), dtype=np.float64))
+        near = off_C <= 6 * expected_C / np.sqrt(len(batch.x_BHWC))
+        if not (near & (found_C >= expected_C / 4) & (found_C <= expected_C * 4)).all():
+            raise DataError(
+                f"The first pictures are not like the set's statistics: less the mean, red, green and "
+                f"blue are {_listed(off_C)} off with a spread of {_listed(found_C)}; the set's spread is "
+                f"{_listed(expected_C)}.",
+                where=", ".join(self.keys(batch)[:4]) + ", ...",
+                remedy="The statistics belong to other pictures: prepare the set again.",
+            )
+
     def keys(self, batch: Batch) -> list[str]:
         """The names of a batch's pictures."""
         return [self.split.key(int(index)) for index in batch.indices_B]
+
+
+def _listed(values_C: np.ndarray) -> str:
+    return " / ".join(f"{value:.0f}" for value in values_C)
 
 
 def view_batches(

@@ -22,7 +22,7 @@ from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, Num
 from alexnet.files import remove, write_atomically
 from alexnet.network.weights import opened
 
-FORMAT = 1
+FORMAT = 2
 
 _whole = set[tuple[object, ...]]()  # files that this process has found whole, as they were then
 

@@ -36,6 +36,7 @@ from alexnet.files import (
 from alexnet.settings import from_yaml, to_yaml
 
 RUNS = Path("runs")
+_DECIDE_BITS = ("processor", "threads", "device_name", "precision", "python")
 _LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
 
 
@@ -125,6 +126,15 @@ class Run:
         """In which numbers it computes: fp32, tf32 or bf16."""
         found: str = read_json(self.folder / "environment.json")["precision"]
         return found
+
+    def tell_changes(self, now: dict[str, Any]) -> None:
+        """Say what of versions and hardware is not what the run was started with."""
+        then = read_json(self.folder / "environment.json")
+        pairs = [(name, then[name], now[name]) for name in _DECIDE_BITS]
+        pairs += [(name, then["versions"].get(name), now["versions"][name]) for name in _LIBRARIES]
+        changed = [f"{name} {old} then, {new} now" for name, old, new in pairs if old != new]
+        if changed:
+            self.log(f"! going on, but not bit for bit: {'; '.join(changed)}")
 
     def lock(self) -> None:
         """Become the run's only writer until this process ends; raises EnvironmentProblem at once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,17 @@ if TYPE_CHECKING:
 Validate = Callable[[AlexNet], Mapping[str, float]]
 
 _STALL_STEPS = 100  # a loss within 1 % of chance for so long is called a stalled start
+
+
+# Keys that say nothing about the steps that are done.
+_MAY_CHANGE = ("length", "checkpoint.")
+# Keys that a run may go on with if the user names them. The others decide which picture comes when, or
+# how the run began: with another value of those it would be another run.
+CHANGE_BY_NAME = (
+    *("optimizer.learning_rate", "optimizer.momentum", "optimizer.weight_decay"),
+    *("schedule.factor", "schedule.patience", "schedule.drops", "schedule.warmup"),
+    *("augmentation.reflections", "augmentation.colour"),
+)
 
 
 @dataclass
@@ -72,14 +83,14 @@ def train(
     network: AlexNet,
     validate: Validate,
     resume: bool = False,
-    override: bool = False,
+    override: Collection[str] = (),
     precision: str = "fp32",
 ) -> None:
     """Train `network` on the loader's pictures to the end of `config.length` (section 5).
 
-    Writes the run's metrics and checkpoints; `resume` goes on from the newest one, `override` with a
-    changed configuration too. Raises NumericsError before an update with numbers that are not finite,
-    and Stopped, after saving, when a signal asked for it.
+    Writes the run's metrics and checkpoints; `resume` goes on from the newest one, with a changed
+    configuration only where `override` names the changed keys. Raises NumericsError before an update
+    with numbers that are not finite, and Stopped, after saving, when a signal asked for it.
     """
     keep_memory()
     stepper, order = step_for(network, config.optimizer, config.seed, precision), loader.order
@@ -90,6 +101,7 @@ def train(
     else:
         save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
+    loader.require_likeness(loader.make(first))
     pictures = stepper.loader(loader)
 
     def rate(step: int) -> float:
@@ -171,20 +183,11 @@ def _is_unborn(run: Run) -> bool:
     return unborn
 
 
-def _restore(training: Training, override: bool) -> None:
+def _restore(training: Training, override: Collection[str]) -> None:
     """Go back to the newest checkpoint that verifies, and forget the rows after it."""
     saved = checkpoint.newest(training.run.checkpoints)
-    changed = [
-        f"{one.key}: {one.first} then, {one.second} now"
-        for one in differences(from_dict(saved.state["config"]), training.config)
-        if one.key != "length"  # a run may go on for longer
-    ]
-    if changed and not override:
-        raise IncompatibleError(
-            f"The configuration has changed since the last checkpoint: {'; '.join(changed)}.",
-            where=training.run.folder / "config.yaml",
-            remedy="Change it back, or go on with the new one: --override",
-        )
+    then = from_dict(saved.state["config"])
+    _require_same_config(training, then, override)
     weights = {n: value for n, value in saved.arrays.items() if not n.startswith("velocity/")}
     set_parameters(training.network, weights, training.run.checkpoints)
     for name, parameter in training.network.named_parameters():
@@ -192,8 +195,45 @@ def _restore(training: Training, override: bool) -> None:
         training.optimizer.velocity(parameter).copy_(velocity)
     training.counters = Counters(**saved.state["counters"])
     training.schedule.state.update(saved.state["schedule"])
+    _tell_of_another_rate(training, then, saved.state["schedule"])
     training.run.keep_rows(training.counters.rows)
     training.run.log(f"resumed at step {saved.step}")
+
+
+def _require_same_config(training: Training, then: RunConfig, override: Collection[str]) -> None:
+    """Raise IncompatibleError if keys have changed that cannot, or that `override` does not name."""
+    changed = [
+        one for one in differences(then, training.config) if not one.key.startswith(_MAY_CHANGE)
+    ]
+    fixed = [one for one in changed if one.key not in CHANGE_BY_NAME]
+    unnamed = [one for one in changed if one.key not in override]
+    shown = "; ".join(f"{one.key}: {one.first} then, {one.second} now" for one in fixed or unnamed)
+    where = training.run.folder / "config.yaml"
+    if fixed:
+        raise IncompatibleError(
+            f"This cannot change in the middle of a run: {shown}.",
+            where=where,
+            remedy="Change it back, or train a new run.",
+        )
+    if unnamed:
+        names = " ".join(f"--override {one.key}" for one in unnamed)
+        raise IncompatibleError(
+            f"The configuration has changed since the last checkpoint: {shown}.",
+            where=where,
+            remedy=f"Change it back, or go on with the new one: {names}",
+        )
+    for one in changed:
+        training.run.log(f"! {one.key} was {one.first}, and is {one.second} from here on")
+
+
+def _tell_of_another_rate(training: Training, then: RunConfig, state: dict[str, Any]) -> None:
+    """Say so if the rate goes another way than it would have, as under a planned fall made longer."""
+    planned = schedule_of(then)
+    planned.state.update(state)
+    position = (training.counters.step + 0.5) * training.order.batch / training.order.count
+    before, now = planned.rate(position), training.schedule.rate(position)
+    if abs(now - before) > 0.01 * before:
+        training.run.log(f"! the rate here would have been {before:.3g}; it is {now:.3g}")
 
 
 def _record_step(training: Training, outcome: Outcome) -> str:

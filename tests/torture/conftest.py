@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from alexnet.prepared import prepare
+from alexnet.sources import open_source
 
 Figure = Callable[[str, int], None]
 
@@ -29,6 +33,13 @@ def figure(request: pytest.FixtureRequest) -> Figure:
             request.config.stash.setdefault(FIGURES, []).append(row)
 
     return note
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared set of a few pictures."""
+    folder = tmp_path_factory.mktemp("set") / "prepared"
+    return prepare(open_source("synthetic:48x4", validation_share=0.25), folder).folder
 
 
 FIGURES = pytest.StashKey[list[dict[str, object]]]()

@@ -1,0 +1,69 @@
+"""A training run in a process of its own: `narrow_run.py FOLDER PREPARED [EPOCHS]`.
+
+Started if the folder holds no run yet, resumed if it does. The paper's eight layers and loop with a
+handful of kernels, so that a run takes a second.
+"""
+
+import sys
+from pathlib import Path
+
+from alexnet import paper
+from alexnet.config import (
+    CheckpointConfig,
+    Epochs,
+    Images,
+    OptimizerConfig,
+    Plateau,
+    RunConfig,
+    Steps,
+)
+from alexnet.errors import AlexNetError
+from alexnet.loading.loader import Loader
+from alexnet.network import AlexNet
+from alexnet.prepared import PreparedDataset
+from alexnet.training import run as store
+from alexnet.training.train import train
+
+KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
+BATCH = 8
+
+
+def config_of(epochs: float, every: int = 3) -> RunConfig:
+    return RunConfig(
+        optimizer=OptimizerConfig(batch=Images(BATCH)),
+        length=Epochs(epochs),
+        schedule=Plateau(patience=Epochs(1)),  # the errors below never fall: it drops at epoch 2
+        checkpoint=CheckpointConfig(every=Steps(every)),
+    )
+
+
+def narrow(classes: int) -> AlexNet:
+    layers = tuple(
+        layer._replace(kernels=KERNELS.get(layer.name, layer.kernels)) for layer in paper.LAYERS
+    )
+    return AlexNet(classes, layers)
+
+
+def train_narrow(folder: Path, prepared: Path, config: RunConfig) -> None:
+    dataset = PreparedDataset.open(prepared)
+    store.RUNS = folder.parent
+    resume = folder.exists()
+    run = store.Run(folder) if resume else store.Run.create(folder.name, config, {})
+    run.lock()
+    split, statistics = dataset.split("train"), dataset.statistics
+    loader = Loader(split, statistics, config.augmentation, BATCH, config.seed)
+    errors = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
+    network = narrow(len(dataset.classes))
+    try:
+        train(run, config, loader, network, lambda _: errors, resume)
+    finally:
+        run.unlock()
+
+
+if __name__ == "__main__":
+    try:
+        epochs = float(sys.argv[3]) if len(sys.argv) > 3 else 5
+        train_narrow(Path(sys.argv[1]), Path(sys.argv[2]), config_of(epochs))
+    except AlexNetError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
