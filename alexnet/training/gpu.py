@@ -122,10 +122,12 @@ class GpuStep:
         gradients = [w.grad for w in parameters if w.grad is not None]
         norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
         norm = torch.stack(norms).double().square().sum().sqrt()
-        speeds = torch._foreach_norm([one.velocity for one in (*self._early, *self._late)], 2)
-        speed = torch.stack(speeds).double().square().sum().sqrt()
+        kept = [
+            w for one in (*self._early, *self._late) for w in (one.master.detach(), one.velocity)
+        ]
+        state = torch.stack(torch._foreach_norm(kept, 2)).double().square().sum().sqrt()
         wrong = (logits_BK.detach().argmax(1) != self._labels_B).sum()
-        self._numbers_4.copy_(torch.stack([loss.detach().double(), norm, wrong.double(), speed]))
+        self._numbers_4.copy_(torch.stack([loss.detach().double(), norm, wrong.double(), state]))
         self._allowed_1.mul_(self._numbers_4.isfinite().all())
         self._update(self._early, self._rates_2, self._allowed_1)
         self._late_rates_2.copy_(self._rates_2)
@@ -239,5 +241,5 @@ def _outcomes(begun: tuple[int, float, Tensor, Any] | None) -> list[Outcome]:
     step, rate, numbers, event = begun
     if event is not None:
         event.synchronize()
-    loss, norm, wrong, velocity = numbers.tolist()
-    return [Outcome(step, rate, loss, int(wrong), norm, velocity)]
+    loss, norm, wrong, state = numbers.tolist()
+    return [Outcome(step, rate, loss, int(wrong), norm, state)]

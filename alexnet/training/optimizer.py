@@ -35,11 +35,10 @@ class PaperSGD(torch.optim.Optimizer):
         velocity: Tensor = self.state[parameter]["velocity"]
         return velocity
 
-    def lengths(self, computing: Iterable[Tensor]) -> tuple[float, float]:
-        """The lengths of the gradient, as `computing` parameters have it, and of the velocity."""
-        gradients = [w.grad for w in computing if w.grad is not None]
-        velocities = [self.velocity(w) for group in self.param_groups for w in group["params"]]
-        return length(gradients), length(velocities)
+    def length(self) -> float:
+        """Of the weights and velocities together: what an update would spread if it is not finite."""
+        weights = [w for group in self.param_groups for w in group["params"]]
+        return length([*weights, *map(self.velocity, weights)])
 
     def set_rate(self, rate: float) -> None:
         """Use this rate from the next step on."""
@@ -83,6 +82,7 @@ def _one_pass(w, v, g, momentum, pull, rate):  # type: ignore[no-untyped-def]
             w_part[i] += new
 
 
+@torch.no_grad()
 def length(tensors: Iterable[Tensor]) -> float:
     """The length of all numbers together; not finite as soon as one of them is not."""
     return math.sqrt(sum(float(norm) ** 2 for norm in torch._foreach_norm(list(tensors))))

@@ -23,7 +23,7 @@ from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.dropout import address
 from alexnet.network.gpu import HAS_TRITON
 from alexnet.network.precision import set_products
-from alexnet.training.optimizer import PaperSGD
+from alexnet.training.optimizer import PaperSGD, length
 
 if TYPE_CHECKING:
     from alexnet.loading.gpu import DeviceLoader
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Outcome:
     """What a step came to: the mean loss, how many pictures were wrong, the lengths of the gradient
-    and of the velocity before the update.
+    and, before the update, of all weights and velocities.
     """
 
     step: int
@@ -40,12 +40,12 @@ class Outcome:
     loss: float
     wrong: int
     norm: float
-    velocity: float
+    state: float
 
     @property
     def is_finite(self) -> bool:
         """Whether the weights were updated; they never are with numbers that are not finite."""
-        return all(map(math.isfinite, (self.loss, self.norm, self.velocity)))
+        return all(map(math.isfinite, (self.loss, self.norm, self.state)))
 
 
 class Step(Protocol):
@@ -105,8 +105,8 @@ class EagerStep:
         self.optimizer.zero_grad()
         loss.backward()
         wrong = int((logits_BK.argmax(1) != labels_B).sum())
-        gradient, velocity = self.optimizer.lengths(network.parameters())
-        outcome = Outcome(batch.step, rate, loss.item(), wrong, gradient, velocity)
+        norm = length([w.grad for w in network.parameters() if w.grad is not None])
+        outcome = Outcome(batch.step, rate, loss.item(), wrong, norm, self.optimizer.length())
         if outcome.is_finite:
             self.optimizer.set_rate(rate)
             self.optimizer.step()

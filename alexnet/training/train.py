@@ -321,8 +321,8 @@ def _not_finite(
     keys = loader.keys(batch)
     named = [keys[n] for n in guilty] or keys
     return NumericsError(
-        f"The loss is {outcome.loss}, the gradient's length {outcome.norm}, the velocity's "
-        f"{outcome.velocity} at step {outcome.step + 1}; the weights were not changed. "
+        f"The loss is {outcome.loss}, the length of the gradient {outcome.norm}, that of weights and "
+        f"velocities {outcome.state}, at step {outcome.step + 1}; nothing was updated. "
         f"First bad number in: {place}.",
         where=f"pictures {', '.join(named[:8])}{', ...' if len(named) > 8 else ''}",
         remedy=f"Lower optimizer.learning_rate in {training.run.folder / 'config.yaml'}, then go back "
@@ -336,7 +336,7 @@ def _first_bad(training: Training, computing: AlexNet, batch: Batch) -> tuple[st
     weights = training.network.named_parameters()
     for name, w in weights:
         for what, values in (("weights", w), ("velocity", training.optimizer.velocity(w))):
-            if not values.isfinite().all():
+            if not values.norm().isfinite():  # also where it is too large to be squared
                 return f"{what} of {name}", []
     with torch.no_grad():
         w = next(computing.parameters())
@@ -347,7 +347,7 @@ def _first_bad(training: Training, computing: AlexNet, batch: Batch) -> tuple[st
         if not finite_B.all():
             return name, (~finite_B).nonzero().flatten().tolist()
     for name, w in computing.named_parameters():
-        if w.grad is not None and not w.grad.isfinite().all():
+        if w.grad is not None and not w.grad.norm().isfinite():
             return f"gradient of {name}", []
     return "the loss only", []
 
