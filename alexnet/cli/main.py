@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
         return stop.exit_code if isinstance(error, Stopped) and stop else explained.exit_code
     if code == INTERRUPTED:
         print("Interrupted.", file=sys.stderr)
-        return stop.exit_code
+        return stop.exit_code if stop else INTERRUPTED
     return code if isinstance(code, int) else 0
 
 

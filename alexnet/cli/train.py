@@ -84,7 +84,7 @@ def resume(
     from alexnet.network.precision import choose_precision
     from alexnet.prepared import PreparedDataset
     from alexnet.training.run import Run, environment
-    from alexnet.training.train import CHANGE_BY_NAME
+    from alexnet.training.state import CHANGE_BY_NAME
 
     override = override or []
     for key in override:

@@ -8,27 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from alexnet.config import RunConfig
-from alexnet.errors import IncompatibleError, NumericsError, Stopped
-from alexnet.files import flush
+from alexnet.errors import NumericsError, Stopped
 from alexnet.loading.loader import Batch, Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
-from alexnet.network.weights import parameters_of, set_parameters
 from alexnet.progress import progress
-from alexnet.settings import differences, from_dict, to_dict
 from alexnet.signals import stop_request
-from alexnet.training import checkpoint
-from alexnet.training.checkpoint import Checkpoint
-from alexnet.training.optimizer import PaperSGD
 from alexnet.training.run import Run
-from alexnet.training.schedule import Schedule, schedule_of
+from alexnet.training.schedule import schedule_of
+from alexnet.training.state import Training, is_unborn, restore, save
 from alexnet.training.step import Outcome, step_for
 
 if TYPE_CHECKING:
@@ -38,42 +32,6 @@ if TYPE_CHECKING:
 Validate = Callable[[AlexNet], Mapping[str, float]]
 
 _STALL_STEPS = 100  # a loss within 1 % of chance for so long is called a stalled start
-
-
-# Keys that say nothing about the steps that are done.
-_MAY_CHANGE = ("length", "checkpoint.")
-# Keys that a run may go on with if the user names them. The others decide which picture comes when, or
-# how the run began: with another value of those it would be another run.
-CHANGE_BY_NAME = (
-    *("optimizer.learning_rate", "optimizer.momentum", "optimizer.weight_decay"),
-    *("schedule.factor", "schedule.patience", "schedule.drops", "schedule.warmup"),
-    *("augmentation.reflections", "augmentation.colour"),
-)
-
-
-@dataclass
-class Counters:
-    """Where a run is; with weights, velocities and the schedule's state, all there is to know."""
-
-    step: int = 0
-    loss_sum: float = 0.0  # over the steps of the current epoch
-    wrong_sum: int = 0
-    steps_in_epoch: int = 0
-    flat_steps: int = 0  # consecutive steps with a loss like chance
-    rows: int = 0  # in metrics.jsonl
-
-
-@dataclass
-class Training:
-    """The parts of a run that change from step to step."""
-
-    run: Run
-    config: RunConfig
-    network: AlexNet
-    optimizer: PaperSGD
-    schedule: Schedule
-    order: Order
-    counters: Counters = field(default_factory=Counters)
 
 
 def train(
@@ -95,8 +53,8 @@ def train(
     keep_memory()
     stepper, order = step_for(network, config.optimizer, config.seed, precision), loader.order
     training = Training(run, config, network, stepper.optimizer, schedule_of(config), order)
-    if resume and not _is_unborn(run):
-        _restore(training, override)
+    if resume and not is_unborn(run):
+        restore(training, override)
         run.set_config(config)
     else:
         save(training)  # so that there is always something to resume from
@@ -153,87 +111,6 @@ def train(
 def _ends_epoch(order: Order, step: int) -> bool:
     """Whether an epoch is over after so many steps."""
     return step > 0 and order.epochs_done(step) > order.epochs_done(step - 1)
-
-
-def save(training: Training) -> None:
-    """Write a checkpoint; the rows that led to it reach the disk before it does."""
-    run, network = training.run, training.network
-    flush(run.metrics_path)
-    velocities = {
-        f"velocity/{name}": training.optimizer.velocity(parameter).cpu().contiguous().numpy()
-        for name, parameter in network.named_parameters()
-    }
-    state = {
-        "counters": asdict(training.counters),
-        "schedule": training.schedule.state,
-        "config": to_dict(training.config),
-    }
-    checkpoint.save(
-        run.checkpoints,
-        Checkpoint(training.counters.step, {**parameters_of(network), **velocities}, state),
-        training.config.checkpoint.keep,
-    )
-
-
-def _is_unborn(run: Run) -> bool:
-    """Whether the run was ended before its first checkpoint: there is nothing yet that could be lost."""
-    unborn = not checkpoint.paths(run.checkpoints) and not run.metrics()
-    if unborn:
-        run.log("there is no checkpoint and no step yet: starting at the first")
-    return unborn
-
-
-def _restore(training: Training, override: Collection[str]) -> None:
-    """Go back to the newest checkpoint that verifies, and forget the rows after it."""
-    saved = checkpoint.newest(training.run.checkpoints)
-    then = from_dict(saved.state["config"])
-    _require_same_config(training, then, override)
-    weights = {n: value for n, value in saved.arrays.items() if not n.startswith("velocity/")}
-    set_parameters(training.network, weights, training.run.checkpoints)
-    for name, parameter in training.network.named_parameters():
-        velocity = torch.from_numpy(saved.arrays[f"velocity/{name}"])
-        training.optimizer.velocity(parameter).copy_(velocity)
-    training.counters = Counters(**saved.state["counters"])
-    training.schedule.state.update(saved.state["schedule"])
-    _tell_of_another_rate(training, then, saved.state["schedule"])
-    training.run.keep_rows(training.counters.rows)
-    training.run.log(f"resumed at step {saved.step}")
-
-
-def _require_same_config(training: Training, then: RunConfig, override: Collection[str]) -> None:
-    """Raise IncompatibleError if keys have changed that cannot, or that `override` does not name."""
-    changed = [
-        one for one in differences(then, training.config) if not one.key.startswith(_MAY_CHANGE)
-    ]
-    fixed = [one for one in changed if one.key not in CHANGE_BY_NAME]
-    unnamed = [one for one in changed if one.key not in override]
-    shown = "; ".join(f"{one.key}: {one.first} then, {one.second} now" for one in fixed or unnamed)
-    where = training.run.folder / "config.yaml"
-    if fixed:
-        raise IncompatibleError(
-            f"This cannot change in the middle of a run: {shown}.",
-            where=where,
-            remedy="Change it back, or train a new run.",
-        )
-    if unnamed:
-        names = " ".join(f"--override {one.key}" for one in unnamed)
-        raise IncompatibleError(
-            f"The configuration has changed since the last checkpoint: {shown}.",
-            where=where,
-            remedy=f"Change it back, or go on with the new one: {names}",
-        )
-    for one in changed:
-        training.run.log(f"! {one.key} was {one.first}, and is {one.second} from here on")
-
-
-def _tell_of_another_rate(training: Training, then: RunConfig, state: dict[str, Any]) -> None:
-    """Say so if the rate goes another way than it would have, as under a planned fall made longer."""
-    planned = schedule_of(then)
-    planned.state.update(state)
-    position = (training.counters.step + 0.5) * training.order.batch / training.order.count
-    before, now = planned.rate(position), training.schedule.rate(position)
-    if abs(now - before) > 0.01 * before:
-        training.run.log(f"! the rate here would have been {before:.3g}; it is {now:.3g}")
 
 
 def _record_step(training: Training, outcome: Outcome) -> str:

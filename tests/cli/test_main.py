@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,33 @@ def test_names_that_are_not_utf_8_do_not_break_the_message() -> None:
     done = alexnet("summary", os.fsdecode(b"caf\xe9"))
     assert done.returncode == 2
     assert "There is no model here." in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("verb", ["check", "prepare"])
+def test_every_verb_leaves_in_order_when_asked_to_end(
+    tmp_path: Path, verb: str, number: signal.Signals
+) -> None:
+    """No traceback, no process left behind, and nothing half written under its last name."""
+    command = [sys.executable, "-m", "alexnet", "data", verb, "synthetic:4000x2"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert process.stderr
+    deadline = time.monotonic() + 120
+    while not (workers := children(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said
+    assert workers and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert not list(tmp_path.rglob(".*.tmp.*")) and not list(tmp_path.rglob("dataset.json"))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    threads = found.parent.parent.glob("*/children") if found.exists() else []
+    return [int(word) for path in threads for word in path.read_text().split()]

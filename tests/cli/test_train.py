@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alexnet.cli.main import run
@@ -52,8 +54,6 @@ def test_a_run_is_a_folder_with_everything_in_it(place: Path) -> None:
 
 
 def test_the_model_answers(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import numpy as np
-
     import alexnet
 
     model = alexnet.load("runs/it")
@@ -96,6 +96,8 @@ def test_a_dry_run_leaves_no_run(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "nowhere/photos"], 2, "nowhere/photos"),
         (["resume", "ti"], 2, "'it'"),
         (["resume", "it"], 2, "--epochs 2"),
+        (["resume", "it", "--override", "optimizer.rate"], 2, "'optimizer.learning_rate'"),
+        (["train", DATA, "--set", "checkpoint.keep=1"], 2, "checkpoint.keep is 1"),
     ],
 )
 def test_what_is_refused(
@@ -136,26 +138,89 @@ def test_changed_data_are_refused_and_can_be_overridden_by_name(
     path.write_text(before.replace(json.loads(before)["fingerprint"], "0" * 64))
     try:
         message = said(capsys, ["resume", "it", "--epochs", "2"], code=6)
-        assert "0" * 64 in message and "--override" in message
+        assert "0" * 64 in message and "--override data" in message
     finally:
         path.write_text(before)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "momentum: 0.9",
+            "momentum: 0.8",
+            ["optimizer.momentum: 0.9 then, 0.8 now", "--override optimizer.momentum"],
+        ),
+        ("seed: 0", "seed: 1", ["cannot change", "seed: 0 then, 1 now", "train a new run"]),
+        ("batch: 4 images", "batch: 2 images", ["cannot change", "optimizer.batch: 4 images then"]),
+    ],
+)
 def test_a_changed_configuration_is_refused_with_the_difference(
-    capsys: pytest.CaptureFixture[str], place: Path
+    capsys: pytest.CaptureFixture[str], place: Path, old: str, new: str, words: list[str]
 ) -> None:
     path = place / "runs" / "it" / "config.yaml"
     before = path.read_text()
-    path.write_text(before.replace("momentum: 0.9", "momentum: 0.8"))
+    assert old in before
+    path.write_text(before.replace(old, new))
     try:
-        message = said(capsys, ["resume", "it", "--epochs", "2"], code=6)
-        assert "optimizer.momentum: 0.9 then, 0.8 now" in message
+        message = said(capsys, ["resume", "it", "--epochs", "2", "--override", "data"], code=6)
+        assert all(word in message for word in words), message
     finally:
         path.write_text(before)
 
 
+def test_a_checkpoint_of_another_network_or_format_is_refused(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    import safetensors.numpy
+
+    from alexnet.training import checkpoint
+
+    for change, words in [("fc8", "fc8.weight is [3, 4096], not [2, 4096]"), ("format", "format")]:
+        shutil.rmtree("runs/other", ignore_errors=True)
+        shutil.copytree("runs/it", "runs/other")
+        (path,) = checkpoint.paths(Path("runs/other/checkpoints"))[-1:]
+        saved = checkpoint.load(path)
+        arrays, state = dict(saved.arrays), dict(saved.state)
+        if change == "fc8":
+            arrays["fc8.weight"] = np.zeros((3, 4096), np.float32)
+            checkpoint.save(path.parent, checkpoint.Checkpoint(saved.step, arrays, state), keep=2)
+        else:
+            text = json.dumps({"format": 99, "step": saved.step, **state}, sort_keys=True)
+            digest = checkpoint._content_hash(arrays, arrays.__getitem__, text)
+            path.write_bytes(safetensors.numpy.save(arrays, {"state": text, "sha256": digest}))
+        message = said(capsys, ["resume", "other", "--epochs", "2"], code=6)
+        assert words in message and "Traceback" not in message
+    shutil.rmtree("runs/other")
+
+
+def test_a_run_ended_before_its_first_checkpoint_begins_at_the_first_step(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    shutil.copytree("runs/it", "runs/young", ignore=shutil.ignore_patterns("*.jsonl", "step-*"))
+    said(capsys, ["resume", "young"])
+    for name in ("metrics.jsonl", "model/model.safetensors"):
+        assert Path("runs/young", name).read_bytes() == Path("runs/it", name).read_bytes()
+    assert "starting at the first" in Path("runs/young/log.txt").read_text()
+    for path in Path("runs/young/checkpoints").iterdir():
+        path.unlink()
+    message = said(capsys, ["resume", "young", "--epochs", "2"], code=5)
+    assert "no usable checkpoint" in message, "what was lost is not begun again in silence"
+    shutil.rmtree("runs/young")
+
+
 def test_a_finished_run_goes_on_for_longer(capsys: pytest.CaptureFixture[str], place: Path) -> None:
-    said(capsys, ["resume", "it", "--epochs", "2"])
+    """With another momentum, and on another machine than the one it was started on: all of it told."""
+    config, environment = Path("runs/it/config.yaml"), Path("runs/it/environment.json")
+    config.write_text(config.read_text().replace("momentum: 0.9", "momentum: 0.8"))
+    then = json.loads(environment.read_text())
+    then["versions"]["numba"] = "0.1"
+    environment.write_text(json.dumps(then))
+    said(capsys, ["resume", "it", "--epochs", "2", "--override", "optimizer.momentum"])
+    log = Path("runs/it/log.txt").read_text()
+    assert "optimizer.momentum was 0.9, and is 0.8 from here on" in log
+    assert "not bit for bit: numba 0.1 then" in log
+    assert "the rate here would have been" in log, "a planned fall made longer raises it again"
     rows = [json.loads(line) for line in Path("runs/it/metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == [1, 2]
     steps = [row["step"] for row in rows if row["kind"] == "step"]

@@ -1,5 +1,7 @@
 """The loop on real pictures: it learns, it keeps its books, it refuses bad numbers."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from alexnet.config import (
     RunConfig,
     StartConfig,
 )
+from alexnet.errors import Stopped
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
@@ -110,3 +113,28 @@ def test_a_stalled_start_is_told(
     events = [row for row in run.metrics() if row["kind"] == "event"]
     assert len(events) == 1 and events[0]["step"] == 5 and "ln(4)" in events[0]["text"]
     assert "stalled" in capsys.readouterr().err
+
+
+def test_a_signal_while_validating_puts_the_epoch_off(run: Run, loader: Loader) -> None:
+    """Then the state is that before it, and resumed it is the run that was never stopped."""
+    settings = RunConfig(optimizer=OptimizerConfig(batch=Images(8)), length=Epochs(2))
+    errors = iter([ERRORS, {**ERRORS, "loss": 1.0}])
+    whole = Run.create("whole", settings, {})
+    training.train(whole, settings, loader, narrow(), lambda _: next(errors))
+
+    def interrupted(_: AlexNet) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal comes first")
+
+    with pytest.raises(Stopped) as stopped:
+        training.train(run, settings, loader, narrow(), interrupted)
+    assert stopped.value.exit_code == 143
+    assert [row["kind"] for row in run.metrics()] == ["step"] * 5
+    with pytest.raises(Stopped):
+        training.train(run, settings, loader, narrow(), interrupted, resume=True)
+    errors = iter([ERRORS, {**ERRORS, "loss": 1.0}])
+    training.train(run, settings, loader, narrow(), lambda _: next(errors), resume=True)
+    assert run.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
+    ours, theirs = newest(run.checkpoints), newest(whole.checkpoints)
+    assert ours.state == theirs.state
+    assert all(ours.arrays[name].tobytes() == w.tobytes() for name, w in theirs.arrays.items())
