@@ -18,7 +18,7 @@ test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m ""
 
 torture: $(VENV)/.installed-dev  ## every promise of docs/reliability.md put to the test, and the page
-	$(BIN)/python -m pytest -m slow tests/torture --record docs/reliability.json
+	$(BIN)/python -m pytest -m "" tests/torture --record docs/reliability.json
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -30,7 +30,8 @@ def record(path: str, figures: list[dict[str, Any]]) -> None:
     if place.exists():
         rows = {row["claim"]: row for row in json.loads(place.read_text())["figures"]}
     about = {"commit": commit(), "date": date.today().isoformat()}
-    rows |= {row["claim"]: {**row, **about} for row in figures}
+    for row in sorted(figures, key=lambda row: row["cases"]):
+        rows[row["claim"]] = {**row, **about}
     found = {
         "environment": environment(),
         "figures": sorted(rows.values(), key=lambda row: (row["test"], row["claim"])),

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,3 +166,52 @@ def test_what_the_disk_gives_back_is_compared(tmp_path: Path) -> None:
     finally:
         files.step = before
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_after_a_power_cut_there_is_the_old_file_or_the_new_one(
+    tmp_path: Path, figure: Figure
+) -> None:
+    """What the system may have kept in memory is lost: the bytes of a file until it is flushed, a new
+    name until its folder is. Cut at every change of the disk, with each of these lost or not.
+    """
+    folder = tmp_path / "checkpoints"
+    for step in (1, 2, 3):
+        checkpoint.save(folder, state_of(step), keep=2)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    states: list[tuple[dict[str, bytes], set[str], dict[str, bytes]]] = []
+    loose, durable = set[str](), dict(before)  # not yet flushed; the folder as it was last flushed
+
+    def look(operation: str, path: Path) -> None:
+        nonlocal durable
+        now = {one.name: one.read_bytes() for one in folder.iterdir()}
+        states.append((now, set(loose), dict(durable)))
+        if operation == "write":
+            loose.add(path.name)
+        elif operation == "flush" and path == folder:
+            durable = now
+        elif operation == "flush":
+            loose.discard(path.name)
+        elif operation == "rename" and (source := files.temporary_name(path).name) in loose:
+            loose.add(path.name)
+            loose.discard(source)
+
+    files.step = look
+    try:
+        checkpoint.save(folder, state_of(4), keep=2)
+    finally:
+        files.step = files._go_on
+    cases, rng = 0, random.Random(0)
+    for now, not_flushed, flushed in states:
+        for names in (now, flushed):  # new names reached the disk, or they did not
+            for lost in (not_flushed, set[str]()):
+                shutil.rmtree(folder)
+                folder.mkdir()
+                for name, content in names.items():
+                    part = content[: rng.randrange(len(content) + 1)] if name in lost else content
+                    (folder / name).write_bytes(part)
+                newest = checkpoint.newest(folder)
+                assert newest.step in (3, 4) and is_exactly(newest, newest.step)
+                cases += 1
+    assert cases > 20
+    figure("the power fails at any change of the disk in a save, and what was not flushed is lost: "
+           "the state before or after it loads", cases)  # fmt: skip
