@@ -253,7 +253,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
     except FileNotFoundError:
         raise DataError("A file is missing.", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep among them
         raise DataError(f"Not valid JSON: {error}.", where=path) from None
 
 
