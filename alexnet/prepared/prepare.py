@@ -189,9 +189,7 @@ def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
     record = {
         "made_from": made_from,
         "outcomes": [asdict(outcome) for outcome in built.outcomes],
-        "bytes": built.bytes,
-        "sha256": built.sha256,
-        "index": index,
+        "shard": {"bytes": built.bytes, "sha256": built.sha256, "index": index},
     }
     sealed.write(journal, record)
     sums = built.sums if is_train else None
@@ -207,7 +205,7 @@ def _found(pool: Workers, path: Path, journal: Path, made_from: str, batch: Batc
     if record["made_from"] != made_from:
         return None
     outcomes = [Outcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
-    size, digest, index = record["bytes"], record["sha256"], record["index"]
+    size, digest, index = (record["shard"][name] for name in ("bytes", "sha256", "index"))
     if not size:
         return _Shard(path, batch.split, outcomes, 0, "", [], None)
     # Where it was stopped in `finish`, it may have its last name already.

@@ -15,6 +15,7 @@ _KEY = "sha256"
 
 def write(path: Path, value: Mapping[str, Any]) -> None:
     """Write `value` and, under `sha256`, the hash of its canonical JSON."""
+    assert _KEY not in value
     write_json(path, {**value, _KEY: _hash(value)})
 
 
