@@ -182,10 +182,11 @@ class Lock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = path.read_text("utf-8", "replace").strip() or "another process"
+            # By its descriptor: the holder may have renamed the folder meanwhile.
+            holder = os.pread(self._descriptor, 500, 0).decode("utf-8", "replace").strip()
             self.release()
             raise EnvironmentProblem(
-                f"{what} already, by {holder}.",
+                f"{what} already, by {holder or 'another process'}.",
                 where=path.parent,
                 remedy="Wait for it, or stop it first.",
             ) from None
