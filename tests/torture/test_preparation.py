@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -117,17 +118,16 @@ def test_a_disk_that_fails_at_any_change_loses_nothing(
 # --- Kills ----------------------------------------------------------------------------------------
 
 
-def alive(group: int) -> list[str]:
-    """Processes of a group that are not dead, whoever their parent is now."""
+def alive(session: int) -> list[int]:
+    """Processes of a session that are not dead, whoever their parent is now."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, _, rest = path.read_text().rpartition(")")
+            state, _, _, its_session = path.read_text().rpartition(")")[2].split()[:4]
         except OSError:
-            continue
-        state, _, its_group = rest.split()[:3]
-        if int(its_group) == group and state not in "ZX":
-            found.append(name)
+            continue  # it has just ended
+        if int(its_session) == session and state not in "ZX":
+            found.append(int(path.parent.name))
     return found
 
 
@@ -151,7 +151,9 @@ def run_and_kill(
         else:
             time.sleep(chance.uniform(0, seconds))
         if process.poll() is None:
-            (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
+            for one in [process.pid] if alone else alive(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while left := alive(process.pid):
         assert time.monotonic() < deadline, f"still alive: {left}"
