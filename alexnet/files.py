@@ -182,10 +182,11 @@ class Lock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = path.read_text("utf-8", "replace").strip() or "another process"
+            # By its descriptor: the holder may have renamed the folder meanwhile.
+            holder = os.pread(self._descriptor, 500, 0).decode("utf-8", "replace").strip()
             self.release()
             raise EnvironmentProblem(
-                f"{what} already, by {holder}.",
+                f"{what} already, by {holder or 'another process'}.",
                 where=path.parent,
                 remedy="Wait for it, or stop it first.",
             ) from None
@@ -253,7 +254,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
     except FileNotFoundError:
         raise DataError("A file is missing.", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep among them
         raise DataError(f"Not valid JSON: {error}.", where=path) from None
 
 

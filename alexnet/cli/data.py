@@ -32,6 +32,7 @@ Src = Annotated[
 Val = Annotated[float, typer.Option("--val", help="Share held out where there is no split.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher.")]
 WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="Default: all cores.")]
+Prepared = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -109,18 +110,13 @@ def check(
 
 @app.command()
 def info(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")],
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read every byte and compare it with its hash.")
-    ] = False,
+    folder: Prepared,
     as_json: AsJson = False,
 ) -> None:
     """Show what a prepared dataset holds and how it was made."""
     from alexnet.prepared import PreparedDataset
 
     dataset = PreparedDataset.open(folder)
-    if verify:
-        dataset.verify()
     if as_json:
         print(json.dumps({"fingerprint": dataset.fingerprint, **dataset.description}, indent=1))
         return
@@ -135,8 +131,20 @@ def info(
     print(f"mean         red {red:.1f}, green {green:.1f}, blue {blue:.1f}")
     deviations = ", ".join(f"{value:.1f}" for value in dataset.statistics.deviations_3)
     print(f"colour PCA   standard deviations {deviations}")
-    if verify:
-        print("verified     every byte is as it was written")
+
+
+@app.command()
+def verify(folder: Prepared) -> None:
+    """Read every byte of a prepared dataset and compare it with its hash."""
+    from alexnet import prepared
+
+    whole = prepared.verify(folder)
+    for name in whole.unknown:
+        print(f"warning      {folder / name} is a shard that does not belong to the set")
+    print(
+        f"whole        {folder}  {whole.files:,} files, {whole.bytes / 1e9:,.1f} GB, "
+        f"fingerprint {whole.dataset.fingerprint[:12]}"
+    )
 
 
 @app.command("list")

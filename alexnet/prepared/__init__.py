@@ -7,6 +7,7 @@ from alexnet.prepared.pages import Advice
 from alexnet.prepared.pixels import Rejected, prepare_picture
 from alexnet.prepared.prepare import default_folder, open_or_prepare, prepare
 from alexnet.prepared.statistics import Statistics
+from alexnet.prepared.verify import Verified, verify
 
 __all__ = [
     "Account",
@@ -15,10 +16,12 @@ __all__ = [
     "Rejected",
     "Split",
     "Statistics",
+    "Verified",
     "check",
     "default_folder",
     "in_two_splits",
     "open_or_prepare",
     "prepare",
     "prepare_picture",
+    "verify",
 ]

@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.errors import DataError, IncompatibleError, UsageError, did_you_mean
-from alexnet.files import canonical_json, classes_hash, read_json, sha256_of
+from alexnet.errors import DataError, UsageError, did_you_mean
+from alexnet.files import canonical_json, sha256_of
+from alexnet.prepared import description as descriptions
 from alexnet.prepared.pages import Advice
-from alexnet.prepared.shards import RAW_BYTES, Shard
+from alexnet.prepared.shards import RAW_BYTES, Index, Shard
 from alexnet.prepared.statistics import Statistics
-
-FORMAT = "alexnet-prepared"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -115,29 +113,8 @@ class PreparedDataset:
         where another version of this program wrote them.
         """
         folder = Path(folder)
-        if not (folder / "dataset.json").is_file():
-            raise DataError(
-                f"{folder} is not a prepared dataset: it has no dataset.json.",
-                remedy=f"Prepare it first: alexnet data prepare {folder}",
-            )
-        description = read_json(folder / "dataset.json")
-        _require_version(description, folder)
-        try:
-            return cls._checked(folder, description)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"dataset.json lacks or garbles {error}.", where=folder / "dataset.json"
-            ) from error
-
-    @classmethod
-    def _checked(cls, folder: Path, description: dict[str, Any]) -> PreparedDataset:
+        description = descriptions.read(folder)
         classes = tuple(description["classes"])
-        if classes_hash(classes) != description["classes_sha256"]:
-            raise DataError(
-                "The class names are not those that the set was prepared with.",
-                where=folder / "dataset.json",
-                remedy="Names and order are part of the labels: restore the file.",
-            )
         statistics = description["statistics"]
         path = folder / statistics["file"]
         if not path.is_file() or sha256_of(path) != statistics["sha256"]:
@@ -147,7 +124,7 @@ class PreparedDataset:
             for name, split in description["splits"].items()
         }
         essence = {
-            "version": VERSION,
+            "version": 1,  # of this hash
             "classes": description["classes_sha256"],
             "shards": {
                 name: [shard["sha256"] for shard in split["shards"]]
@@ -173,48 +150,28 @@ class PreparedDataset:
             )
         return self._splits[name]
 
-    def verify(self) -> None:
-        """Read every byte and compare it with its hash; raises DataError naming the shards."""
-        damaged = [
-            shard["file"]
-            for split in self.description["splits"].values()
-            for shard in split["shards"]
-            if sha256_of(self.folder / shard["file"]) != shard["sha256"]
-        ]
-        if damaged:
-            raise DataError(
-                f"Shards are damaged: {', '.join(damaged)}.",
-                where=self.folder,
-                remedy="Remove the folder and prepare the set again.",
-            )
-
-
-def _require_version(description: Any, folder: Path) -> None:
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise DataError("Not the description of a prepared dataset.", where=folder / "dataset.json")
-    if description.get("version") != VERSION:
-        raise IncompatibleError(
-            f"The prepared set has format version {description.get('version')}; "
-            f"this program reads version {VERSION}.",
-            where=folder,
-            remedy="Prepare it again.",
-        )
-
 
 def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int) -> Split:
     shards = []
     for entry in split["shards"]:
-        shard = Shard.open(folder / entry["file"], size=entry["bytes"])
+        first, end = entry["images_at"]
+        index = Index(first, end, entry["index_sha256"])
+        shard = Shard.open(folder / entry["file"], entry["bytes"], index)
         if len(shard) != entry["pictures"]:
             raise DataError(
                 f"A shard has {len(shard)} pictures instead of {entry['pictures']}.",
                 where=shard.path,
             )
+        if len(shard) and not 0 <= shard.labels_N.min() <= shard.labels_N.max() < classes:
+            raise DataError(
+                f"A shard has labels {shard.labels_N.min()} to {shard.labels_N.max()}; "
+                f"there are {classes} classes, 0 to {classes - 1}.",
+                where=shard.path,
+            )
         shards.append(shard)
     counts = [len(shard) for shard in shards]
     labels = np.concatenate([np.empty(0, np.int64), *(shard.labels_N for shard in shards)])
-    counted = np.bincount(labels[labels >= 0], minlength=classes).tolist()
-    if counted != split["per_class"] or len(counted) != classes:
+    if np.bincount(labels, minlength=classes).tolist() != split["per_class"]:
         raise DataError(
             f"The labels of {name!r} are not those that dataset.json counts.",
             where=folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,25 +16,21 @@ import PIL
 import pyarrow as pa
 import simplejpeg
 
-from alexnet.errors import IncompatibleError, UsageError
-from alexnet.files import (
-    Lock,
-    classes_hash,
-    read_json,
-    remove,
-    rename,
-    sha256_of,
-    write_atomically,
-    write_json,
-)
-from alexnet.prepared import pixels, shards
+from alexnet.errors import DataError, IncompatibleError, UsageError
+from alexnet.files import Lock, classes_hash, remove, rename, sha256_of, write_atomically
+from alexnet.prepared import description as descriptions
+from alexnet.prepared import pixels, sealed, shards
 from alexnet.prepared.batches import Account, in_two_splits
-from alexnet.prepared.dataset import FORMAT, VERSION, PreparedDataset
+from alexnet.prepared.dataset import PreparedDataset
+from alexnet.prepared.description import FILE as DESCRIPTION
+from alexnet.prepared.description import FORMAT, VERSION
 from alexnet.prepared.statistics import FILE as STATISTICS
+from alexnet.prepared.verify import verify
 from alexnet.sources import Source
 
 _JOB = "job.json"
 _LOCK = ".lock"
+_REJECTED = "rejected.csv"
 
 
 def job_of(source: Source, storage: str) -> dict[str, Any]:
@@ -67,8 +64,13 @@ def job_of(source: Source, storage: str) -> dict[str, Any]:
 def existing(out: Path, job: dict[str, Any]) -> PreparedDataset | None:
     """The finished set in `out` if it is this one; raises where `out` holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        if os.path.ismount(out):
+            raise UsageError(
+                f"{out} is where a disk is mounted, so no finished folder can take its place.",
+                remedy=f"Choose a folder in it: -o {out / 'prepared'}",
+            )
         return None
-    if not (out / "dataset.json").is_file():
+    if not (out / DESCRIPTION).is_file():
         raise UsageError(
             f"{out} exists and is not a prepared dataset.",
             remedy="Choose another folder with -o; nothing is overwritten.",
@@ -79,6 +81,8 @@ def existing(out: Path, job: dict[str, Any]) -> PreparedDataset | None:
             f"{out} holds another prepared set: {difference}.",
             remedy="Choose another folder with -o, or remove that one.",
         )
+    if (out / _LOCK).exists():  # the last that a preparation removes; it was stopped before
+        remove(out / _LOCK)
     return dataset
 
 
@@ -105,28 +109,31 @@ def locked(out: Path) -> Iterator[Path]:
 
 def start_or_go_on(folder: Path, job: dict[str, Any]) -> None:
     """Keep the shards that a stopped preparation left, if they were made in the same way."""
-    made, note = job["made"], folder / _JOB
-    if note.exists() and read_json(note) == made:
-        return
+    how, note = {"version": VERSION, **job["made"]}, folder / _JOB
+    try:
+        if sealed.read(note).items() >= how.items():
+            return
+    except DataError:
+        pass  # nothing was begun, or what it was is not known
     _remove_all_but(folder, {_LOCK})
-    write_json(note, made)
+    sealed.write(note, how)
 
 
 def finish(
     folder: Path,
-    out: Path,
     source: Source,
     job: dict[str, Any],
     accounts: dict[str, Account],
     files: dict[str, list[dict[str, Any]]],
 ) -> None:
-    """Give shards their last names, write rejected.csv and dataset.json, and rename to `out`."""
+    """Give shards their last names, write rejected.csv, and dataset.json when all else is there."""
     for split, entries in files.items():
         for n, entry in enumerate(entries):
             final = f"{split}-{n:05d}-of-{len(entries):05d}.arrow"
-            rename(folder / entry["file"], folder / final)
+            if entry["file"] != final:
+                rename(folder / entry["file"], folder / final)
             entry["file"] = final
-    write_atomically(folder / "rejected.csv", _table(accounts))
+    rejected = write_atomically(folder / _REJECTED, _table(accounts))
     description = job | {
         "splits": {
             split: {
@@ -144,13 +151,31 @@ def finish(
         "warnings": list(source.warnings),
         "truncated": source.truncated,
         "statistics": {"file": STATISTICS, "sha256": sha256_of(folder / STATISTICS)},
+        "rejected": {"file": _REJECTED, "sha256": rejected.sha256},
     }
-    write_json(folder / "dataset.json", description)
-    shard_names = {entry["file"] for entries in files.values() for entry in entries}
-    _remove_all_but(folder, {"dataset.json", "rejected.csv", STATISTICS, *shard_names})
-    if out.exists():
-        out.rmdir()  # empty: `existing` refuses anything else
-    rename(folder, out)
+    sealed.write(folder / DESCRIPTION, description)
+
+
+def is_finished(folder: Path, job: dict[str, Any]) -> bool:
+    """Whether a preparation was stopped when all that was left to do is `publish`."""
+    if not (folder / DESCRIPTION).exists():
+        return False
+    try:
+        return not _difference(verify(folder).dataset.description, job)
+    except (DataError, IncompatibleError):
+        return False
+
+
+def publish(folder: Path, out: Path) -> None:
+    """Give the finished set its place.
+
+    The lock goes with it, and last: removed before, it would be held no longer by name, and a second
+    writer would begin by emptying the folder.
+    """
+    files = descriptions.files(descriptions.read(folder))
+    _remove_all_but(folder, {_LOCK, DESCRIPTION, *(file["file"] for file in files)})
+    rename(folder, out)  # `existing` refuses all but an empty folder there
+    remove(out / _LOCK)
 
 
 def _table(accounts: dict[str, Account]) -> bytes:

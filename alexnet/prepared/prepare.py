@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.errors import DataError, UsageError
-from alexnet.files import read_json, remove, require_space, write_json
+from alexnet.files import remove, require_space
 from alexnet.prepared import folder as folders
-from alexnet.prepared import shards
+from alexnet.prepared import sealed, shards
 from alexnet.prepared.batches import Account, Batch, batches
 from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.look import culprits
@@ -62,26 +62,18 @@ def prepare(
             remedy="Fetch it again, or add --accept-truncated to use what is there.",
         )
     job = folders.job_of(source, storage)
+    if out.is_symlink():  # what it leads to is prepared beside that, on the same disk
+        out = out.resolve()
     if existing := folders.existing(out, job):
         return existing
     with folders.locked(out) as unfinished:
         if existing := folders.existing(out, job):  # finished by another process meanwhile
             remove(unfinished)
             return existing
-        folders.start_or_go_on(unfinished, job)
-        done = sum(path.stat().st_size for path in unfinished.iterdir())
-        require_space(
-            unfinished,
-            source.count * _BYTES_EACH[storage] - done,
-            "The rest of the prepared set",
-            "Free some space, choose another folder with -o, or use --storage jpeg.",
-        )
-        with Workers(workers) as pool:
-            finished = _make_all(source, unfinished, storage, pool, allowed_rejected)
-        if not finished.sums.pictures:
-            raise DataError("No training picture can be used.", where=source.spec)
-        Statistics.from_sums(finished.sums).save(unfinished / STATISTICS)
-        folders.finish(unfinished, out, source, job, finished.accounts, finished.files)
+        if not folders.is_finished(unfinished, job):
+            folders.start_or_go_on(unfinished, job)
+            _fill(unfinished, source, job, storage, workers, allowed_rejected)
+        folders.publish(unfinished, out)
     return PreparedDataset.open(out)
 
 
@@ -98,6 +90,37 @@ def open_or_prepare(data: str, download: bool = False) -> PreparedDataset:
     return prepare(open_source(data, download=download), out, storage=storage)
 
 
+def _fill(
+    folder: Path,
+    source: Source,
+    job: dict[str, Any],
+    storage: str,
+    workers: int | None,
+    allowed_rejected: float,
+) -> None:
+    """All files of the set, in the unfinished folder."""
+    done = sum(path.stat().st_size for path in folder.iterdir())
+    require_space(
+        folder,
+        source.count * _BYTES_EACH[storage] - done,
+        "The rest of the prepared set",
+        "Free some space, choose another folder with -o, or use --storage jpeg.",
+    )
+    with Workers(workers) as pool:
+        finished = _make_all(source, folder, storage, pool, allowed_rejected)
+    given = sum(account.inputs for account in finished.accounts.values())
+    if given != source.count:
+        raise DataError(
+            f"The source changed while it was read: {given:,} pictures, not {source.count:,}.",
+            where=source.spec,
+            remedy="The same command goes on; only what changed is made again.",
+        )
+    if not finished.sums.pictures:
+        raise DataError("No training picture can be used.", where=source.spec)
+    Statistics.from_sums(finished.sums).save(folder / STATISTICS)
+    folders.finish(folder, source, job, finished.accounts, finished.files)
+
+
 @dataclass
 class _Shard:
     """A shard in the unfinished folder, and what its batch came to."""
@@ -107,6 +130,7 @@ class _Shard:
     outcomes: list[Outcome]
     bytes: int
     sha256: str
+    index: list[Any]  # an `Index`; empty where there is no file
     sums: Sums | None
 
     def entry(self) -> dict[str, Any]:
@@ -116,6 +140,8 @@ class _Shard:
             "pictures": sum(not outcome.reason for outcome in self.outcomes),
             "bytes": self.bytes,
             "sha256": self.sha256,
+            "images_at": self.index[:2],
+            "index_sha256": self.index[2],
         }
 
 
@@ -154,36 +180,40 @@ def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
     name, is_train = f"{batch.split}-{batch.number:05d}", batch.split == "train"
     path, journal = folder / f"{name}.arrow", folder / f"{name}.journal.json"
     made_from = batch.sha256()
-    if shard := _found(pool, path, journal, made_from, batch.split):
+    if shard := _found(pool, path, journal, made_from, batch):
         batch.contents.clear()
         return shard
     built = _build(pool, path, storage, batch)
     batch.contents.clear()
+    index = list(shards.index_of(path)) if built.bytes else []
     record = {
         "made_from": made_from,
         "outcomes": [asdict(outcome) for outcome in built.outcomes],
-        "bytes": built.bytes,
-        "sha256": built.sha256,
+        "shard": {"bytes": built.bytes, "sha256": built.sha256, "index": index},
     }
-    write_json(journal, record)
+    sealed.write(journal, record)
     sums = built.sums if is_train else None
-    return _Shard(path, batch.split, built.outcomes, built.bytes, built.sha256, sums)
+    return _Shard(path, batch.split, built.outcomes, built.bytes, built.sha256, index, sums)
 
 
-def _found(pool: Workers, path: Path, journal: Path, made_from: str, split: str) -> _Shard | None:
+def _found(pool: Workers, path: Path, journal: Path, made_from: str, batch: Batch) -> _Shard | None:
     """The shard that a stopped preparation made from the same pictures, if it is whole."""
-    if not journal.exists():
+    try:
+        record = sealed.read(journal)
+    except DataError:  # there is none, or what it says is not known
         return None
-    record = read_json(journal)
     if record["made_from"] != made_from:
         return None
     outcomes = [Outcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
-    sums = None
-    if record["sha256"]:
-        whole, sums = pool.call(inspect_shard, path, record["sha256"], split == "train")
-        if not whole:
-            return None
-    return _Shard(path, split, outcomes, record["bytes"], record["sha256"], sums)
+    size, digest, index = (record["shard"][name] for name in ("bytes", "sha256", "index"))
+    if not size:
+        return _Shard(path, batch.split, outcomes, 0, "", [], None)
+    # Where it was stopped in `finish`, it may have its last name already.
+    for place in [path, *path.parent.glob(f"{path.stem}-of-*.arrow")]:
+        whole, sums = pool.call(inspect_shard, place, digest, batch.split == "train")
+        if whole:
+            return _Shard(place, batch.split, outcomes, size, digest, index, sums)
+    return None
 
 
 def _build(pool: Workers, path: Path, storage: str, batch: Batch) -> Built:

@@ -5,10 +5,11 @@ Legend: N pictures, H height, W width, C colours.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,12 @@ def decode_jpeg(stored: bytes | np.ndarray, out_HWC: np.ndarray | None = None) -
 
     Raises ValueError for a damaged one.
     """
-    return cast(np.ndarray, simplejpeg.decode_jpeg(stored, buffer=out_HWC))
+    # Never without memory of our own: a damaged header may ask for 12 GB of it.
+    room_HWC = np.empty((SIZE, SIZE, 3), np.uint8) if out_HWC is None else out_HWC
+    rgb_HWC = cast(np.ndarray, simplejpeg.decode_jpeg(stored, buffer=room_HWC))
+    if rgb_HWC.shape != room_HWC.shape:
+        raise ValueError(f"it has {rgb_HWC.shape[1]}x{rgb_HWC.shape[0]} pixels")
+    return rgb_HWC
 
 
 def room_for_decoded(pictures: int) -> np.ndarray:
@@ -82,6 +88,26 @@ def write(
     return write_atomically(path, save)
 
 
+class Index(NamedTuple):
+    """A shard without its pictures: they are the bytes first ... end - 1, all others have this SHA-256.
+
+    The others are labels, keys, and where each thing lies: what a reader follows blindly.
+    """
+
+    first: int
+    end: int
+    sha256: str
+
+
+def index_of(path: Path) -> Index:
+    """The index of a shard that was just written; raises DataError where it is none."""
+    whole = _map(path)
+    images, _, _ = _columns(whole, path)
+    first = images.buffers()[-1].address - whole.address
+    end = first + images.buffers()[-1].size
+    return Index(first, end, _index_sha256(whole, first, end))
+
+
 @dataclass(frozen=True)
 class Shard:
     """An open shard: memory-mapped, read without copying, safe to read from many threads."""
@@ -93,31 +119,22 @@ class Shard:
     raw_NHWC: np.ndarray | None  # None where pictures are stored as JPEG
 
     @classmethod
-    def open(cls, path: Path, size: int | None = None) -> Shard:
+    def open(cls, path: Path, size: int | None = None, index: Index | None = None) -> Shard:
         """Map a shard; raises DataError where it is missing, cut, or not a shard.
 
         `size` is checked before mapping: reading past the end of a cut file would kill the process.
+        Everything but the pictures is compared with `index` before any of it is followed.
         """
-        try:
-            found = os.path.getsize(path)
-            if size is not None and found != size:
-                raise DataError(
-                    f"A shard has {found:,} bytes instead of {size:,}.",
-                    where=path,
-                    remedy="It was cut or changed. Prepare the set again.",
-                )
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
-        except FileNotFoundError:
-            raise DataError("A shard is missing.", where=path) from None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"Not a readable shard: {error}.", where=path) from None
-        kinds = {storage: schema(storage) for storage in PICTURES}
-        if len(batches) != 1 or batches[0].schema not in kinds.values():
-            raise DataError("Not a shard of prepared pictures.", where=path)
-        images, labels, keys = batches[0].columns
+        whole = _map(path, size)
+        if index and _index_sha256(whole, index.first, index.end) != index.sha256:
+            raise DataError(
+                "The labels or keys of a shard are damaged.",
+                where=path,
+                remedy="`alexnet data verify` finds all damage. Prepare the set again.",
+            )
+        images, labels, keys = _columns(whole, path)
         raw_NHWC = None
-        if batches[0].schema == kinds["raw"]:
+        if images.type != pa.binary():
             flat = np.frombuffer(images.buffers()[1], np.uint8, len(images) * RAW_BYTES)
             raw_NHWC = flat.reshape(-1, SIZE, SIZE, 3)
         return cls(path, labels.to_numpy(), keys, images, raw_NHWC)
@@ -149,3 +166,43 @@ class Shard:
             raise DataError(
                 f"Picture {n} of a shard is damaged: {error}.", where=self.path
             ) from None
+
+
+def _map(path: Path, size: int | None = None) -> pa.Buffer:
+    try:
+        found = os.path.getsize(path)
+        if size is not None and found != size:
+            raise DataError(
+                f"A shard has {found:,} bytes instead of {size:,}.",
+                where=path,
+                remedy="It was cut or changed. Prepare the set again.",
+            )
+        return pa.memory_map(str(path)).read_buffer()
+    except FileNotFoundError:
+        raise DataError("A shard is missing.", where=path) from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"Not a readable shard: {error}.", where=path) from None
+
+
+def _index_sha256(whole: pa.Buffer, first: int, end: int) -> str:
+    digest, view = hashlib.sha256(), memoryview(whole)
+    digest.update(view[:first])
+    digest.update(view[end:])
+    return digest.hexdigest()
+
+
+def _columns(whole: pa.Buffer, path: Path) -> list[Any]:
+    """The columns image, label and key: of the right types, and nothing in them points elsewhere."""
+    try:
+        reader = pa.ipc.open_file(whole)
+        batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        for batch in batches:
+            batch.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"Not a readable shard: {error}.", where=path) from None
+    kinds = [schema(storage) for storage in PICTURES]
+    if len(batches) != 1 or batches[0].schema not in kinds:
+        raise DataError("Not a shard of prepared pictures.", where=path)
+    if any(column.null_count for column in batches[0].columns):
+        raise DataError("Not a shard of prepared pictures: some are null.", where=path)
+    return list(batches[0].columns)

@@ -18,7 +18,12 @@ from alexnet.prepared.pixels import SIZE
 from alexnet.prepared.sums import Sums
 
 FILE = "statistics.safetensors"
-_SHAPES = {"mean": (SIZE, SIZE, 3), "eigenvectors": (3, 3), "deviations": (3,), "pixels": (1,)}
+_KINDS = {
+    "mean": ("float32", (SIZE, SIZE, 3)),
+    "eigenvectors": ("float32", (3, 3)),
+    "deviations": ("float32", (3,)),
+    "pixels": ("int64", (1,)),
+}
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,16 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
-        """Read the safetensors file; raises DataError where it is not one of ours."""
+        """Read the safetensors file; raises DataError where it is not one of ours, or not finite."""
         try:
             tensors = load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
+        except (OSError, safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"Not readable statistics: {error}.", where=path) from None
-        if {name: array.shape for name, array in tensors.items()} != _SHAPES:
+        if {name: (array.dtype.name, array.shape) for name, array in tensors.items()} != _KINDS:
             raise DataError("Not the statistics of a prepared set.", where=path)
+        for name, array in tensors.items():
+            if not np.isfinite(array).all():
+                raise DataError(f"The statistics are not finite: {name}.", where=path)
         return cls(
             tensors["mean"],
             tensors["eigenvectors"],

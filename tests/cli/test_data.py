@@ -36,8 +36,8 @@ def test_prepare_then_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert f"prepared     {Path('prepared/synthetic-40x4')}" in done.stdout
     assert "prepare synthetic-40x4  40/40 pictures" in done.stderr
 
-    shown = run("info", "prepared/synthetic-40x4", "--verify").stdout
-    for word in ("class3", "fingerprint", "bicubic", "standard deviations", "every byte"):
+    shown = run("info", "prepared/synthetic-40x4").stdout
+    for word in ("class3", "fingerprint", "bicubic", "standard deviations"):
         assert word in shown
     found = json.loads(run("info", "prepared/synthetic-40x4", "--json").stdout)
     assert found["fingerprint"] == dataset.fingerprint
@@ -45,6 +45,25 @@ def test_prepare_then_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     error = refused(IncompatibleError, "prepare", "synthetic:40x4", "--storage", "jpeg")
     assert "-o" in error.remedy
+
+
+def test_verify_says_that_a_set_is_whole_or_names_what_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("prepare", "synthetic:9x3", "--storage", "jpeg", "--workers", 1, "-o", "small")
+    done = run("verify", "small")
+    assert done.exit_code == 0 and done.stdout.startswith("whole        small  ")
+    assert done.stdout.count("\n") == 1 and "verify small  9/9 pictures" in done.stderr
+    shard = next(Path("small").glob("train-*.arrow"))
+    Path("small/train-00001-of-00002.arrow").write_bytes(shard.read_bytes())
+    assert (
+        "train-00001-of-00002.arrow is a shard that does not belong"
+        in run("verify", "small").stdout
+    )
+    shard.write_bytes(shard.read_bytes()[:-1])
+    error = refused(DataError, "verify", "small")
+    assert error.exit_code == 3 and shard.name in error.where
 
 
 def test_check_names_every_problem_and_writes_nothing(tmp_path: Path) -> None:

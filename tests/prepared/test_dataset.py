@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from alexnet.errors import DataError, IncompatibleError, UsageError
-from alexnet.prepared import PreparedDataset, Statistics, prepare, shards
-from alexnet.prepared.dataset import classes_hash
+from alexnet.files import sha256_of
+from alexnet.prepared import PreparedDataset, Statistics, prepare, sealed, shards, verify
 from alexnet.prepared.sums import Summing, Sums
 from alexnet.sources import open_source
 
@@ -147,10 +148,12 @@ def test_jpeg_storage_keeps_the_picture_close() -> None:
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """As someone would who knows how the description is sealed."""
     path = folder / "dataset.json"
     description = json.loads(path.read_text())
     change(description)
-    path.write_text(json.dumps(description))
+    description.pop("sha256", None)
+    sealed.write(path, description)
 
 
 def first_shard(folder: Path) -> Path:
@@ -172,20 +175,155 @@ def test_a_cut_shard_is_refused_before_it_is_mapped(copy: Path) -> None:
 def test_a_shard_that_is_another_file_of_the_same_size_is_refused(copy: Path) -> None:
     shard = first_shard(copy)
     shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(DataError, match="labels or keys of a shard are damaged"):
+        PreparedDataset.open(copy)
+    with pytest.raises(DataError, match="Not a readable shard"):
+        shards.Shard.open(shard)
+
+
+def test_verify_names_every_damaged_file(copy: Path) -> None:
+    assert verify(copy).unknown == ()
+    shards = sorted(copy.glob("train-*.arrow"))
+    data = bytearray(shards[0].read_bytes())
+    data[len(data) // 2] ^= 1  # in a picture
+    shards[0].write_bytes(data)
+    shards[1].write_bytes(shards[1].read_bytes()[:-8])
+    (copy / "rejected.csv").unlink()
+    with pytest.raises(DataError, match=r"^3 of \d files of .* are damaged") as error:
+        verify(copy)
+    flipped, cut, gone = error.value.where.splitlines()
+    assert flipped.startswith(f"{shards[0].name}: expected SHA-256 ") and "found" in flipped
+    assert cut.startswith(f"{shards[1].name}: expected ") and "bytes, found" in cut
+    assert gone == "rejected.csv: it is missing"
+
+
+def test_labels_and_keys_are_checked_when_a_set_is_opened(copy: Path) -> None:
+    """Both of all bytes that are no pictures, and of none that are."""
+    path = first_shard(copy)
+    entry = json.loads((copy / "dataset.json").read_text())["splits"]["train"]["shards"][0]
+    first, end = entry["images_at"]
+    data = path.read_bytes()
+    assert end - first > 0.9 * len(data)
+    for at in [0, first - 1, end, len(data) - 1, end + 70]:
+        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        with pytest.raises(DataError, match="labels or keys of a shard are damaged") as error:
+            PreparedDataset.open(copy)
+        assert error.value.where == str(path)
+
+
+def forged(
+    copy: Path,
+    labels: list[int] | None = None,
+    change: Callable[[bytearray], None] | None = None,
+) -> None:
+    """Another shard in the place of the first, with all hashes as they should be."""
+    path = first_shard(copy)
+    with open(path, "rb") as file:
+        old = pa.ipc.open_file(file).read_all()
+    if labels is not None:
+        table = old.set_column(1, old.schema.field("label"), pa.array(labels, pa.int64()))
+        with pa.ipc.new_file(str(path), old.schema) as writer:
+            writer.write_batch(table.combine_chunks().to_batches()[0])
+    index = shards.index_of(path)
+    if change:
+        data = bytearray(path.read_bytes())
+        change(data)
+        path.write_bytes(data)
+        whole = bytes(data)
+        digest = hashlib.sha256(whole[: index.first] + whole[index.end :]).hexdigest()
+        index = shards.Index(index.first, index.end, digest)
+
+    def enter(description: dict[str, Any]) -> None:
+        entry = description["splits"]["train"]["shards"][0]
+        entry |= {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "images_at": [index.first, index.end],
+            "index_sha256": index.sha256,
+        }
+
+    edit(copy, enter)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**62])
+def test_labels_outside_the_classes_are_refused_and_the_shard_named(copy: Path, label: int) -> None:
+    forged(copy, labels=[0, 1, 2, 0, 1, 2, 0, label])
+    with pytest.raises(DataError, match=rf"has labels .*{label}.*; there are 3 classes") as error:
+        PreparedDataset.open(copy)
+    assert error.value.where == str(first_shard(copy))
+
+
+def test_offsets_that_lead_outside_a_file_are_refused_though_their_hash_is_right(
+    copy: Path,
+) -> None:
+    keys = PreparedDataset.open(copy).split("train").shards[0].keys
+    lengths = [len(key.as_py()) for key in keys]
+    offsets = np.cumsum([0, *lengths]).astype(np.int32)
+
+    def lead_astray(data: bytearray) -> None:
+        at = data.index(offsets.tobytes())
+        data[at + 4 * 3 : at + 4 * 4] = np.int32(2**30).tobytes()
+
+    forged(copy, change=lead_astray)
     with pytest.raises(DataError, match="Not a readable shard"):
         PreparedDataset.open(copy)
 
 
-def test_one_flipped_bit_anywhere_is_found_by_verify(copy: Path) -> None:
-    shard = first_shard(copy)
-    PreparedDataset.open(copy).verify()
-    data = shard.read_bytes()
-    for at in np.random.default_rng(0).integers(0, len(data), 5):
-        flipped = bytearray(data)
-        flipped[at] ^= 1 << int(at % 8)
-        shard.write_bytes(flipped)
-        with pytest.raises(DataError, match=r"damaged: train-00000|Not a|labels"):
-            PreparedDataset.open(copy).verify()
+def test_statistics_that_are_not_finite_are_refused(copy: Path) -> None:
+    path = copy / "statistics.safetensors"
+    found = Statistics.load(path)
+    found.mean_HWC[7, 7, 1] = np.nan
+    found.save(path)
+    edit(copy, lambda d: d["statistics"].update(sha256=sha256_of(path)))
+    with pytest.raises(DataError, match="not finite: mean") as error:
+        PreparedDataset.open(copy)
+    assert error.value.where == str(path)
+
+
+def test_a_stored_jpeg_of_another_size_is_refused() -> None:
+    for shape in [(128, 200, 3), (512, 512, 3), (255, 256, 3)]:
+        with pytest.raises(ValueError):
+            shards.decode_jpeg(shards.encode_jpeg(np.zeros(shape, np.uint8)))
+
+
+def every_place(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Of each part of a description, however deep, the keys that lead to it; of lists the first."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))[:1]
+    for key, part in items:
+        yield (*path, key)
+        yield from every_place(part, (*path, key))
+
+
+def test_a_description_without_a_key_or_with_an_absurd_one_is_one_plain_error(copy: Path) -> None:
+    """Every key at every depth, taken away or replaced by five values, with the hash made right."""
+    path = copy / "dataset.json"
+    whole = json.loads(path.read_text())
+    refused = 0
+    for place in every_place(whole):
+        for absurd in ("take away", None, -1, 10**30, "../../x", [[]], {"x": 1.5}):
+            changed = json.loads(path.read_text())
+            *way, last = place
+            part = changed
+            for key in way:
+                part = part[key]
+            if absurd == "take away":
+                del part[last]
+            else:
+                part[last] = absurd
+            changed.pop("sha256", None)
+            sealed.write(copy / "dataset.json", changed)
+            try:
+                dataset = PreparedDataset.open(copy)
+                assert len(dataset.split("train")) == whole["splits"]["train"]["pictures"]
+            except (DataError, IncompatibleError) as error:
+                refused += 1
+                assert "dataset.json" in str(error) or str(copy) in str(error)
+            sealed.write(path, {key: part for key, part in whole.items() if key != "sha256"})
+    assert refused > 300
 
 
 def test_class_names_are_bound_to_their_labels(copy: Path) -> None:
@@ -194,20 +332,27 @@ def test_class_names_are_bound_to_their_labels(copy: Path) -> None:
         PreparedDataset.open(copy)
 
     def relabel(description: dict[str, Any]) -> None:
-        description["classes"] = description["classes"][:2]
-        description["classes_sha256"] = classes_hash(description["classes"])
+        description["classes"].sort()
+        for split in description["splits"].values():
+            split["per_class"].reverse()
 
     edit(copy, relabel)
-    with pytest.raises(DataError, match="labels of 'train' are not those"):
+    with pytest.raises(DataError, match=r"labels of '\w+' are not those"):
         PreparedDataset.open(copy)
 
 
 def test_other_versions_and_other_files_are_refused(copy: Path, tmp_path: Path) -> None:
-    edit(copy, lambda d: d.update(version=2))
-    with pytest.raises(IncompatibleError, match="format version 2") as error:
+    edit(copy, lambda d: d.update(version=3))
+    with pytest.raises(IncompatibleError, match="format version 3") as error:
         PreparedDataset.open(copy)
     assert error.value.exit_code == 6
-    for text in ("[]", "{}", "not json", '{"format": "alexnet-prepared", "version": 1}'):
+    for text in (
+        "[]",
+        "{}",
+        "not json",
+        '{"format": "alexnet-prepared", "version": 2}',
+        "[" * 10**5,
+    ):
         (copy / "dataset.json").write_text(text)
         with pytest.raises(DataError):
             PreparedDataset.open(copy)

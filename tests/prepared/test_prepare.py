@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -199,6 +200,125 @@ def test_what_was_damaged_while_stopped_is_made_again(
     (tmp_path / "out.unfinished" / "train-00002.arrow").unlink()
     prepare(source, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize(
+    "stop_at",
+    [
+        ("rename", "train-00002-of-00005.arrow"),
+        ("rename", "dataset.json"),
+        ("remove", "job.json"),
+        ("rename", "out"),
+        ("remove", ".lock"),
+    ],
+)
+def test_stopped_among_its_last_steps_it_makes_no_shard_again(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: tuple[str, str]
+) -> None:
+    source = folder(count=23)
+    prepare(source, tmp_path / "whole")
+
+    def stop(operation: str, path: Path) -> None:
+        if (operation, path.name) == stop_at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.files.step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out")
+    unfinished = tmp_path / ("out" if stop_at[1] == ".lock" else "out.unfinished")
+    made = {path.stat().st_ino for path in unfinished.glob("*.arrow")}
+    assert len(made) == 6
+    prepare(source, tmp_path / "out")
+    assert {path.stat().st_ino for path in (tmp_path / "out").glob("*.arrow")} == made
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not (tmp_path / "out.unfinished").exists()
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("moment", ["_table", "publish"])
+def test_a_source_that_changed_while_it_was_stopped_is_what_is_prepared(
+    folder: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    picture: Callable[..., bytes],
+    moment: str,
+) -> None:
+    """Stopped when shards had their last names, or when only the folder lacked its own."""
+    source = folder(count=23)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"alexnet.prepared.folder.{moment}", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out")
+    source = folder(count=23, extra={"train/cat/001b.png": picture(77)})
+    prepare(source, tmp_path / "fresh")
+    prepare(source, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_source_that_gives_other_pictures_than_it_counted_is_named(
+    folder: Make, tmp_path: Path
+) -> None:
+    source = folder(count=12)
+    changed = dataclasses.replace(source, count=source.count + 2)
+    with pytest.raises(DataError, match="changed while it was read: 16 pictures, not 18") as error:
+        prepare(changed, tmp_path / "out")
+    assert error.value.where == source.spec
+    assert not (tmp_path / "out").exists()
+    assert len(prepare(source, tmp_path / "out").split("train")) == 12
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("name", ["job.json", "train-00001.journal.json"])
+def test_a_damaged_note_of_a_stopped_preparation_costs_time_and_nothing_else(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    source = folder(count=23)
+    prepare(source, tmp_path / "whole")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.prepared.folder.finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out")
+    note = tmp_path / "out.unfinished" / name
+    note.write_bytes(note.read_bytes().replace(b"0", b"1"))
+    prepare(source, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_where_a_link_leads_is_where_it_is_prepared(folder: Make, tmp_path: Path) -> None:
+    (tmp_path / "large disk" / "set").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "large disk" / "set")
+    prepare(folder(), tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "large disk" / "set" / "dataset.json").is_file()
+    assert sorted(path.name for path in (tmp_path / "large disk").iterdir()) == ["set"]
+
+
+def test_a_mount_point_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs none '{tmp_path}/disk'"
+    try:
+        subprocess.run([*inside, mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this system lets nobody but root mount a disk")
+    prepare_there = f"'{sys.executable}' -m alexnet data prepare synthetic:4x2 -o '{tmp_path}/disk'"
+    done = subprocess.run(
+        [*inside, f"{mount} && {prepare_there}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"{tmp_path}/disk is where a disk is mounted" in done.stderr
+    assert f"-o {tmp_path}/disk/" in done.stderr
+    assert not (tmp_path / "disk.unfinished").exists()
 
 
 def test_a_second_writer_is_turned_away_at_once(folder: Make, tmp_path: Path) -> None:

@@ -47,3 +47,8 @@ if PLAN["kind"]:
     from alexnet import files
 
     files.step = strike
+
+if PLAN["pictures"]:
+    from alexnet.prepared import shards
+
+    shards.PICTURES = dict.fromkeys(shards.PICTURES, PLAN["pictures"])
