@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
 from safetensors.numpy import load_file, save
 
 from alexnet.errors import DataError
@@ -19,6 +18,7 @@ from alexnet.prepared.sums import Sums
 
 FILE = "statistics.safetensors"
 _SHAPES = {"mean": (SIZE, SIZE, 3), "eigenvectors": (3, 3), "deviations": (3,), "pixels": (1,)}
+_KINDS = dict.fromkeys(_SHAPES, np.dtype(np.float32)) | {"pixels": np.dtype(np.int64)}
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ class Statistics:
         """Read the safetensors file; raises DataError where it is not one of ours."""
         try:
             tensors = load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
+        except Exception as error:  # the library raises many kinds
             raise DataError(f"Not readable statistics: {error}.", where=path) from None
-        if {name: array.shape for name, array in tensors.items()} != _SHAPES:
+        found = {name: (array.shape, array.dtype) for name, array in tensors.items()}
+        if found != {name: (shape, _KINDS[name]) for name, shape in _SHAPES.items()}:
             raise DataError("Not the statistics of a prepared set.", where=path)
         return cls(
             tensors["mean"],
