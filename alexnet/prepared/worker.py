@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import pickle
 import resource
@@ -25,7 +26,7 @@ def main(parent: int) -> None:
     _die_with(parent)
     limit_memory()
     tasks, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints goes to stderr, not into the answers
+    _silence_libraries()
     while True:
         answer: Any
         try:
@@ -42,6 +43,15 @@ def main(parent: int) -> None:
             answers.flush()
         except BrokenPipeError:
             return
+
+
+def _silence_libraries() -> None:
+    """What decoders print and log of damaged pictures is dropped; our own faults still show."""
+    logging.disable()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
 
 
 def limit_memory() -> None:
