@@ -92,7 +92,7 @@ def _batches(path: Path) -> Iterator[tuple[str, bytes]]:
     members, _, truncated = list_members(path)
     if truncated:
         raise DataError(f"The archive breaks off {truncated}.", where=path)
-    wanted = {m.parts[-1].removesuffix(".bin"): m for m in members if m.parts}
+    wanted = {m.parts[-1].removesuffix(".bin"): m for m in members}
     wanted = {name: m for name, m in wanted.items() if name in _BATCHES and m.size <= _MAX_BYTES}
     in_order = sorted(wanted, key=lambda name: wanted[name].offset)
     contents = read_members(path, [wanted[name] for name in in_order])

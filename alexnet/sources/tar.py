@@ -26,7 +26,8 @@ MAX_NAME = 4096  # bytes: no system has longer paths
 MAX_DEPTH = 64  # folders one in another
 MAX_RATIO = 100  # unpacked to packed bytes; pictures, compressed already, come to about 1
 MAX_XZ_MEMORY = 2**29  # bytes; xz -9 needs an eighth of it
-LINK, OTHER, TOO_LONG = "links", "not regular files", "names too long"
+LINK, OTHER = "links", "not regular files"
+NAMELESS, TOO_LONG = "without a name", "names too long"
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what bytes that do not unpack raise
 
 _BLOCK = 512
@@ -150,7 +151,7 @@ def _member(name: bytes, offset: int, size: int, kind: bytes, sparse: bool) -> M
         ignored = OTHER
     text = name.decode("utf-8", "surrogateescape")
     parts = tuple(part for part in text.split("/") if part not in ("", "."))
-    return Member(parts, offset, size, ignored)
+    return Member(parts, offset, size, ignored or ("" if parts else NAMELESS))
 
 
 def _header(stream: Unpacked) -> bytes | None:

@@ -139,6 +139,15 @@ def test_long_names_of_every_kind_of_tar(
     assert [picture.data for picture in source.pictures()] == [jpeg(n) for n in range(3)]
 
 
+def test_members_without_a_name_are_ignored(tmp_path: Path, jpeg: Callable[[int], bytes]) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        for number, name in enumerate(("cat/0.jpg", "dog/1.jpg", "/", "./.")):
+            add(archive, name, jpeg(number))
+    source = open_source(str(path))
+    assert source.count == 2 and source.ignored == {"without a name": 2}
+
+
 def test_headers_without_bounds_end_the_archive_there(
     tmp_path: Path, jpeg: Callable[[int], bytes]
 ) -> None:

@@ -27,7 +27,6 @@ import safetensors.numpy
 from torture.mutate import original
 
 from alexnet.files import classes_hash
-from alexnet.sources.cifar import CLASSES
 
 
 class Case(NamedTuple):
@@ -155,7 +154,7 @@ def _archives() -> Iterator[Case]:
         "size beyond the end": header(b"class0/x", 2**32) + good(5),
         "tar of tars": member(b"class0/inner.tar", _goods() + END),
         "the same name twice": good(5) * 2,
-        "100,000 empty files": b"".join(header(b"class0/%d" % n) for n in range(100_000)),
+        "20,000 empty files": b"".join(header(b"class0/%d" % n) for n in range(20_000)),
     }  # fmt: skip
     for name, content in some.items():
         yield _tar(name, content)
@@ -178,14 +177,14 @@ def _archives() -> Iterator[Case]:
 
     for kind in ("gz", "bz2", "xz"):
         path = f"photos.tar.{kind}"
-        yield Case(f"{kind}: 700 MB of zeros", zeros(kind, 700 * 2**20), ("data", "check", path))
+        yield Case(f"{kind}: 400 MB of zeros", zeros(kind, 400 * 2**20), ("data", "check", path))
     packed = {
         "gz of gz": gzip.compress(gzip.compress(_goods() + END)),
         "gz that is cut": gzip.compress(_goods() + END)[:-400],
         "gz with a wrong checksum": gzip.compress(_goods() + END)[:-8] + bytes(8),
         "gz with garbage behind": gzip.compress(_goods() + END) + b"garbage" * 100,
-        "gz of 500,000 headers": gzip.compress(
-            _goods() + b"".join(header(b"class0/%d" % (n % 10)) for n in range(500_000))),
+        "gz of 100,000 headers": gzip.compress(
+            _goods() + b"".join(header(b"class0/%d" % (n % 10)) for n in range(100_000))),
         "gz with a name of 1 MB inside": b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * 2**20 + b"\0",
         "gz: only the magic": b"\x1f\x8b",
         "bz2 that is no bz2": b"BZh9" + bytes(1000),
@@ -552,6 +551,3 @@ def _sets(prepared: Path) -> Iterator[Case]:
             (folder / "set" / "p").write_bytes(pickle.dumps(Runs(os.system, "touch canary")))
 
         yield Case(f"dataset.json: {name}", make, ("data", "info", "set"))
-
-
-assert CLASSES[0] == "airplane"
