@@ -28,6 +28,7 @@ _CONFIG_KINDS = {
     **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
     **dict.fromkeys(("preprocessing", "provenance"), dict),
 }
+_NAMED = 16  # differences, as many as there are parameters
 _NAMES = {list: "list", str: "text", dict: "JSON object"}
 
 
@@ -71,8 +72,10 @@ def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: ob
         f"{name} is of {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"
     ]
     if wrong:
+        more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
         raise IncompatibleError(
-            f"The weights do not fit this network: {'; '.join(sorted(wrong))}.", where=where
+            f"The weights do not fit this network: {'; '.join(sorted(wrong)[:_NAMED])}{more}.",
+            where=where,
         )
     with torch.no_grad():
         for name, value in mine.items():
@@ -155,8 +158,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         if not isinstance(config[key], kind):
             raise DataError(f"Its {key} is no {_NAMES[kind]}.", where=path)
     classes, titles = config["classes"], config["titles"]
-    if not classes or not all(isinstance(name, str) for name in [*classes, *titles]):
-        raise DataError("Its classes and titles are not names.", where=path)
+    if not classes or not all(isinstance(n, str) and n.isprintable() for n in [*classes, *titles]):
+        raise DataError("Its classes and titles are not names that can be shown.", where=path)
     if len(titles) != len(classes) or config["classes_sha256"] != classes_hash(classes):
         raise DataError("The list of classes was changed.", where=path)
     return config

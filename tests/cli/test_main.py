@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def verb_that_raises(monkeypatch: pytest.MonkeyPatch) -> object:
         monkeypatch.setattr("alexnet.cli.inspect._classes", broken)
 
     return make
+
+
+def test_what_an_error_names_cannot_steer_the_terminal(
+    verb_that_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb_that_raises(DataError("No\x1b[2J", where="photos/\r\udcff é.jpg", remedy="Look."))
+    assert main.run(["summary", "x"]) == 3
+    assert capsys.readouterr().err == "No\\x1b[2J\nphotos/\\r\\udcff é.jpg\nLook.\n"
 
 
 @pytest.mark.parametrize("what", ["import alexnet", "-m alexnet --help"])

@@ -457,6 +457,9 @@ def _weights() -> dict[str, bytes]:
         "a name of 1 MB": tensors({"n" * 2**20: _one()["fc8.weight"]}, sixteen),
         "a name of another file": tensors({"../../canary": _one()["fc8.weight"]}, sixteen),
         "a pickle": pickle.dumps(Runs(os.system, "touch canary")),
+        "names that steer a terminal": tensors({
+            f"\x1b[2J\n{n}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+            for n in range(1000)} | _one(), sixteen),
         "too few weights": tensors(_one(), sixteen),
     }  # fmt: skip
 
@@ -502,6 +505,7 @@ def _models() -> Iterator[Case]:
         "classes that are text": config(whole) | {"classes": "cat, dog"},
         "classes that are lists": config(whole, [["cat"], ["dog"]]),
         "classes that are null": config(whole) | {"classes": None},
+        "classes that steer a terminal": config(whole, ["\x1b[2J", "\n"]),
         "no classes": config(whole, []),
         "ten million classes": config(whole, ["x"] * 10**7),
         "fewer titles than classes": config(whole, titles=["cat"]),
