@@ -53,11 +53,11 @@ def _classes(model: str) -> int:
     """The number of classes of a model folder, a run's folder, or a run's name."""
     if model == "alexnet":
         return paper.CLASSES
-    from alexnet.files import read_json
+    from alexnet.network.weights import read_config
 
     for folder in (Path(model), Path(model) / "model", Path("runs") / model / "model"):
         if (folder / "config.json").exists():
-            return len(read_json(folder / "config.json")["classes"])
+            return len(read_config(folder)["classes"])
     raise UsageError(
         "There is no model here.",
         where=model,

@@ -83,12 +83,18 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         explained = _explained(error)
-        print(explained, file=sys.stderr)
+        print(_harmless(str(explained)), file=sys.stderr)
         return stop.exit_code if isinstance(error, Stopped) and stop else explained.exit_code
     if code == INTERRUPTED:
         print("Interrupted.", file=sys.stderr)
         return stop.exit_code if stop else INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _harmless(text: str) -> str:
+    """Text whose names, of files or of what is in them, cannot steer a terminal."""
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def _explained(error: AlexNetError | typer.TyperException | OSError) -> AlexNetError:

@@ -17,14 +17,19 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from alexnet.errors import DataError, IncompatibleError
+from alexnet import paper
+from alexnet.errors import AlexNetError, DataError, IncompatibleError
 from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, write_json
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 1
-_CONFIG_KEYS = {
-    *("classes", "titles", "classes_sha256", "weights_sha256", "preprocessing", "provenance")
+_CONFIG_KINDS = {
+    **dict.fromkeys(("classes", "titles"), list),
+    **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
+    **dict.fromkeys(("preprocessing", "provenance"), dict),
 }
+_NAMED = 16  # differences, as many as there are parameters
+_NAMES = {list: "list", str: "text", dict: "JSON object"}
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,14 @@ def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: ob
         for name in mine.keys() & arrays.keys()
         if tuple(arrays[name].shape) != tuple(mine[name].shape)
     ]
+    wrong += [
+        f"{name} is of {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"
+    ]
     if wrong:
+        more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
         raise IncompatibleError(
-            f"The weights do not fit this network: {'; '.join(sorted(wrong))}.", where=where
+            f"The weights do not fit this network: {'; '.join(sorted(wrong)[:_NAMED])}{more}.",
+            where=where,
         )
     with torch.no_grad():
         for name, value in mine.items():
@@ -96,17 +106,7 @@ def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
 
 def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     """Read a model folder; raises DataError for damaged files, IncompatibleError for other networks."""
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise DataError("Not a JSON object.", where=folder / "config.json")
-    if config.get("format") != FORMAT or config.get("architecture") != "alexnet":
-        raise IncompatibleError(
-            f"This is format {config.get('format')} of {config.get('architecture')!r}; "
-            f"this version reads format {FORMAT} of 'alexnet'.",
-            where=folder / "config.json",
-        )
-    if lacks := _CONFIG_KEYS - config.keys():
-        raise DataError(f"It lacks {', '.join(sorted(lacks))}.", where=folder / "config.json")
+    config = read_config(folder)
     weights = folder / "model.safetensors"
     if not weights.exists() or sha256_of(weights) != config["weights_sha256"]:
         raise DataError(
@@ -114,19 +114,55 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
             where=weights,
             remedy="Copy the whole model folder again, or export it from its run.",
         )
+    statistics = read_arrays(folder / "statistics.safetensors")
+    mean = statistics.get("mean")
+    if mean is None or mean.shape != (paper.SIDE, paper.SIDE, 3) or mean.dtype != np.float32:
+        raise DataError("It holds no mean image.", where=folder / "statistics.safetensors")
     classes = tuple(config["classes"])
-    if config["classes_sha256"] != classes_hash(classes):
-        raise DataError("The list of classes was changed.", where=folder / "config.json")
+    arrays = read_arrays(weights)
+    rows = arrays.get("fc8.weight", np.empty(0)).shape[:1]
+    if rows != (len(classes),):  # before there is a network of so many
+        raise IncompatibleError(
+            f"The weights are not of the {len(classes):,} classes of config.json.", where=weights
+        )
     network = AlexNet(len(classes))
-    set_parameters(network, read_arrays(weights), weights)
+    set_parameters(network, arrays, weights)
     card = ModelCard(
         classes,
         tuple(config["titles"]),
-        read_arrays(folder / "statistics.safetensors"),
+        statistics,
         config["preprocessing"],
         config["provenance"],
     )
     return network, card
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's config.json, every part of it checked.
+
+    Raises DataError where it is damaged, IncompatibleError where it describes another network.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise DataError("Not a JSON object.", where=path)
+    if config.get("format") != FORMAT or config.get("architecture") != "alexnet":
+        raise IncompatibleError(
+            f"This is format {config.get('format')} of {config.get('architecture')!r}; "
+            f"this version reads format {FORMAT} of 'alexnet'.",
+            where=path,
+        )
+    if lacks := _CONFIG_KINDS.keys() - config.keys():
+        raise DataError(f"It lacks {', '.join(sorted(lacks))}.", where=path)
+    for key, kind in _CONFIG_KINDS.items():
+        if not isinstance(config[key], kind):
+            raise DataError(f"Its {key} is no {_NAMES[kind]}.", where=path)
+    classes, titles = config["classes"], config["titles"]
+    if not classes or not all(isinstance(n, str) and n.isprintable() for n in [*classes, *titles]):
+        raise DataError("Its classes and titles are not names that can be shown.", where=path)
+    if len(titles) != len(classes) or config["classes_sha256"] != classes_hash(classes):
+        raise DataError("The list of classes was changed.", where=path)
+    return config
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -141,11 +177,13 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             yield file
-    except DataError:
+    except AlexNetError:
         raise
     except FileNotFoundError:
         raise DataError("A file is missing.", where=path) from None
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # the library raises many kinds; for kinds of numbers that it lacks too
         raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from alexnet.errors import EnvironmentProblem
 from alexnet.prepared.batches import Account, Batch, batches
 from alexnet.prepared.shards import SOURCE_BYTES
-from alexnet.prepared.work import PICTURE_SECONDS, Outcome, look
+from alexnet.prepared.work import PICTURE_SECONDS, TOO_LARGE, Outcome, look
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.progress import progress
 from alexnet.sources import Source, name_of
@@ -73,5 +73,7 @@ def _fatal(pool: Workers, data: bytes) -> Outcome | None:
             return Outcome(
                 reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s of CPU time to decode"
             )
+        if death.out_of_memory:
+            return TOO_LARGE
         return Outcome(reason="kills the decoder", detail=str(death))
     return None

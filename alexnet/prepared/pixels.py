@@ -18,7 +18,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import (  # each reader by its name: to look for one, Pillow would import them all
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageChops,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    PpmImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
 
 from alexnet import paper
 from alexnet.errors import DataError
@@ -34,6 +45,9 @@ COLOUR_RULE = (
 MAX_PIXELS = 64 * 10**6
 MIN_SIDE = 16
 MAX_ASPECT = 10.0
+_STRIP = (
+    2**22
+)  # pixels that are converted at a time, so that a large picture is not in memory thrice
 DECODE_SIDE = 2 * SIZE  # a large JPEG is decoded at the smallest scale that keeps this shorter side
 
 _MAGIC = {
@@ -135,7 +149,7 @@ def _decode_jpeg(data: bytes) -> Examined:
         raise Rejected("damaged", "no readable JPEG header") from None
     _check_size(width, height)
     if colours in ("CMYK", "YCCK"):
-        return _decode_with_pillow(data, "JPEG")
+        return _decode_with_pillow(_without_metadata(data), "JPEG")
     kinds: tuple[str, ...] = ("grey",) if colours == "Gray" else ()
     scaled = {"min_height": DECODE_SIDE, "min_width": DECODE_SIDE, "min_factor": 2}
     try:
@@ -152,6 +166,8 @@ def _decode_jpeg(data: bytes) -> Examined:
 
 
 def _decode_with_pillow(data: bytes, kind: str) -> Examined:
+    if kind == "WEBP":  # Pillow makes room for the whole canvas before it tells the size
+        _check_size(*_webp_size(data))
     with _rejecting(kind), Image.open(io.BytesIO(data), formats=[kind]) as image:
         return _examine_image(image)
 
@@ -159,8 +175,47 @@ def _decode_with_pillow(data: bytes, kind: str) -> Examined:
 def _examine_image(image: Image.Image) -> Examined:
     _check_size(*image.size)
     image.load()
-    kinds, rgb = _to_rgb(image)
-    return Examined(np.asarray(rgb), *image.size, kinds)
+    width, height = image.size
+    rgb_HWC = np.empty((height, width, 3), np.uint8)
+    kinds: tuple[str, ...] = ()
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        kinds, rgb = _to_rgb(image.crop(box) if rows < height else image, image.format)
+        rgb_HWC[top : top + rows] = np.asarray(rgb)
+    return Examined(rgb_HWC, width, height, kinds)
+
+
+def _without_metadata(jpeg: bytes) -> bytes:
+    """A JPEG without its EXIF, XMP and further pictures (APP1, APP2), which Pillow would parse."""
+    kept, at = [jpeg[:2]], 2
+    while jpeg[at : at + 1] == b"\xff":
+        marker, length = jpeg[at + 1 : at + 2], int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if marker == b"\xff":  # padding
+            at += 1
+        elif marker == b"\xda" or length < 2:  # pixels, or nothing that can be walked through
+            break
+        else:
+            if marker not in (b"\xe1", b"\xe2"):
+                kept.append(jpeg[at : at + 2 + length])
+            at += 2 + length
+    return b"".join([*kept, jpeg[at:]])
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk of a WebP file; raises Rejected where there is none."""
+    chunk, numbers = data[12:16], data[20:30]
+    if len(numbers) == 10:
+        if chunk == b"VP8X":
+            sides = numbers[4:7], numbers[7:10]
+            return int.from_bytes(sides[0], "little") + 1, int.from_bytes(sides[1], "little") + 1
+        if chunk == b"VP8 ":
+            both = int.from_bytes(numbers[6:10], "little")
+            return both & 0x3FFF, both >> 16 & 0x3FFF
+        if chunk == b"VP8L":
+            both = int.from_bytes(numbers[1:5], "little")
+            return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
+    raise Rejected("damaged", "no readable WEBP header")
 
 
 @contextmanager
@@ -170,7 +225,7 @@ def _rejecting(kind: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except Rejected:
+    except (Rejected, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise Rejected("too large", str(error)) from None
@@ -180,7 +235,7 @@ def _rejecting(kind: str) -> Iterator[None]:
         raise Rejected(_reason(error), f"{type(error).__name__}: {error}") from None
 
 
-def _to_rgb(image: Image.Image) -> tuple[tuple[str, ...], Image.Image]:
+def _to_rgb(image: Image.Image, stored_as: str | None) -> tuple[tuple[str, ...], Image.Image]:
     """What was converted, and the picture in mode RGB, by the rule at the top of this file."""
     mode = image.mode
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
@@ -188,11 +243,11 @@ def _to_rgb(image: Image.Image) -> tuple[tuple[str, ...], Image.Image]:
         white = Image.new("RGBA", image.size, "white")
         return ("transparent",), Image.alpha_composite(white, over).convert("RGB")
     if mode.startswith("I"):
-        high = np.asarray(image).astype(np.int64) >> 8
+        high = np.asarray(image) >> 8
         if high.min() < 0 or high.max() > 255:
             raise Rejected("unsupported", "values do not fit into 16 bits")
         return ("16-bit",), Image.fromarray(high.astype(np.uint8)).convert("RGB")
-    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+    if mode == "CMYK" and stored_as == "JPEG" and "adobe" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes every file for one of Adobe's
     kinds = {"1": "1-bit", "L": "grey", "P": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr", "RGB": ""}
     if mode not in kinds:

@@ -16,7 +16,7 @@ from alexnet.prepared import pixels, shards
 from alexnet.prepared.pixels import SIZE, Rejected
 from alexnet.prepared.sums import Summing, Sums
 
-PICTURE_SECONDS = 10.0  # of CPU time, so that a suspended preparation goes on unharmed
+PICTURE_SECONDS = 5.0  # of CPU time, so that a suspended preparation goes on unharmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Outcome:
     kinds: tuple[str, ...] = ()
     reason: str = ""
     detail: str = ""
+
+
+TOO_LARGE = Outcome(reason="too large", detail="not enough memory to decode it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,6 @@ def _examine(data: bytes) -> tuple[Outcome, np.ndarray | None]:
     except Rejected as error:
         return Outcome(reason=error.reason, detail=error.detail), None
     except MemoryError:
-        return Outcome(reason="too large", detail="not enough memory to decode it"), None
+        return TOO_LARGE, None
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 import pickle
+import resource
 import signal
 import sys
 from typing import Any
 
+from alexnet.prepared.workers import OUT_OF_MEMORY
 
-def main() -> None:
-    """Read a task, do it, answer; end when the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to answer
+# Bytes of memory of its own. The worst picture that is decoded, a WebP of 64 million pixels with
+# transparency, needs 1 GB, a batch and its raw shard 0.4 GB, the libraries 0.2 GB; more is a bomb.
+MEMORY = 2 * 2**30
+_PR_SET_PDEATHSIG = 1  # Linux
+
+
+def main(parent: int) -> None:
+    """Read a task, do it, answer; end when the other side, process `parent`, is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are the caller's to answer
+    _die_with(parent)
+    limit_memory()
     tasks, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints goes to stderr, not into the answers
+    _silence_libraries()
     while True:
-        try:
-            function, args, kwargs = pickle.load(tasks)
-        except EOFError:
-            return
         answer: Any
         try:
+            function, args, kwargs = pickle.load(tasks)
             answer = function(*args, **kwargs)
+        except EOFError:
+            return
+        except MemoryError:  # whatever is lying about here, a fresh process does not have it
+            os._exit(OUT_OF_MEMORY)
         except Exception as error:  # raised again at the caller's side
             answer = error
         try:
@@ -31,5 +45,32 @@ def main() -> None:
             return
 
 
+def _silence_libraries() -> None:
+    """What decoders print and log of damaged pictures is dropped; our own faults still show."""
+    logging.disable()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+
+
+def limit_memory() -> None:
+    """More than MEMORY is refused to this process, as a MemoryError; macOS does not enforce it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _die_with(parent: int) -> None:
+    """Let the system kill this process when its caller dies, even in the middle of a task.
+
+    Elsewhere than on Linux it ends after its task, when it finds its pipe closed.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it died before that was said
+        sys.exit()
+
+
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

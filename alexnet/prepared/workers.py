@@ -1,7 +1,8 @@
 """Worker processes that may die: each thread of a pool owns one and talks to it over its pipes.
 
 A process is a plain `python -m alexnet.prepared.worker`, so nothing of the calling program is
-imported again or forked.
+imported again or forked. It is in a process group of its own, so that Ctrl-C reaches only the caller,
+who decides; and it dies with the thread that owns it.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 
+OUT_OF_MEMORY = 77  # the exit status of a process that had no memory left for its task
 _PIPE_BYTES = 2**20  # fewer turns between the two ends than with the usual 64 KiB; Linux only
 
 
 class WorkerDied(Exception):
-    """The process ended in the middle of a task; `too_slow` if its own alarm ended it."""
+    """The process ended in the middle of a task: `too_slow` if its own alarm ended it, or
+    `out_of_memory`."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"a worker process ended with status {status}")
         self.too_slow = status == -signal.SIGPROF
+        self.out_of_memory = status == OUT_OF_MEMORY
 
 
 def usable_cores() -> int:
@@ -85,7 +89,18 @@ class Workers:
             yield item, future.result()
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a module's function in this thread's process; raises WorkerDied if that ends."""
+        """Run a module's function in this thread's process; raises WorkerDied if that ends.
+
+        Where memory ran out, a fresh process tries once more.
+        """
+        try:
+            return self._call(function, *args, **kwargs)
+        except WorkerDied as death:
+            if not death.out_of_memory:
+                raise
+        return self._call(function, *args, **kwargs)
+
+    def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         worker = self._worker()
         assert worker.stdin and worker.stdout
         try:
@@ -128,9 +143,10 @@ def _start() -> subprocess.Popen[bytes]:
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "alexnet.prepared.worker"],
+        [sys.executable, "-m", "alexnet.prepared.worker", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         pipesize=_PIPE_BYTES,
+        process_group=0,
         env=environment,
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet.errors import DataError
+from alexnet.sources import tar
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
     Picture,
@@ -20,18 +17,9 @@ from alexnet.sources.base import (
     split_by_content,
 )
 from alexnet.sources.layout import TRAIN, arrange, is_hidden, is_train
+from alexnet.sources.tar import Member
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A regular file of an archive: its name in parts, and where its bytes are once unpacked."""
-
-    parts: tuple[str, ...]
-    offset: int
-    size: int
 
 
 def is_archive(path: Path) -> bool:
@@ -79,61 +67,46 @@ def open_archive(path: Path, spec: str, validation_share: float) -> Source:
 
 
 def list_members(path: Path) -> tuple[list[Member], Counter[str], str]:
-    """The regular files of a tar file, a count of the rest by kind, and where it breaks off."""
-    members: list[Member] = []
+    """The regular files of a tar file, a count of the rest by kind, and where it breaks off.
+
+    Raises DataError where it is none, or unpacks to far more than pictures would.
+    """
+    found: list[Member] = []
     ignored: Counter[str] = Counter()
-    name, cut = "", False
+    name = ""
     try:
-        with tarfile.open(path, "r:*", tarinfo=_Header) as archive:
-            while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # or it keeps every header
-                name, cut = info.name, False
-                if info.isreg() and not info.issparse():
-                    parts = tuple(part for part in name.split("/") if part not in ("", "."))
-                    members.append(Member(parts, info.offset_data, info.size))
-                    cut = True  # until the next header is reached
-                elif not info.isdir():
-                    ignored["links" if info.issym() or info.islnk() else "not regular files"] += 1
-    except _BreaksOff:
-        return members, ignored, f"after {printable(name)}"
-    except _BROKEN as error:
+        with tar.unpacked(path) as stream:
+            for member in tar.members(stream):
+                name = "/".join(member.parts) or "."
+                if member.ignored:
+                    ignored[member.ignored] += 1
+                else:
+                    found.append(member)
+    except (tar.BreaksOff, *tar.UNREADABLE) as error:
         if not name:
-            raise DataError("Not a readable tar file.", where=path) from error
-        if cut:
-            members.pop()
-        return members, ignored, f"inside {printable(name)}"
-    return members, ignored, ""
+            raise DataError(f"Not a readable tar file: {error}.", where=path) from error
+        if isinstance(error, tar.BreaksOff) and error.inside:
+            if not member.ignored:
+                found.pop()
+            return found, ignored, f"inside {printable(name)}"
+        return found, ignored, f"after {printable(name)}"
+    return found, ignored, ""
 
 
 def read_members(path: Path, members: Iterable[Member]) -> Iterator[tuple[bytes, str]]:
     """(bytes, "") or (b"", fault) for each member; members must be in the order of the archive."""
-    with tarfile.open(path, "r:*") as archive:
-        stream = archive.fileobj  # what the archive holds, decompressed: offsets count in it
-        assert stream is not None
+    with tar.unpacked(path) as stream:
         for member in members:
             if member.size > MAX_FILE_BYTES:
                 yield b"", f"too large: {member.size:,} bytes"
                 continue
-            stream.seek(member.offset)
-            data = stream.read(member.size)
+            try:
+                stream.skip_to(member.offset)
+                data = stream.read(member.size)
+            except tar.UNREADABLE as error:  # it was changed since it was listed
+                yield b"", f"unreadable: {error}"
+                continue
             yield (data, "") if len(data) == member.size else (b"", "truncated")
-
-
-class _BreaksOff(tarfile.ReadError):
-    """Where a header should be there is none, and no end mark either."""
-
-
-class _Header(tarfile.TarInfo):
-    """tarfile takes a missing or damaged header for the end of the archive; here it is an error."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> _Header:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the proper end: an empty block
-            raise
-        except Exception as error:
-            raise _BreaksOff(str(error)) from error
 
 
 def _without_common_root(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

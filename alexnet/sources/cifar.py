@@ -1,7 +1,8 @@
 """CIFAR-10 as its authors publish it: the python version's pickles, or the binary version.
 
-The pickles are read without executing them: nothing but the parts of a NumPy array, strings, bytes,
-numbers, lists and dictionaries can come out. Legend: N pictures, C colours, H height, W width.
+The pickles are read without executing them: only the operations that such a batch needs are let
+through, and what they ask of NumPy is done by classes of this file that hold nothing but bytes.
+Legend: N pictures, C colours, H height, W width.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import pickletools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,11 @@ CLASSES = (
 )
 _SIDE = paper.CIFAR_10_SIDE
 _VALUES = 3 * _SIDE * _SIDE
+_MAX_BYTES = 2**26  # of a batch, which has 31 MB
+_MAX_STEPS = 10**6  # of a pickle, which has 40,000
+_MAX_TUPLES = (
+    100  # of a pickle, which has about six; a tower of them would end the process if hashed
+)
 _BATCHES = {**{f"data_batch_{n}": "train" for n in range(1, 6)}, "test_batch": "val"}
 
 
@@ -76,21 +83,27 @@ def open_batches(path: Path, spec: str) -> Source:
 def _batches(path: Path) -> Iterator[tuple[str, bytes]]:
     """(batch name, bytes) in the order of the names, train before test."""
     if path.is_dir():
-        found = {file.name.removesuffix(".bin"): file for file in path.iterdir()}
+        files = {file.name.removesuffix(".bin"): file for file in path.iterdir()}
         for name in _BATCHES:
-            if name in found:
-                yield name, found[name].read_bytes()
+            if name in files:
+                with open(files[name], "rb") as file:
+                    yield name, _not_too_long(file.read(_MAX_BYTES + 1), f"{path}: {name}")
         return
     members, _, truncated = list_members(path)
     if truncated:
         raise DataError(f"The archive breaks off {truncated}.", where=path)
-    wanted = [m for m in members if m.parts[-1].removesuffix(".bin") in _BATCHES]
-    contents = read_members(path, wanted)
-    batches = {
-        member.parts[-1].removesuffix(".bin"): data
-        for member, (data, _) in zip(wanted, contents, strict=True)
-    }
+    wanted = {m.parts[-1].removesuffix(".bin"): m for m in members}
+    wanted = {name: m for name, m in wanted.items() if name in _BATCHES and m.size <= _MAX_BYTES}
+    in_order = sorted(wanted, key=lambda name: wanted[name].offset)
+    contents = read_members(path, [wanted[name] for name in in_order])
+    batches = {name: data for name, (data, _) in zip(in_order, contents, strict=True)}
     yield from ((name, batches[name]) for name in _BATCHES if name in batches)
+
+
+def _not_too_long(data: bytes, where: str) -> bytes:
+    if len(data) > _MAX_BYTES:
+        raise DataError("A CIFAR-10 batch of an impossible size.", where=where)
+    return data
 
 
 def _decode(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
@@ -109,29 +122,91 @@ def _decode(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
 
 def _unpickle(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
     try:
+        _require_harmless(data)
         batch = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
-        labels_N, pixels = batch[b"labels"], batch[b"data"]
+        labels_N, array = batch[b"labels"], batch[b"data"]
     except Exception as error:  # hostile bytes may raise anything; none of it is executed
         raise DataError(f"Not a batch of CIFAR-10: {error}.", where=where) from None
     good = (
-        isinstance(labels_N, list)
-        and isinstance(pixels, np.ndarray)
-        and pixels.dtype == np.uint8
-        and pixels.shape == (len(labels_N), _VALUES)
+        type(labels_N) is list
         and all(type(label) is int for label in labels_N)
+        and isinstance(array, _Array)
+        and array.shape == (len(labels_N), _VALUES)
+        and len(array.content) == len(labels_N) * _VALUES
     )
     if not good:
         raise DataError("Not a batch of CIFAR-10: no uint8 array with a label a row.", where=where)
-    return labels_N, pixels
+    return labels_N, np.frombuffer(array.content, np.uint8).reshape(array.shape)
+
+
+_OPERATIONS = {
+    *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1"),
+    *("BININT2", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINUNICODE"),
+    *("SHORT_BINUNICODE", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "GLOBAL", "STACK_GLOBAL", "REDUCE"),
+    *("BUILD", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+}
+
+
+def _require_harmless(data: bytes) -> None:
+    """Raises UnpicklingError for more than a batch needs.
+
+    Python's unpickler makes room for what a pickle claims, before it is there: in its memo for any
+    number, in memory for any length.
+    """
+    tuples = 0
+    for step, (operation, argument, _) in enumerate(pickletools.genops(data)):
+        tuples += operation.name.startswith("TUPLE")
+        if operation.name not in _OPERATIONS:
+            raise pickle.UnpicklingError(f"it has the operation {operation.name}")
+        if step > _MAX_STEPS or tuples > _MAX_TUPLES:
+            raise pickle.UnpicklingError("it has far more parts than a batch")
+        if operation.name == "LONG_BINPUT" and int(argument or 0) > _MAX_STEPS:
+            raise pickle.UnpicklingError("it numbers its parts in millions")
+
+
+class _Array:
+    """What a pickle says an array is; called like NumPy's `_reconstruct`, it makes room for nothing."""
+
+    __slots__ = ("content", "shape")
+
+    def __init__(self, *_: object) -> None:
+        self.shape: object = None
+        self.content = b""
+
+    def __setstate__(self, state: Any) -> None:
+        _, self.shape, kind, in_columns, content = state
+        if not isinstance(kind, _Kind) or kind.name not in ("u1", b"u1") or in_columns:
+            raise pickle.UnpicklingError("its array is not of bytes, row after row")
+        if type(content) is not bytes:
+            raise pickle.UnpicklingError("its array holds no bytes")
+        self.content = content
+
+
+class _Kind:
+    """What a pickle says the numbers of an array are."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: object, *_: object) -> None:
+        self.name = name
+
+    def __setstate__(self, _: object) -> None:
+        """Byte order and the like: one byte has none."""
+
+
+_STAND_INS = {
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Kind,
+}
 
 
 class _ArraysOnly(pickle.Unpickler):
     """An unpickler that knows the three names a NumPy array is made of, and no other."""
 
     def find_class(self, module: str, name: str) -> Any:
-        module = module.replace("numpy.core", "numpy._core")
-        if (module, name) == ("numpy._core.multiarray", "_reconstruct"):
-            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        stand_in = _STAND_INS.get((module.replace("numpy.core", "numpy._core"), name))
+        if stand_in is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return stand_in

@@ -123,6 +123,8 @@ def _inspect(entry: os.DirEntry[str], root: Path) -> tuple[int, str]:
 def _read(path: Path) -> tuple[bytes, str]:
     """(bytes, "") or (b"", fault): a file may vanish or be locked between listing and reading."""
     try:
-        return path.read_bytes(), ""
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         return b"", f"unreadable: {error.strerror}"
+    return (data, "") if len(data) <= MAX_FILE_BYTES else (b"", "too large: it grew")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alexnet.errors import DataError
+from alexnet.sources.base import printable
 
 TRAIN = "train"
 _TRAIN_NAMES = {"train", "training"}
@@ -92,12 +93,12 @@ def _numbered(
     for split in held_out:
         if unknown := sorted(members[split] - set(classes)):
             raise DataError(
-                f"{split!r} has classes that training does not know: {', '.join(unknown)}.",
+                f"{split!r} has classes that training does not know: {_listed(unknown)}.",
                 where=where,
-                remedy=f"Training knows: {', '.join(classes)}. Rename or remove the folders.",
+                remedy=f"Training knows: {_listed(classes)}. Rename or remove the folders.",
             )
         if missing := sorted(set(classes) - members[split]):
-            warnings.append(f"{split!r} has no pictures of: {', '.join(missing)}.")
+            warnings.append(f"{split!r} has no pictures of: {_listed(missing)}.")
     by_content = not held_out
     index = {name: n for n, name in enumerate(classes)}
     places = [
@@ -106,6 +107,10 @@ def _numbered(
     ]
     splits = (TRAIN, *held_out) if held_out else (TRAIN, "val")
     return Layout(classes, splits, places, ignored, tuple(warnings))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(printable(name) for name in names)
 
 
 def _no_class_folders(files: int, where: object) -> DataError:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet.errors import UsageError, did_you_mean
+from alexnet.errors import DataError, UsageError, did_you_mean
 from alexnet.sources.archive import is_archive, open_archive
 from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Source
 from alexnet.sources.folder import open_folder
@@ -54,9 +54,34 @@ def open_source(
         return open_folder(path, spec, validation_share)
     if path.is_file() and is_archive(path):
         return open_archive(path, spec, validation_share)
+    if path.is_file() and (kind := _other_format(path)):
+        raise DataError(
+            f"This is {kind}, which is not read.",
+            where=spec,
+            remedy="Unpack it into one folder for each class, or make a tar file of those.",
+        )
     known = [*BUILTIN, *NAMED_SETS, "synthetic:1000x10"]
     what = "neither a folder nor a tar file" if path.exists() else "no folder, file or named set"
     raise UsageError(f"{spec} is {what}.", remedy=did_you_mean(spec, known))
+
+
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a zip file (or .npz)",
+    b"PK\x05\x06": "an empty zip file",
+    b"PAR1": "a Parquet file",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file",
+    b"7z\xbc\xaf": "a 7z file",
+    b"Rar!": "a RAR file",
+    b"\x1f\x8b": "a gzip file without .tar.gz or .tgz in its name",
+}
+
+
+def _other_format(path: Path) -> str:
+    """What a file is by its first bytes, if people keep pictures in such files; else ""."""
+    with open(path, "rb") as file:
+        begins = file.read(8)
+    return next((name for magic, name in _OTHER_FORMATS.items() if begins.startswith(magic)), "")
 
 
 def name_of(spec: str) -> str:

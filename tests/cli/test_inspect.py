@@ -9,6 +9,7 @@ import pytest
 
 from alexnet.cli import main
 from alexnet.cli.tables import table
+from alexnet.network import AlexNet, ModelCard, save_model
 
 
 def test_summary_shows_the_papers_numbers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,8 +40,7 @@ def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_summary_of_a_model_has_its_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text(json.dumps({"classes": ["cat", "dog"]}))
+    save_model(tmp_path / "model", AlexNet(2), ModelCard(("cat", "dog"), ("cat", "dog"), {}))
     for model in (tmp_path, tmp_path / "model"):
         assert main.run(["summary", str(model), "--json"]) == 0
         found = json.loads(capsys.readouterr().out)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def verb_that_raises(monkeypatch: pytest.MonkeyPatch) -> object:
         monkeypatch.setattr("alexnet.cli.inspect._classes", broken)
 
     return make
+
+
+def test_what_an_error_names_cannot_steer_the_terminal(
+    verb_that_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb_that_raises(DataError("No\x1b[2J", where="photos/\r\udcff é.jpg", remedy="Look."))
+    assert main.run(["summary", "x"]) == 3
+    assert capsys.readouterr().err == "No\\x1b[2J\nphotos/\\r\\udcff é.jpg\nLook.\n"
 
 
 @pytest.mark.parametrize("what", ["import alexnet", "-m alexnet --help"])

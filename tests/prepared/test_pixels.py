@@ -287,6 +287,32 @@ def test_bombs_are_refused_from_their_header() -> None:
     assert reason(png_header(8000, 8000)) in ("truncated", "damaged")  # 64 million may pass
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif"}])
+def test_the_canvas_of_a_webp_is_judged_before_pillow_makes_room_for_it(options: Any) -> None:
+    data = bytearray(saved(smooth(64, 48), "WEBP", **options))
+    assert pixels._webp_size(bytes(data)) == (64, 48)
+    place = {b"VP8X": 24, b"VP8 ": 26, b"VP8L": 21}[bytes(data[12:16])]
+    data[place : place + 4] = b"\xff\x3f\xff\x0f"
+    assert reason(bytes(data)) == "too large"
+
+
+def test_a_large_picture_is_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = smooth(70, 60)
+    image.putalpha(image.convert("L"))
+    forms = [
+        saved(image, "PNG"),
+        saved(image, "TIFF"),
+        saved(image.convert("P"), "GIF", transparency=3),
+        saved(smooth(70, 60).convert("CMYK"), "JPEG"),
+        saved(Image.fromarray(np.arange(4200, dtype=np.uint16).reshape(60, 70) * 15), "PNG"),
+    ]
+    whole = [examine(data) for data in forms]
+    monkeypatch.setattr(pixels, "_STRIP", 1000)
+    for data, expected in zip(forms, whole, strict=True):
+        found = examine(data)
+        assert (found.rgb_HWC == expected.rgb_HWC).all() and found.kinds == expected.kinds
+
+
 def test_under_16_pixels_is_refused_and_over_ten_to_one_is_flagged() -> None:
     assert reason(saved(smooth(400, 15), "PNG")) == "too small"
     assert prepare_picture(saved(smooth(400, 16), "PNG")).shape == (256, 256, 3)

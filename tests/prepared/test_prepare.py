@@ -430,6 +430,33 @@ def test_workers_that_cannot_start_do_not_put_the_blame_on_pictures(
         prepare(folder(), tmp_path / "out")
 
 
+@pytest.mark.usefixtures("small_shards")
+def test_memory_that_runs_out_loses_no_picture(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process finds none for its shard, so a fresh one tries; where that is no better, work stops."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from alexnet.prepared import work\n"
+        "room, spent = work._room, Path(__file__).with_name('spent')\n"
+        "def scarce(pictures):\n"
+        "    if spent.exists(): return room(pictures)\n"
+        "    if Path(__file__).with_name('once').exists(): spent.touch()\n"
+        "    return np.ones(2**45)\n"
+        "work._room = scarce\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
+    source = folder(count=12)
+    with pytest.raises(EnvironmentProblem, match="No picture is to blame") as error:
+        prepare(source, tmp_path / "out", workers=1)
+    assert error.value.exit_code == 5 and "fewer --workers" in error.value.remedy
+    (tmp_path / "site" / "once").touch()
+    assert len(prepare(source, tmp_path / "out", workers=1).split("train")) == 12
+    assert (tmp_path / "site" / "spent").exists()
+
+
 # --- Memory ---------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -122,3 +123,66 @@ def test_imagenette_is_found_and_has_human_names(shared_data: Path) -> None:
     first = next(source.pictures())
     assert (first.split, first.label) == ("train", 0)
     assert first.data.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("shape", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_of_every_kind_of_tar(
+    tmp_path: Path, jpeg: Callable[[int], bytes], shape: int
+) -> None:
+    path = tmp_path / "set.tar"
+    names = [f"{c}/{'n' * 90}/{'é' * 20}.jpg" for c in ("ant", "bee", "cat")]
+    with tarfile.open(path, "w", format=shape) as archive:
+        for number, name in enumerate(names):
+            add(archive, name, jpeg(number))
+    source = open_source(str(path), validation_share=0)
+    assert [picture.key for picture in source.pictures()] == names
+    assert [picture.data for picture in source.pictures()] == [jpeg(n) for n in range(3)]
+
+
+def test_members_without_a_name_are_ignored(tmp_path: Path, jpeg: Callable[[int], bytes]) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        for number, name in enumerate(("cat/0.jpg", "dog/1.jpg", "/", "./.")):
+            add(archive, name, jpeg(number))
+    source = open_source(str(path))
+    assert source.count == 2 and source.ignored == {"without a name": 2}
+
+
+def test_headers_without_bounds_end_the_archive_there(
+    tmp_path: Path, jpeg: Callable[[int], bytes]
+) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        add(archive, "cat/0.jpg", jpeg(0))
+        info = tarfile.TarInfo("cat/1.jpg")
+        info.pax_headers = {"comment": "x" * 2**21}
+        archive.addfile(info)
+    source = open_source(str(path))
+    assert source.truncated == "after cat/0.jpg" and source.count == 1
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_an_archive_that_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("alexnet.sources.tar.MAX_FILE_BYTES", 2**20)
+    path = tmp_path / f"set.tar.{kind}"
+    with tarfile.open(path, f"w:{kind}") as archive:  # type: ignore[call-overload]
+        add(archive, "cat/0.bmp", bytes(2**23))
+    with pytest.raises(DataError, match="over 100 times its size") as error:
+        open_source(str(path))
+    assert str(path) in error.value.where
+
+
+def test_two_xz_files_one_after_the_other_are_one(
+    tmp_path: Path, jpeg: Callable[[int], bytes]
+) -> None:
+    plain, path = io.BytesIO(), tmp_path / "set.tar.xz"
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for number in range(4):
+            add(archive, f"cat/{number}.jpg", jpeg(number))
+    data = plain.getvalue()
+    path.write_bytes(lzma.compress(data[:3000]) + bytes(8) + lzma.compress(data[3000:]))
+    source = open_source(str(path), validation_share=0)
+    assert source.truncated == ""
+    assert [picture.data for picture in source.pictures()] == [jpeg(n) for n in range(4)]

@@ -132,3 +132,22 @@ def test_a_download_that_fails_says_where_to_put_the_file(tmp_path: Path, addres
     with pytest.raises(EnvironmentProblem, match="Cannot download") as error:
         named.fetch(named.Archive(f"{address}/none.tgz", ""), tmp_path / "data")
     assert str(tmp_path / "data") in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "says"),
+    [
+        ("photos.zip", b"PK\x03\x04", "a zip file"),
+        ("batch.npz", b"PK\x03\x04", "a zip file"),
+        ("train.parquet", b"PAR1", "a Parquet file"),
+        ("photos.gz", b"\x1f\x8b", "a gzip file"),
+    ],
+)
+def test_formats_that_are_not_read_are_named(
+    tmp_path: Path, name: str, begins: bytes, says: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(begins + bytes(100))
+    with pytest.raises(DataError, match=f"This is {says}.*, which is not read") as error:
+        open_source(str(path))
+    assert error.value.where == str(path)
