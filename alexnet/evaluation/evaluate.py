@@ -21,7 +21,7 @@ import numpy as np
 from alexnet.errors import UsageError
 from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.models import Found
-from alexnet.evaluation.predictions import Predictions, predict_split
+from alexnet.evaluation.predictions import Predictions, matching_columns, predict_split
 from alexnet.evaluation.scores import (
     Scores,
     chance,
@@ -29,9 +29,10 @@ from alexnet.evaluation.scores import (
     per_class_errors,
     score,
 )
-from alexnet.files import read_json, write_atomically, write_json
+from alexnet.files import write_atomically, write_json
 from alexnet.network import keep_memory, load_model
 from alexnet.network.precision import dtype_of, set_products
+from alexnet.network.weights import read_config
 from alexnet.prepared import PreparedDataset
 
 
@@ -85,6 +86,8 @@ def evaluate_models(
     """
     if not models:
         raise UsageError("There is no model to evaluate.")
+    for model in models:  # before any of them is evaluated
+        matching_columns(tuple(read_config(model.folder)["classes"]), dataset.classes)
     keep_memory()
     set_products(precision)
     name = f"{dataset.folder.resolve().name}-{dataset.fingerprint[:8]}-{split}"
@@ -173,7 +176,7 @@ def _predict(
 ) -> dict[int, Predictions]:
     network, card = load_model(model.folder)
     network.to(device, dtype_of(precision))
-    config = read_json(model.folder / "config.json")
+    config = read_config(model.folder)
     made_by = {
         "name": model.name,
         "weights_sha256": config["weights_sha256"],

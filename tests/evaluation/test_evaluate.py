@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from alexnet.errors import IncompatibleError
 from alexnet.evaluation.evaluate import (
     Evaluation,
     class_scores,
@@ -99,6 +100,17 @@ def test_files_go_beside_the_model_when_nothing_else_is_said(
         "per_class.csv",
         "scores.json",
     ]
+
+
+def test_models_of_other_classes_are_found_before_the_first_is_evaluated(
+    model_folder: Path, photo_set: PreparedDataset, card: ModelCard, tmp_path: Path
+) -> None:
+    titles = ("cat", "dog")
+    save_model(tmp_path / "other", AlexNet(2), ModelCard(titles, titles, card.statistics))
+    models = [Found(path, path.name, path / "e") for path in (model_folder, tmp_path / "other")]
+    with pytest.raises(IncompatibleError, match="2 classes"):
+        evaluate_models(models, photo_set, "val", [1], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_weakest_classes_come_worst_first_and_name_the_confusion() -> None:
