@@ -121,7 +121,7 @@ def _archives() -> Iterator[Case]:
         "sparse map by PAX": pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"),
                                  (b"GNU.sparse.realsize", b"99999999999999"))
         + member(b"class0/sparse", b"999999999\n" + b"1\n" * 500),
-        "PAX header of 64 MB": pax((b"comment", b"x" * 2**26)) + good(5),
+        "PAX header of 16 MB": pax((b"comment", b"x" * 2**24)) + good(5),
         "PAX header that says 8 GB": header(b"pax", 2**33 - 1, b"x"),
         "PAX header for slow patterns": member(b"pax", b"2 " * 2**18 + b"=", b"x") + good(5),
         "PAX records of length 0": member(b"pax", b"0 a=b\n", b"x") + good(5),
@@ -507,7 +507,7 @@ def _models() -> Iterator[Case]:
         "classes that are null": config(whole) | {"classes": None},
         "classes that steer a terminal": config(whole, ["\x1b[2J", "\n"]),
         "no classes": config(whole, []),
-        "ten million classes": config(whole, ["x"] * 10**7),
+        "a million classes": config(whole, ["x"] * 10**6),
         "fewer titles than classes": config(whole, titles=["cat"]),
         "titles that are numbers": config(whole, titles=[1, 2]),
         "preprocessing that is a list": config(whole, preprocessing=[]),
@@ -517,7 +517,7 @@ def _models() -> Iterator[Case]:
         "NaN": json.dumps(config(whole)).replace('"format": 1', '"format": NaN').encode(),
     }
     for name, about in abouts.items():
-        for verb in ("predict", "summary")[: 1 if name == "ten million classes" else 2]:
+        for verb in ("predict", "summary")[: 1 if name == "a million classes" else 2]:
             yield _model(f"config.json for {verb}: {name}", whole, about, verb=verb)
 
 
