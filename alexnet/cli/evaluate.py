@@ -71,6 +71,7 @@ def predict(
 ) -> None:
     """Name the most probable labels of pictures."""
     from alexnet.evaluation import load
+    from alexnet.sources.base import printable
 
     _views(str(views))
     require_device(device)
@@ -81,11 +82,11 @@ def predict(
     for picture, answer in _answers(classifier, list(_files(pictures)), top, views):
         if isinstance(answer, DataError):
             rejected.append({"picture": picture, "reason": answer.what})
-            print(f"skipped {picture}: {answer.what}", file=sys.stderr)
+            print(f"skipped {printable(str(picture))}: {answer.what}", file=sys.stderr)
             continue
         shown.append({"picture": picture, "predictions": [one._asdict() for one in answer]})
         if not as_json:
-            _show(picture, answer, console)
+            _show(printable(picture), answer, console)
     if as_json:
         about = {"model": model, "views": views, "pictures": shown, "rejected": rejected}
         print(json.dumps(about, indent=1))

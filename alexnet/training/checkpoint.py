@@ -123,7 +123,11 @@ def _verified(
     state = (metadata or {}).get("state", "")
     if _content_hash(names, array, state) != (metadata or {}).get("sha256"):
         raise DataError("The checkpoint is damaged: its hash does not fit its content.", where=path)
-    found: dict[str, Any] = json.loads(state)
+    found = json.loads(state)
+    if not isinstance(found, dict) or not all(
+        type(found.get(n)) is int for n in ("format", "step")
+    ):
+        raise DataError("It has a hash but no state: no checkpoint of a run.", where=path)
     return found
 
 

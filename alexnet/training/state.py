@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from alexnet.config import RunConfig
-from alexnet.errors import IncompatibleError
+from alexnet.errors import DataError, IncompatibleError
 from alexnet.files import flush
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet
@@ -91,6 +91,8 @@ def restore(training: Training, override: Collection[str]) -> None:
     Raises IncompatibleError where the configuration has changed and `override` does not name the key.
     """
     saved = checkpoint.newest(training.run.checkpoints)
+    if lacks := {"config", "counters", "schedule"} - saved.state.keys():
+        raise DataError(f"The checkpoint lacks {sorted(lacks)[0]}.", where=training.run.checkpoints)
     then = from_dict(saved.state["config"])
     _require_same_config(training, then, override)
     weights = {n: value for n, value in saved.arrays.items() if not n.startswith("velocity/")}

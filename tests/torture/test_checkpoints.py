@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from torture import faults
 from torture.conftest import Figure
 
@@ -138,6 +139,15 @@ def test_no_damaged_checkpoint_is_ever_loaded(tmp_path: Path, figure: Figure, ca
     assert good.exists()
     figure("a checkpoint with flipped bits, cut, with a zeroed page, swapped pieces, or garbage behind "
            "it: refused by name, and the one before is loaded", cases)  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["[]", "1", "{}", '{"format": 2}', '{"format": 2, "step": "7"}'])
+def test_a_right_hash_over_nonsense_is_no_checkpoint(tmp_path: Path, state: str) -> None:
+    path, array = tmp_path / "step-00000007.safetensors", np.ones(3, np.float32)
+    digest = checkpoint._content_hash(["w"], {"w": array}.__getitem__, state)
+    path.write_bytes(safetensors.numpy.save({"w": array}, {"state": state, "sha256": digest}))
+    with pytest.raises(DataError, match="no checkpoint of a run"):
+        checkpoint.load(path)
 
 
 def test_a_damaged_checkpoint_does_not_count_as_one_that_is_kept(tmp_path: Path) -> None:
