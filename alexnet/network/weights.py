@@ -181,9 +181,7 @@ def opened(path: Path) -> Iterator[Any]:
         raise
     except FileNotFoundError:
         raise DataError("A file is missing.", where=path) from None
-    except (
-        Exception
-    ) as error:  # the library raises many kinds; for kinds of numbers that it lacks too
+    except Exception as error:  # the library raises many kinds
         raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
 
 

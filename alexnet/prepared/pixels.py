@@ -45,10 +45,8 @@ COLOUR_RULE = (
 MAX_PIXELS = 64 * 10**6
 MIN_SIDE = 16
 MAX_ASPECT = 10.0
-_STRIP = (
-    2**22
-)  # pixels that are converted at a time, so that a large picture is not in memory thrice
 DECODE_SIDE = 2 * SIZE  # a large JPEG is decoded at the smallest scale that keeps this shorter side
+_STRIP = 2**22  # pixels converted at a time, so that a large picture is not in memory three times
 
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",

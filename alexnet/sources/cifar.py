@@ -38,9 +38,7 @@ _SIDE = paper.CIFAR_10_SIDE
 _VALUES = 3 * _SIDE * _SIDE
 _MAX_BYTES = 2**26  # of a batch, which has 31 MB
 _MAX_STEPS = 10**6  # of a pickle, which has 40,000
-_MAX_TUPLES = (
-    100  # of a pickle, which has about six; a tower of them would end the process if hashed
-)
+_MAX_TUPLES = 100  # of a pickle, which has about six; to hash a tower of them ends the process
 _BATCHES = {**{f"data_batch_{n}": "train" for n in range(1, 6)}, "test_batch": "val"}
 
 
