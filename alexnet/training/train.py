@@ -84,8 +84,8 @@ def train(
                 return
             _record_epoch(training, order.epochs_done(step), rate(step - 1), errors)
 
-        def leave_if_asked(step: int) -> None:
-            if stop and (step < last or training.counters.steps_in_epoch):
+        def leave(step: int) -> None:
+            if step < last or training.counters.steps_in_epoch:
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number,
@@ -94,18 +94,22 @@ def train(
 
         if training.counters.steps_in_epoch and (_ends_epoch(order, first) or first == last):
             end_epoch(first)  # it was put off
-            leave_if_asked(first)
+            stopping = bool(stop)
             save(training)
+            if stopping:
+                leave(first)
         for batch in pictures.batches(first, last):
             step = batch.step + 1  # the steps done after this one
             settle(stepper.take(batch, rate(batch.step)))
             if _ends_epoch(order, step) or step == last:
                 settle(stepper.finish())
                 end_epoch(step)
-            if step % config.checkpoint.every.count == 0 or stop or step == last:
+            stopping = bool(stop)  # a signal from here on is answered after the next step
+            if step % config.checkpoint.every.count == 0 or stopping or step == last:
                 settle(stepper.finish())
                 save(training)
-            leave_if_asked(step)
+            if stopping:
+                leave(step)
 
 
 def _ends_epoch(order: Order, step: int) -> bool:
