@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -166,6 +167,13 @@ def start(
     run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
     run.log(f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}")
     run.log(f"run     {run.folder}")
+    shards = dataset.description["splits"]["train"]["shards"]
+    size, memory = sum(shard["bytes"] for shard in shards), memory_bytes()
+    if size > memory and config.loading.shuffle == "full":
+        run.log(
+            f"! the pictures ({size / 1e9:.0f} GB) are more than this machine's memory "
+            f"({memory / 1e9:.0f} GB): --set loading.shuffle=blocks reads them in runs of neighbours"
+        )
     _train(run, config, dataset, device, precision, resume=False)
     return run
 
@@ -178,6 +186,11 @@ def describe(dataset: PreparedDataset) -> dict[str, object]:
         "classes": list(dataset.classes),
         "classes_sha256": classes_hash(dataset.classes),
     }
+
+
+def memory_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def require_device(device: str) -> None:

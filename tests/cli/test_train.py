@@ -65,6 +65,22 @@ def test_the_model_answers(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "top-1 error" in table and "chance" in table
 
 
+def test_a_set_larger_than_memory_is_told_of_blocks(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    """Memory said to be small, since no test's set is large; the run ends at its first data."""
+    monkeypatch.setattr("alexnet.cli.train.memory_bytes", lambda: 10**6)
+    monkeypatch.setattr("alexnet.cli.train._train", lambda *_, **__: None)
+    for shuffle, hinted in (("full", True), ("blocks", False)):
+        assert (
+            run(["train", DATA, *SMALL, "--set", f"loading.shuffle={shuffle}", "--name", shuffle])
+            == 0
+        )
+        log = (place / "runs" / shuffle / "log.txt").read_text()
+        assert ("loading.shuffle=blocks" in log) == hinted
+        shutil.rmtree(place / "runs" / shuffle)
+
+
 def test_runs_lists_shows_and_compares(capsys: pytest.CaptureFixture[str]) -> None:
     assert "it" in said(capsys, ["runs"]).split()
     assert "optimizer" in said(capsys, ["runs", "show", "it"])
