@@ -33,6 +33,8 @@ class AlexNet(nn.Module):
     Weights start as `start` says (the paper's Gaussian by default), drawn from `seed`.
     """
 
+    columns = paper.COLUMNS  # that are in here
+
     def __init__(
         self,
         classes: int = paper.CLASSES,
@@ -83,27 +85,40 @@ class AlexNet(nn.Module):
         """The convolutional layers: what fc6 reads, N x 256 x 6 x 6."""
         x = self._checked(x)
         for layer in filter(is_conv, self.layers):
-            weight, bias = self.weight_and_bias(layer.name)
-            if "pool" in layer.followed_by:
-                lrn = self.lrn if "norm" in layer.followed_by else NONE
-                x = convolve(x, weight, None, layer)
-                x = block(x, bias, lrn, paper.COLUMNS, paper.POOL.size, paper.POOL.stride)
-            else:
-                x = convolve(x, weight, bias, layer, relu=True)
+            x = self.convolution(self.read(x, layer), layer)
         return x
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers: logits, N x K."""
         for lane, layer in enumerate(self.layers):
-            if is_conv(layer):
-                continue
-            x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
-            if "dropout" in layer.followed_by and dropout is not None:
-                x = relu_dropout(x, dropout, lane)
-                continue
-            x = F.relu(x) if "relu" in layer.followed_by else x
-            x = x * (1 - paper.DROPOUT) if "dropout" in layer.followed_by else x
+            if not is_conv(layer):
+                x = self.connection(self.read(x, layer), layer, lane, dropout)
         return x
+
+    def read(self, x: Tensor, layer: Layer) -> Tensor:
+        """What a layer reads of `x`, all that the layer before it put out: here, all of it."""
+        return x
+
+    def convolution(self, x: Tensor, layer: Layer) -> Tensor:
+        """One convolutional layer with all that follows it."""
+        weight, bias = self.weight_and_bias(layer.name)
+        if "pool" in layer.followed_by:
+            lrn = self.lrn if "norm" in layer.followed_by else NONE
+            x = convolve(x, weight, None, layer)
+            return block(x, bias, lrn, self.columns, paper.POOL.size, paper.POOL.stride)
+        return convolve(x, weight, bias, layer, relu=True)
+
+    def connection(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
+        """One fully connected layer, number `lane` of all, with all that follows it."""
+        x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
+        if "dropout" in layer.followed_by and dropout is not None:
+            return self.dropped(x, layer, lane, dropout)
+        x = F.relu(x) if "relu" in layer.followed_by else x
+        return x * (1 - paper.DROPOUT) if "dropout" in layer.followed_by else x
+
+    def dropped(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor) -> Tensor:
+        """The ReLU of a hidden layer, with the units of this step's mask dropped."""
+        return relu_dropout(x, dropout, lane)
 
     def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """The named activations of the test network: `conv1` is after its ReLU, `conv1.pre` before,

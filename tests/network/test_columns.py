@@ -1,0 +1,120 @@
+"""The columns apart compute what the whole network computes: in one process, and in two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet import paper
+from alexnet.config import StartConfig
+from alexnet.network import AlexNet
+from alexnet.network.columns import Column, Columns, Link, half, whole
+from alexnet.network.dropout import address
+from alexnet.training.optimizer import PaperSGD
+
+STEPS, PICTURES, CLASSES, SEED = 20, 3, 5, 11
+KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
+
+
+def narrow(dtype: torch.dtype = torch.float64) -> AlexNet:
+    layers = tuple(
+        layer._replace(kernels=KERNELS.get(layer.name, layer.kernels)) for layer in paper.LAYERS
+    )
+    start = StartConfig(rule="he", gain=0.8, bias=0.1)
+    return AlexNet(CLASSES, layers, start, seed=2).to(dtype)
+
+
+def batch(step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(step)
+    x = 50 * torch.randn(PICTURES, 3, 224, 224, generator=random, dtype=torch.float64)
+    return x.to(dtype), torch.randint(CLASSES, (PICTURES,), generator=random)
+
+
+def trained(network: torch.nn.Module, dtype: torch.dtype, steps: int = STEPS) -> list[float]:
+    optimizer = PaperSGD(network.parameters(), 0.002, 0.9, 0.0005)
+    losses = []
+    for step in range(steps):
+        x, labels = batch(step, dtype)
+        loss = F.cross_entropy(network(x, address(SEED, step)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def parts(network: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: w.detach() for name, w in network.named_parameters()}
+
+
+def assert_near(found: dict[str, Tensor], network: AlexNet, tolerance: float) -> None:
+    for name, w in network.named_parameters():
+        torch.testing.assert_close(found[name], w.detach(), rtol=tolerance, atol=tolerance)
+
+
+def test_halves_are_the_papers() -> None:
+    kernels = [half(layer.kernels, 0).stop for layer in paper.LAYERS]
+    assert kernels == [48, 128, 192, 192, 128, 2048, 2048, 500]
+    assert (half(5, 0), half(5, 1)) == (slice(0, 3), slice(3, 5))
+    network = narrow()
+    both = whole([parts(Column(network, column)) for column in (0, 1)])
+    assert all(torch.equal(both[name], w) for name, w in network.named_parameters())
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+def test_both_columns_in_one_process_train_as_the_whole(
+    dtype: torch.dtype, tolerance: float
+) -> None:
+    network = narrow(dtype)
+    columns = Columns(network)
+    expected, found = trained(network, dtype, 6), trained(columns, dtype, 6)
+    assert found == pytest.approx(expected, rel=tolerance)
+    assert_near(whole([parts(column) for column in columns.both]), network, tolerance)
+
+
+def test_columns_in_two_processes_train_as_the_whole(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2",
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path)], env=environment | {"RANK": str(rank)}
+        )
+        for rank in (0, 1)
+    ]
+    network = narrow()
+    expected = trained(network, torch.float64)
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for one in found:
+        assert one["losses"] == pytest.approx(expected, rel=1e-12)
+        # Activations of conv2, conv5, fc6 and fc7 one way, their gradients the other, and the logits.
+        numbers = 2 * (13 * 13 * 4 + 6 * 6 * 4 + 16 + 16)
+        own = 3 if one is found[0] else 2
+        assert one["sent"] == STEPS * PICTURES * (numbers + own) * 8
+    assert_near(whole([one["weights"] for one in found]), network, 1e-12)
+
+
+def main(folder: Path) -> None:
+    """One of the two processes."""
+    import torch.distributed as dist
+
+    rank = int(os.environ["RANK"])
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    link = Link(rank)
+    column = Column(narrow(), rank, link)
+    losses = trained(column, torch.float64)
+    found = {"losses": losses, "weights": parts(column), "sent": link.sent}
+    torch.save(found, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
