@@ -46,7 +46,6 @@ def narrow(classes: int) -> AlexNet:
 
 def train_narrow(folder: Path, prepared: Path, config: RunConfig) -> None:
     dataset = PreparedDataset.open(prepared)
-    store.RUNS = folder.parent
     resume = folder.exists()
     run = store.Run(folder) if resume else store.Run.create(folder.name, config, {})
     run.lock()
@@ -62,6 +61,7 @@ def train_narrow(folder: Path, prepared: Path, config: RunConfig) -> None:
 
 if __name__ == "__main__":
     try:
+        store.RUNS = Path(sys.argv[1]).parent
         epochs = float(sys.argv[3]) if len(sys.argv) > 3 else 5
         train_narrow(Path(sys.argv[1]), Path(sys.argv[2]), config_of(epochs))
     except AlexNetError as error:

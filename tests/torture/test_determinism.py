@@ -14,6 +14,7 @@ from alexnet.loading import cutting
 from alexnet.loading.loader import Loader
 from alexnet.prepared import PreparedDataset
 from alexnet.training import checkpoint
+from alexnet.training import run as store
 
 
 def state(folder: Path) -> str:
@@ -29,9 +30,10 @@ def state(folder: Path) -> str:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_resumed_after_any_step_it_is_the_same_run(
-    prepared: Path, tmp_path: Path, figure: Figure, every: int
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure, every: int
 ) -> None:
     """Also the same seed twice: the first run is made two times."""
+    monkeypatch.setattr(store, "RUNS", tmp_path)
     config = config_of(3, every=1)
     config = replace(config, checkpoint=replace(config.checkpoint, keep=1000))
     for name in ("whole", "again"):
