@@ -25,9 +25,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed  ## docs/deviations.md from the ledger; pages of speed from benchmarks/*.json
+docs: $(VENV)/.installed  ## every page that is made of something: of the ledger, of what was recorded
 	$(BIN)/python -m alexnet.ledger
 	$(BIN)/python -m alexnet.benchmark.page
+	PYTHONPATH=tests $(BIN)/python -m torture.page
 
 benchmarks: $(VENV)/.installed  ## record benchmarks/*.json on this machine, undisturbed, and the pages
 	for verb in train infer lrn data prepare; do \

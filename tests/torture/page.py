@@ -1,13 +1,15 @@
 """docs/reliability.md from what the torture tests came to.
 
 `make torture` runs them all, records docs/reliability.json, and writes the page; where only some were
-run, their figures take the place of the older ones, each with the commit that gave it.
+run, their figures take the place of the older ones. `make docs` writes the page alone.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from alexnet.benchmark.result import commit
 from alexnet.files import write_atomically, write_json
 from alexnet.training.run import environment
 
+_ROOT = Path(__file__).resolve().parents[2]
 _INTRODUCTION = """# Reliability
 
 What is promised, and the test that tries to break the promise: real processes, really killed; real disks
-that are full or fail; bytes really damaged. A test that fails prints the seed that replays it. A sample
-of each runs with `make test`, all of it with `make test-long`; `make torture` records this page.
-
+that are full or fail; bytes really damaged. Every case counted here kept the promise: a figure is written
+down only when all of them did, and a test that fails prints the seed that replays it. A sample of each
+runs with `make test`, all of it with `make test-long`; `make torture` records this page.
 """
 
 
@@ -33,7 +36,7 @@ def record(path: str, figures: list[dict[str, Any]]) -> None:
     for row in sorted(figures, key=lambda row: row["cases"]):
         rows[row["claim"]] = {**row, **about}
     found = {
-        "environment": environment(),
+        "environment": environment() if figures else json.loads(place.read_text())["environment"],
         "figures": sorted(rows.values(), key=lambda row: (row["test"], row["claim"])),
     }
     write_json(place, found)
@@ -41,19 +44,31 @@ def record(path: str, figures: list[dict[str, Any]]) -> None:
 
 
 def page(found: dict[str, Any]) -> str:
-    """The page in Markdown."""
-    lines = ["| promise | cases, all kept | minutes | test | commit |", "|---|---|---|---|---|"]
-    for row in found["figures"]:
-        file, _, name = row["test"].partition("::")
-        lines.append(
-            f"| {row['claim']} | {row['cases']:,} of {row['cases']:,} | {row['seconds'] / 60:.1f} "
-            f"| [`{name}`](../{file}) | {row['commit'][:12]} |"
-        )
+    """The page in Markdown: a table for each file of tests, under the first line of that file."""
+    lines = [_INTRODUCTION]
+    for test, rows in groupby(found["figures"], key=lambda row: row["test"].partition("::")[0]):
+        title = ast.get_docstring(ast.parse((_ROOT / test).read_text()))
+        assert title, f"{test} says in its first line what it is about"
+        lines += [f"## {title.splitlines()[0].rstrip('.')}\n"]
+        lines += ["| promise | cases | took | test |", "|---|---:|---:|---|"]
+        for row in rows:
+            name = row["test"].partition("::")[2]
+            claim = row["claim"][0].upper() + row["claim"][1:]
+            took = (
+                f"{row['seconds'] / 60:.0f} min" if row["seconds"] >= 90 else f"{row['seconds']} s"
+            )
+            lines.append(f"| {claim} | {row['cases']:,} | {took} | [`{name}`](../{test}) |")
+        lines.append("")
     about = found["environment"]
     versions = ", ".join(f"{name} {value}" for name, value in sorted(about["versions"].items()))
-    return (
-        _INTRODUCTION
-        + "\n".join(lines)
-        + f"\n\nMachine of the last run: {about['processor']}, {about['system']}, "
-        + f"Python {about['python']}, {versions}.\n"
+    runs = sorted({(row["date"], row["commit"]) for row in found["figures"]})
+    lines.append(
+        f"Recorded on {about['processor']}, {about['system']}, Python {about['python']}, {versions}; "
+        + "; ".join(f"{day} at commit {commit}" for day, commit in runs)
+        + "."
     )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    record(str(_ROOT / "docs" / "reliability.json"), [])
