@@ -139,22 +139,21 @@ def test_every_change_of_the_disk_may_fail(
     log = Path(f"{counter}.log").read_text().splitlines()
     second = next(n for n, line in enumerate(log) if "rename step-00000003" in line)
     cases = range(1 + every // 2, second + 6, every)
-    for k in cases:
-        for kind in faults.KINDS if every > 1 else [faults.KINDS[k % 4]]:
-            folder = tmp_path / f"run-{k}-{kind}"
-            counter = tmp_path / f"counter-{k}-{kind}"
-            env = faults.environment(counter, kind, k, [f"/{folder.name}", f"/.{folder.name}"])
-            process = begin(folder, prepared, env=env)
-            _, said = process.communicate(timeout=120)
-            what = f"{kind} at {log[k - 1]}: {said}"
-            if kind == "kill":
-                assert process.returncode == -signal.SIGKILL, what
-            else:
-                assert process.returncode == 5 and folder.name in said, what
-                assert "Traceback" not in said and "Cannot write" in said, what
-            finish(folder, prepared)
-            assert_same(folder, uninterrupted)
-            shutil.rmtree(folder)
+    for n, k in enumerate(cases):
+        kind = faults.KINDS[n % 4]
+        folder, counter = tmp_path / f"run-{k}", tmp_path / f"counter-{k}"
+        env = faults.environment(counter, kind, k, [f"/{folder.name}", f"/.{folder.name}"])
+        process = begin(folder, prepared, env=env)
+        _, said = process.communicate(timeout=120)
+        what = f"{kind} at {log[k - 1]}: {said}"
+        if kind == "kill":
+            assert process.returncode == -signal.SIGKILL, what
+        else:
+            assert process.returncode == 5 and folder.name in said, what
+            assert "Traceback" not in said and "Cannot write" in said, what
+        finish(folder, prepared)
+        assert_same(folder, uninterrupted)
+        shutil.rmtree(folder)
     figure("any one change of the disk in starting and saving a run fails (disk full, broken, a short "
            "write, or the process killed there): a clear message, and resumed the same bits",
            len(cases))  # fmt: skip
