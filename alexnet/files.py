@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,16 +183,28 @@ class Lock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            # By its descriptor: the holder may have renamed the folder meanwhile.
-            holder = os.pread(self._descriptor, 500, 0).decode("utf-8", "replace").strip()
+            holder = self._holder()
             self.release()
             raise EnvironmentProblem(
-                f"{what} already, by {holder or 'another process'}.",
+                f"{what} already, by {holder}.",
                 where=path.parent,
                 remedy="Wait for it, or stop it first.",
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        name = f"process {os.getpid()} on {platform.node()}\n".encode()
+        os.pwrite(self._descriptor, name, 0)
+        os.ftruncate(self._descriptor, len(name))
+
+    def _holder(self) -> str:
+        """Who has it; asked again for half a second while the file still names one that is dead."""
+        for _ in range(50):
+            # By its descriptor: the holder may have renamed the folder meanwhile.
+            text = os.pread(self._descriptor, 500, 0).decode("utf-8", "replace").partition("\n")[0]
+            words = text.split()
+            here = len(words) == 4 and words[1].isdigit() and words[3] == platform.node()
+            if words and not (here and not _is_alive(int(words[1]))):
+                return text
+            time.sleep(0.01)
+        return "another process"
 
     def release(self) -> None:
         """Let others write."""

@@ -44,10 +44,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FIGURES = pytest.StashKey[list[dict[str, object]]]()
 
 
+FAILED = set[str]()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        FAILED.add(report.nodeid.partition("[")[0])
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     path = session.config.getoption("--record")
-    if path and exitstatus == 0:
+    if path:
         from torture.page import record
 
-        record(path, session.config.stash.get(FIGURES, []))
+        record(path, session.config.stash.get(FIGURES, []), FAILED)

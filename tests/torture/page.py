@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Collection
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -27,8 +28,11 @@ runs with `make test`, all of it with `make test-long`; `make torture` records t
 """
 
 
-def record(path: str, figures: list[dict[str, Any]]) -> None:
-    """Write `figures` over those of the same tests in the JSON file `path`, and the page beside it."""
+def record(path: str, figures: list[dict[str, Any]], failed: Collection[str] = ()) -> None:
+    """Write `figures` over those of the same claims in the JSON file `path`, and the page beside it.
+
+    Of the tests that `failed` nothing stays.
+    """
     place, rows = Path(path), {}
     if place.exists():
         rows = {row["claim"]: row for row in json.loads(place.read_text())["figures"]}
@@ -37,7 +41,10 @@ def record(path: str, figures: list[dict[str, Any]]) -> None:
         rows[row["claim"]] = {**row, **about}
     found = {
         "environment": environment() if figures else json.loads(place.read_text())["environment"],
-        "figures": sorted(rows.values(), key=lambda row: (row["test"], row["claim"])),
+        "figures": sorted(
+            (row for row in rows.values() if row["test"] not in failed),
+            key=lambda row: (row["test"], row["claim"]),
+        ),
     }
     write_json(place, found)
     write_atomically(place.with_suffix(".md"), page(found).encode())
