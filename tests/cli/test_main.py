@@ -153,15 +153,21 @@ def test_names_that_are_not_utf_8_do_not_break_the_message() -> None:
     assert "There is no model here." in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("verb", ["check", "prepare"])
+@pytest.mark.parametrize(
+    ("verb", "number"),
+    [("check", signal.SIGTERM), ("prepare", signal.SIGINT), ("prepare", signal.SIGHUP)],
+)
 def test_every_verb_leaves_in_order_when_asked_to_end(
     tmp_path: Path, verb: str, number: signal.Signals
 ) -> None:
     """No traceback, no process left behind, and nothing half written under its last name."""
     command = [sys.executable, "-m", "alexnet", "data", verb, "synthetic:4000x2"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # as without `nohup`
     )
     assert process.stderr
     deadline = time.monotonic() + 120
