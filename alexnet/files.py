@@ -223,7 +223,7 @@ def sweep_temporaries(folder: Path, name: str = "") -> list[Path]:
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a folder is filled before it is renamed to `path`; swept like a temporary file."""
+    """Where a file or folder is filled before it is renamed to `path`."""
     return path.with_name(f".{path.name}{_TEMPORARY}{os.getpid()}")
 
 

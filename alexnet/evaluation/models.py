@@ -66,4 +66,5 @@ def _of_run(run: Path, name: str) -> Found:
 
 
 def _runs() -> list[str]:
-    return [path.parent.name for path in RUNS.glob("*/config.yaml")]
+    found = (path.parent.name for path in RUNS.glob("*/config.yaml"))
+    return [name for name in found if not name.startswith(".")]  # those are still being made

@@ -66,7 +66,7 @@ class Column(AlexNet):
 
     def read(self, x: Tensor, layer: Layer) -> Tensor:
         """The other column's maps too, where the layer sees both."""
-        if layer.sees != "both columns" or self.link is None:
+        if layer.sees != "both columns":
             return x
         return _Joined.apply(x, self.link)  # type: ignore[no-untyped-call,no-any-return]
 

@@ -56,6 +56,10 @@ class Training:
     order: Order
     counters: Counters = field(default_factory=Counters)
 
+    def rate(self, step: int, schedule: Schedule | None = None) -> float:
+        """The rate of a step, in its middle, by the run's schedule or another."""
+        return (schedule or self.schedule).rate((step + 0.5) * self.order.batch / self.order.count)
+
 
 def save(training: Training) -> None:
     """Write a checkpoint; the rows that led to it reach the disk before it does."""
@@ -79,10 +83,7 @@ def save(training: Training) -> None:
 
 def is_unborn(run: Run) -> bool:
     """Whether the run was ended before its first checkpoint: there is nothing yet that could be lost."""
-    unborn = not checkpoint.paths(run.checkpoints) and not run.metrics()
-    if unborn:
-        run.log("there is no checkpoint and no step yet: starting at the first")
-    return unborn
+    return not checkpoint.paths(run.checkpoints) and not run.metrics()
 
 
 def restore(training: Training, override: Collection[str]) -> None:
@@ -137,7 +138,7 @@ def _tell_of_another_rate(training: Training, then: RunConfig, state: dict[str, 
     """Say so if the rate goes another way than it would have, as under a planned fall made longer."""
     planned = schedule_of(then)
     planned.state.update(state)
-    position = (training.counters.step + 0.5) * training.order.batch / training.order.count
-    before, now = planned.rate(position), training.schedule.rate(position)
+    step = training.counters.step
+    before, now = training.rate(step, planned), training.rate(step)
     if abs(now - before) > 0.01 * before:
         training.run.log(f"! the rate here would have been {before:.3g}; it is {now:.3g}")

@@ -57,13 +57,12 @@ def train(
         restore(training, override)
         run.set_config(config)
     else:
+        if resume:
+            run.log("there is no checkpoint and no step yet: starting at the first")
         save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
     loader.require_likeness(loader.make(first))
     pictures = stepper.loader(loader)
-
-    def rate(step: int) -> float:
-        return training.schedule.rate((step + 0.5) * order.batch / order.count)
 
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
         speed = _Speed(run, pictures)
@@ -82,7 +81,7 @@ def train(
                     errors = validate(stepper.network)
             except KeyboardInterrupt:
                 return
-            _record_epoch(training, order.epochs_done(step), rate(step - 1), errors)
+            _record_epoch(training, order.epochs_done(step), training.rate(step - 1), errors)
 
         def leave(step: int) -> None:
             if step < last or training.counters.steps_in_epoch:
@@ -100,7 +99,7 @@ def train(
                 leave(first)
         for batch in pictures.batches(first, last):
             step = batch.step + 1  # the steps done after this one
-            settle(stepper.take(batch, rate(batch.step)))
+            settle(stepper.take(batch, training.rate(batch.step)))
             if _ends_epoch(order, step) or step == last:
                 settle(stepper.finish())
                 end_epoch(step)
