@@ -12,7 +12,7 @@ run: $(VENV)/.installed  ## the whole system on built-in photographs, in a few m
 	$(BIN)/alexnet quickstart
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m ""

@@ -63,8 +63,13 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """How the network starts; its layers are a table, not a setting (section 3)."""
+    """Which network, and how it starts.
 
+    `one_column` is the net for one GPU that section 3.2 compares with: half the kernels, in one column.
+    In `no_links` the columns meet in the fully connected layers only.
+    """
+
+    layers: Literal["alexnet", "one_column", "no_links"] = "alexnet"
     start: StartConfig = field(default_factory=StartConfig)
 
 

@@ -244,6 +244,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def program_hash() -> str:
+    """The SHA-256 of this package's source files: which program this is, down to the last change."""
+    digest, package = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\0{sha256_of(path)}\0".encode())
+    return digest.hexdigest()
+
+
 def classes_hash(classes: Sequence[str]) -> str:
     """A SHA-256 of class names in order: what binds labels and weights to names."""
     return hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()

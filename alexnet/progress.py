@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from alexnet import ranks
+
 
 class Progress(Protocol):
     """What long work reports to: how far it is, and one short line of what it sees."""
@@ -21,14 +23,24 @@ class Progress(Protocol):
 def progress(
     title: str, total: int, unit: str, done: int = 0, interval: float = 15.0
 ) -> Iterator[Progress]:
-    """Show `title` with `done` of `total` units; the lines' `interval` is in seconds."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    """Show `title` with `done` of `total` units; the lines' `interval` is in seconds.
+
+    Of several processes, the chief shows it.
+    """
+    if not ranks.is_chief():
+        yield _Nothing()
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(title, total, unit, done) as shown:
             yield shown
     else:
         lines = _Lines(title, total, unit, done, interval)
         yield lines
         lines.finish()
+
+
+class _Nothing:
+    def advance(self, count: int = 1, note: str = "") -> None:
+        pass
 
 
 class _Lines:

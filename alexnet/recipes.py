@@ -41,6 +41,25 @@ def paper() -> Recipe:
     )
 
 
+def one_column() -> Recipe:
+    """The net for one GPU of section 3.2: half the kernels of conv1 to conv4, in one column."""
+    return Recipe(
+        config=RunConfig(recipe="one_column", network=NetworkConfig(layers="one_column")),
+        departures={"network.layers": "what the two columns are compared with in section 3.2"},
+        expected="ILSVRC-2010: 1.7 and 1.2 points above the paper's 37.5 % top-1 and 17.0 % top-5 error",
+    )
+
+
+def no_links() -> Recipe:
+    """Two columns that meet in the fully connected layers only: conv3 sees its own (section 3.2)."""
+    return Recipe(
+        config=RunConfig(recipe="no_links", network=NetworkConfig(layers="no_links")),
+        departures={"network.layers": "what the exchange before conv3 is worth"},
+        expected="ILSVRC-2012 validation: 41.8 % top-1 and 19.3 % top-5 error in a log of the original "
+        "program, against 40.7 and 18.2",
+    )
+
+
 def small() -> Recipe:
     """The same network and augmentation for thousands of pictures rather than a million.
 
@@ -94,7 +113,7 @@ def quickstart() -> Recipe:
 
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (paper, small, quickstart)
+    recipe.__name__: recipe for recipe in (paper, one_column, no_links, small, quickstart)
 }
 
 

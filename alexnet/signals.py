@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from alexnet import ranks
+
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ECHO = 2.0  # seconds: of several processes each may be asked by the system, and by `torchrun`
 _NOTICE = b"\nStopping after this step; the state will be saved. Once more to stop now.\n"
 
 
@@ -20,6 +24,7 @@ class StopRequest:
     """Whether somebody asked this process to end, and with which signal."""
 
     signal_number = 0
+    _noted = 0.0
     _at_once = True
 
     def __bool__(self) -> bool:
@@ -43,8 +48,10 @@ class StopRequest:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self:
+            if ranks.started()[1] > 1 and time.monotonic() - self._noted < _ECHO:
+                return
             os._exit(128 + number)
-        self.signal_number = number
+        self.signal_number, self._noted = number, time.monotonic()
         if self._at_once:
             raise KeyboardInterrupt
         os.write(2, _NOTICE)  # print may be at work already in what the signal interrupted

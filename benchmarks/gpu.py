@@ -53,6 +53,7 @@ from alexnet.prepared.dataset import Split
 from alexnet.prepared.shards import Shard
 from alexnet.randomness import Purpose, bernoulli
 from alexnet.training.gpu import GpuStep
+from alexnet.training.mesh import Placed
 from alexnet.training.run import environment
 from alexnet.training.step import EagerStep
 from alexnet.training.update import update
@@ -227,7 +228,7 @@ def check_masks(scale: Scale, report: Report) -> None:
         shape = (scale.checked, 4096)
         mask = torch.from_numpy(bernoulli(shape, 0.5, 7, Purpose.DROPOUT, time=123_456, lane=5))
         x = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-        y = gpu_relu_dropout(x.to(scale.device), address(7, 123_456).to(scale.device), 5)
+        y = gpu_relu_dropout(x.to(scale.device), address(7, 123_456).to(scale.device), 5, 4096, 0)
         check(report, f"dropout {dtype}", error_of(y.cpu(), F.relu(x) * mask.to(dtype)), 0.0)
 
 
@@ -282,7 +283,7 @@ def check_convolutions(scale: Scale, report: Report) -> None:
 def check_steps(scale: Scale, report: Report) -> None:
     """Steps of every precision beside float32 steps on the CPU; recorded ones beside single ones."""
     loader = loader_of(scale, 2 * scale.checked, made_split(4 * scale.checked))
-    cpus = EagerStep(scale.network(), SGD, 0)
+    cpus = EagerStep(Placed(scale.network(), SGD), 0)
     expected = [one for batch in loader.batches(0, 4) for one in cpus.take(batch, 0.01)]
     limits = {"fp32": (1e-3, 0.01), "tf32": (0.01, 0.1), "bf16": (0.03, 0.5)}
     if scale.is_quick:  # few kernels average little of the rounding
@@ -292,16 +293,19 @@ def check_steps(scale: Scale, report: Report) -> None:
         for precision in ("fp32", "bf16") if scale.is_quick else limits:
             ways = {}
             for graphs in (False,) if scale.is_quick else (False, True):
-                step = GpuStep(scale.network().to(scale.device), SGD, 0, precision, graphs)
+                step = GpuStep(Placed(scale.network().to(scale.device), SGD), 0, precision, graphs)
                 batches = step.loader(loader).batches(0, 4)
                 outcomes = [one for batch in batches for one in step.take(batch, 0.01)]
                 outcomes += step.finish()
-                ways[graphs] = (outcomes, [w.detach().clone() for w in step.master.parameters()])
+                ways[graphs] = (
+                    outcomes,
+                    [w.detach().clone() for w in step.placed.whole.parameters()],
+                )
             losses = [abs(a.loss / b.loss - 1) for a, b in zip(outcomes, expected, strict=True)]
             check(report, f"losses {precision}", max(losses), limits[precision][0])
             for name, w in cpus.network.named_parameters():
-                ours = step.optimizer.velocity(step.master.get_parameter(name)).cpu()
-                error = length_of_error(ours, cpus.optimizer.velocity(w))
+                ours = step.placed.optimizer.velocity(step.placed.whole.get_parameter(name)).cpu()
+                error = length_of_error(ours, cpus.placed.optimizer.velocity(w))
                 check(report, f"velocity of {name}, {precision}", error, limits[precision][1])
             if len(ways) == 2:
                 same = ways[False][0] == ways[True][0] and all(
@@ -371,8 +375,7 @@ def measure_training(
     """One configuration: input that is made up, streamed from memory, or resident on the device."""
     begin_afresh(scale)
     step = GpuStep(
-        scale.network().to(scale.device),
-        SGD,
+        Placed(scale.network().to(scale.device), SGD),
         0,
         precision,
         graphs=not scale.is_quick,
@@ -393,7 +396,7 @@ def measure_training(
 def measure_parts(scale: Scale, report: Report, batch: int) -> None:
     """Each part of a bf16 step by itself, as a recorded graph: milliseconds."""
     device, precision = scale.device, "fp32" if scale.is_quick else "bf16"
-    step = GpuStep(scale.network().to(device), SGD, 0, precision, graphs=not scale.is_quick)
+    step = GpuStep(Placed(scale.network().to(device), SGD), 0, precision, graphs=not scale.is_quick)
     split = made_split(batch)
     (one,) = step.loader(loader_of(scale, batch, split)).batches(0, 1)
     step.take(one, 1e-5)

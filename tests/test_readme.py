@@ -69,13 +69,18 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
 
 
-def test_the_table_of_the_network_is_what_summary_prints(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("page", "mark", "verb"),
+    [("README.md", "summary", ["summary"]), ("docs/scaling.md", "layout", ["summary", "--layout"])],
+)
+def test_tables_are_what_summary_prints(
+    page: str, mark: str, verb: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(["summary"]) == 0
-    shown = re.search(r"<!-- summary -->\n```\n(.*?)```", README, re.DOTALL)
+    assert main.run(verb) == 0
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- {mark} -->\n```\n(.*?)```", text, re.DOTALL)
     assert shown
-    assert shown[1] == capsys.readouterr().out, "paste the output of `alexnet summary`"
+    assert shown[1] == capsys.readouterr().out, f"paste the output of `alexnet {' '.join(verb)}`"
 
 
 def test_python_examples_compile_and_the_network_one_runs() -> None:

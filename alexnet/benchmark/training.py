@@ -20,7 +20,7 @@ from alexnet.benchmark.pytorch_network import pytorch_alexnet
 from alexnet.network import AlexNet, keep_memory
 from alexnet.network.dropout import address
 from alexnet.network.table import training_flops
-from alexnet.training.optimizer import PaperSGD, length
+from alexnet.training.optimizer import PaperSGD, squares
 
 
 def contests(peers: Sequence[str], batch: int) -> list[Contest]:
@@ -55,7 +55,7 @@ def allocator(batch: int) -> Step:
         loss = F.cross_entropy(network(x_NCHW, address(0, 0)), labels_N)
         optimizer.zero_grad()
         loss.backward()
-        length([w.grad for w in network.parameters() if w.grad is not None])
+        squares([w.grad for w in network.parameters() if w.grad is not None]).item()
         optimizer.step()
 
     return step

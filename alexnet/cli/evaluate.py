@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alexnet import paper
+from alexnet import paper, ranks
 from alexnet.cli.tables import table
 from alexnet.cli.train import require_device
 from alexnet.errors import DataError, UsageError
@@ -204,11 +204,16 @@ def _files(names: Sequence[str]) -> Iterator[str]:
 def _answers(
     classifier: Classifier, files: Sequence[str], top: int, views: int
 ) -> Iterator[tuple[str, list[Prediction] | DataError]]:
-    """Each file with its labels, or with why it cannot be used, in order."""
+    """Each file with its labels, or with why it cannot be used, in order.
+
+    Several processes take groups of files in turn; all get all answers.
+    """
     from alexnet.evaluation.classifier import pixels_of
 
-    for first in range(0, len(files), _PICTURES_AT_ONCE):
-        group = files[first : first + _PICTURES_AT_ONCE]
+    together = _PICTURES_AT_ONCE * ranks.world()
+    for first in range(0, len(files), together):
+        group = files[first : first + together][ranks.rank() * _PICTURES_AT_ONCE :]
+        group = group[:_PICTURES_AT_ONCE]
         pixels, problems = {}, {}
         for file in group:
             try:
@@ -216,7 +221,7 @@ def _answers(
             except DataError as error:
                 problems[file] = error
         answers = dict(zip(pixels, classifier.predict([*pixels.values()], top, views), strict=True))
-        yield from ((file, problems.get(file) or answers[file]) for file in group)
+        yield from ranks.gathered([(file, problems.get(file) or answers[file]) for file in group])
 
 
 def _console() -> Console | None:

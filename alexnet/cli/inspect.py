@@ -15,49 +15,67 @@ from alexnet.errors import UsageError
 
 if TYPE_CHECKING:
     from alexnet.network.table import Shape
+    from alexnet.paper import Layer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_PROCESSES, _GIGABITS = (2, 4, 8), (1, 10, 100)  # for which `--layout` computes
 
 
 def summary(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A run or a model folder; else the paper's.")
+        str,
+        typer.Argument(
+            metavar="[MODEL]", help="A run, a model folder, alexnet, one_column or no_links."
+        ),
     ] = "alexnet",
+    layout: Annotated[
+        bool, typer.Option("--layout", help="What several processes would exchange instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show every layer: kernels, sizes, columns, neurons, parameters, multiply-adds."""
-    from alexnet.network.table import LAYERS, shapes, with_classes
+    from alexnet.network.table import columns_of, name_of, shapes
 
-    rows = shapes(with_classes(LAYERS, _classes(model)))
+    layers = _layers(model)
+    if layout:
+        _show_traffic(layers, as_json)
+        return
+    rows = shapes(layers)
     totals = {
         "neurons": sum(row.neurons for row in rows),
         "parameters": sum(row.parameters for row in rows),
         "multiply_adds": sum(row.multiply_adds for row in rows),
     }
     if as_json:
-        layers = [_layer_as_dict(row) for row in rows]
-        print(json.dumps({"model": model, "layers": layers, "totals": totals}, indent=1))
+        found = {"model": model, "layers": [_layer_as_dict(row) for row in rows], "totals": totals}
+        print(json.dumps(found, indent=1))
         return
     headers = ("layer", "kernels", "each sees", "stride", "zeros", "output", "pooled", "neurons")
-    print(table([_layer_as_row(row) for row in rows], (*headers, "parameters", "mult-adds")))
+    columns = columns_of(layers)
+    shown = [_layer_as_row(row, columns) for row in rows]
+    print(table(shown, (*headers, "parameters", "mult-adds")))
     print()
-    print(table(_totals(totals)))
+    print(table(_totals(totals, is_papers=name_of(layers) == "alexnet")))
     print()
-    print(
-        "Kernels are those of column 1 + column 2; each sees the maps of its own column or of both."
-    )
+    if columns > 1:
+        print(
+            "Kernels are those of column 1 + column 2; each sees the maps of its own column or of both."
+        )
     print("Zeros are padding: left and top, right and bottom.")
 
 
-def _classes(model: str) -> int:
-    """The number of classes of a model folder, a run's folder, or a run's name."""
-    if model == "alexnet":
-        return paper.CLASSES
+def _layers(model: str) -> tuple[Layer, ...]:
+    """The layers of a network by its name, or of a model folder, a run's folder, a run's name."""
+    from alexnet.network.table import NETWORKS, with_classes
     from alexnet.network.weights import read_config
 
+    if model in NETWORKS:
+        return NETWORKS[model]
     for folder in (Path(model), Path(model) / "model", Path("runs") / model / "model"):
         if (folder / "config.json").exists():
-            return len(read_config(folder)["classes"])
+            config = read_config(folder)
+            return with_classes(NETWORKS[config["architecture"]], len(config["classes"]))
     raise UsageError(
         "There is no model here.",
         where=model,
@@ -65,15 +83,51 @@ def _classes(model: str) -> int:
     )
 
 
-def _layer_as_row(row: Shape) -> tuple[object, ...]:
+def _show_traffic(layers: tuple[Layer, ...], as_json: bool) -> None:
+    """Bytes that each process sends in a step, by layout, and how long they take."""
+    from alexnet.network.table import columns_of
+    from alexnet.network.traffic import LAYOUTS, traffic
+
+    known = [one for one in LAYOUTS if one != "columns" or columns_of(layers) > 1]
+    cases = [(one, count) for count in _PROCESSES for one in known]
+    found = [(one, count, traffic(one, count, layers=layers)) for one, count in cases]
+    if as_json:
+        keys = ("layout", "processes", "activations", "gradients")
+        print(
+            json.dumps(
+                [dict(zip(keys, (*row, *sent), strict=True)) for *row, sent in found], indent=1
+            )
+        )
+        return
+    rows = [
+        (
+            one,
+            count,
+            *(f"{part / 1e6:,.1f}" for part in (sent.activations, sent.gradients, sent.bytes)),
+            *(f"{1e3 * 8 * sent.bytes / (gigabits * 1e9):,.1f}" for gigabits in _GIGABITS),
+        )
+        for one, count, sent in found
+    ]
+    links = [f"ms at {gigabits} Gbit/s" for gigabits in _GIGABITS]
+    print(table(rows, ("layout", "processes", "activations MB", "gradients MB", "sum MB", *links)))
+    print()
+    print(
+        f"What one process sends in a step of {paper.BATCH} pictures in float32; it receives as much. "
+        "Gradients are\nsummed in a ring, and hide under the backward pass as far as that lasts."
+    )
+
+
+def _layer_as_row(row: Shape, columns: int) -> tuple[object, ...]:
     layer, (before, after) = row.layer, row.layer.padding
-    columns = 1 if layer.followed_by == ("softmax",) else paper.COLUMNS
+    parts = 1 if layer.followed_by == ("softmax",) else columns
     convolves = layer.output > 1
+    is_one = columns == 1 and layer.sees != "image"
+    whose = "" if is_one else layer.sees.removesuffix(" columns").removesuffix(" column")
     sees = f"{layer.size}×{layer.size}×{row.inputs_seen}" if convolves else f"{row.inputs_seen}"
     return (
         layer.name,
-        "+".join([str(layer.kernels // columns)] * columns),
-        f"{sees} {layer.sees.removesuffix(' columns').removesuffix(' column')}",
+        "+".join([str(layer.kernels // parts)] * parts),
+        f"{sees} {whose}".rstrip(),
         layer.stride if convolves else "",
         f"{before}, {after}" if convolves else "",
         _size(row.outputs) if convolves else "",
@@ -101,7 +155,9 @@ def _layer_as_dict(row: Shape) -> dict[str, Any]:
     }
 
 
-def _totals(totals: dict[str, int]) -> list[tuple[object, ...]]:
+def _totals(totals: dict[str, int], is_papers: bool) -> list[tuple[object, ...]]:
+    if not is_papers:
+        return list(totals.items())
     slip = f"{paper.NEURONS_PRINTED[0]:,} printed for conv1 should be {paper.NEURONS_CONV1:,}"
     millions = paper.PARAMETERS_CLAIMED // 10**6
     return [
@@ -170,7 +226,7 @@ def _hardware() -> list[Finding]:
 
     import torch
 
-    from alexnet.prepared.workers import usable_cores
+    from alexnet.ranks import cores
     from alexnet.training.run import environment
 
     about = environment()
@@ -182,7 +238,7 @@ def _hardware() -> list[Finding]:
     return [
         Finding("system", about["system"]),
         Finding("processor", about["processor"]),
-        Finding("cores", f"{usable_cores()} usable, {about['threads']} PyTorch threads"),
+        Finding("cores", f"{cores()} usable, {about['threads']} PyTorch threads"),
         Finding("memory", f"{_memory_gib():.1f} GiB"),
         Finding("devices", "; ".join(devices) or "no GPU: the CPU trains"),
         Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),

@@ -9,18 +9,22 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Annotated, NoReturn
 
 import typer
 
-from alexnet import __version__
+from alexnet import __version__, ranks
 from alexnet.cli import benchmark, data, evaluate, inspect, quickstart, train
 from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
 from alexnet.signals import stop_request
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 1  # as Typer has it
+
+# What the processes of `torchrun` do together; anything else the first does alone.
+_SHARED = ("train ", "resume ", "data prepare ", "evaluate ", "predict ")
 
 app = typer.Typer(
     add_completion=False,
@@ -72,8 +76,16 @@ def run(arguments: Sequence[str]) -> int:
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    number, processes = ranks.started()
+    alone = processes == 1 or not " ".join(arguments).startswith(_SHARED)
+    if alone and number > 0:
+        return 0
     try:
-        with stop_request(at_once=True) as stop:
+        with (
+            stop_request(at_once=True) as stop,
+            nullcontext() if alone else ranks.joined(),
+            nullcontext() if number == 0 else _silence(),
+        ):
             code = app(arguments, prog_name="alexnet", standalone_mode=False)
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -83,12 +95,21 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         explained = _explained(error)
-        print(_harmless(str(explained)), file=sys.stderr)
+        if ranks.first_to_say(str(explained)):
+            print(_harmless(str(explained)), file=sys.stderr)
         return stop.exit_code if isinstance(error, Stopped) and stop else explained.exit_code
     if code == INTERRUPTED:
-        print("Interrupted.", file=sys.stderr)
+        if number == 0:
+            print("Interrupted.", file=sys.stderr)
         return stop.exit_code if stop else INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Only the first of several processes talks; errors are printed outside of this."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _harmless(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alexnet import ranks
 from alexnet.cli.tables import table
 from alexnet.config import RunConfig
 from alexnet.errors import (
@@ -19,10 +20,11 @@ from alexnet.errors import (
     UsageError,
     did_you_mean,
 )
-from alexnet.files import classes_hash, require_space
+from alexnet.files import classes_hash, program_hash, require_space
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import (
     differences,
+    flat,
     from_dict,
     origins,
     to_dict,
@@ -33,20 +35,32 @@ if TYPE_CHECKING:
     from alexnet.loading.loader import Loader
     from alexnet.network import AlexNet
     from alexnet.prepared import PreparedDataset
+    from alexnet.training.mesh import Layout, Placed
     from alexnet.training.run import Run
+
+
+Hybrid = Annotated[
+    bool, typer.Option("--hybrid", help="Pairs of processes share pictures, then units.")
+]
 
 
 def train(
     data: Annotated[str, typer.Argument(help="A folder, a prepared set, or a set's name.")],
-    recipe: Annotated[str, typer.Option(help="paper or small.")] = "paper",
+    recipe: Annotated[str, typer.Option(help="paper, small, one_column or no_links.")] = "paper",
     name: Annotated[str, typer.Option(help="The run's name; by default data, recipe, seed.")] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1 ...; cuda:0,cuda:1 for a column on each.")
+    ] = "cpu",
     precision: Annotated[
         str, typer.Option(help="fp32, tf32 or bf16; by default bf16 on a GPU.")
     ] = "",
+    columns: Annotated[
+        int, typer.Option(min=1, max=2, help="2: each column by itself (section 3.2).")
+    ] = 1,
+    hybrid: Hybrid = False,
     download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
     print_config: Annotated[bool, typer.Option(help="Show every setting and its origin.")] = False,
     dry_run: Annotated[
@@ -64,11 +78,12 @@ def train(
         return
     require_device(device)
     precision = choose_precision(precision, device, on_gpu="bf16")
+    layout = _layout(columns, hybrid)
     dataset = open_or_prepare(data, download)
     if dry_run:
-        _try_one_batch(config, dataset, device, precision)
+        _try_one_batch(config, dataset, device, precision, layout)
     else:
-        start(config, dataset, name, device, precision)
+        start(config, dataset, name, device, precision, layout)
 
 
 def resume(
@@ -80,11 +95,14 @@ def resume(
     ] = None,
     device: Annotated[str, typer.Option(help="By default the one it was started on.")] = "",
     precision: Annotated[str, typer.Option(help="By default the one it was started in.")] = "",
+    columns: Annotated[
+        int | None, typer.Option(min=1, max=2, help="By default as it was started, if it can be.")
+    ] = None,
+    hybrid: Hybrid = False,
 ) -> None:
     """Go on with a stopped run, in its folder and (on a CPU) bit for bit."""
     from alexnet.network.precision import choose_precision
-    from alexnet.prepared import PreparedDataset
-    from alexnet.training.run import Run, environment
+    from alexnet.training.run import Run
     from alexnet.training.state import CHANGE_BY_NAME
 
     override = override or []
@@ -98,25 +116,13 @@ def resume(
     device = device or found.device
     require_device(device)
     precision = choose_precision(precision or found.precision, device, on_gpu="bf16")
+    layout = found.layout if columns is None and not hybrid else _layout(columns or 1, hybrid)
+    if columns is None and (ranks.world() % 2 if ranks.world() > 1 else layout == "hybrid"):
+        layout = "fused"
     config = found.config
     if epochs is not None:
         config = from_dict({**to_dict(config), "length": epochs})
-    dataset = PreparedDataset.open(found.data["folder"])
-    _require_same_data(found, dataset, override)
-    steps = _loader(config, dataset).order.steps(config.length.count)
-    rows = found.metrics()
-    finished = (found.model / "config.json").is_file() or epochs is not None
-    if rows and rows[-1]["step"] >= steps and finished:
-        raise UsageError(
-            f"This run has done {config.length} already.",
-            where=found.folder,
-            remedy=f"To go on: alexnet resume {run} --epochs {2 * config.length.count:g}",
-        )
-    _require_room(config, dataset, found.folder)
-    found.lock()
-    found.tell_changes(environment(device, precision))
-    found.set_data(describe(dataset))
-    _train(found, config, dataset, device, precision, resume=True, override=override)
+    _go_on(found, config, override, device, precision, layout, longer=epochs is not None)
 
 
 def runs(
@@ -153,15 +159,24 @@ def runs(
 
 
 def start(
-    config: RunConfig, dataset: PreparedDataset, name: str, device: str, precision: str = "fp32"
+    config: RunConfig,
+    dataset: PreparedDataset,
+    name: str,
+    device: str,
+    precision: str = "fp32",
+    layout: Layout = "fused",
 ) -> Run:
-    """A new run, trained to its end; its folder."""
+    """A new run, trained to its end; its folder. What `torchrun` starts again goes on."""
     from alexnet.training.run import RUNS, Run
 
     _require_trainable(dataset)
     _require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
-    run = Run.create(name, config, describe(dataset), device, precision)
+    if ranks.restarts() and ranks.any_of((RUNS / name / "config.yaml").is_file()):
+        run = Run.open(RUNS / name)
+        _go_on(run, config, (), device, precision, layout)
+        return run
+    run = Run.create(name, config, describe(dataset), device, precision, layout)
     run.lock()
     counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
     run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
@@ -174,8 +189,40 @@ def start(
             f"! the pictures ({size / 1e9:.0f} GB) are more than this machine's memory "
             f"({memory / 1e9:.0f} GB): --set loading.shuffle=blocks reads them in runs of neighbours"
         )
-    _train(run, config, dataset, device, precision, resume=False)
+    _train(run, config, dataset, device, precision, layout, resume=False)
     return run
+
+
+def _go_on(
+    run: Run,
+    config: RunConfig,
+    override: Collection[str],
+    device: str,
+    precision: str,
+    layout: Layout,
+    longer: bool = False,
+) -> None:
+    """Train a run that was stopped; raises UsageError if it is at its end."""
+    from alexnet.loading.order import Order
+    from alexnet.prepared import PreparedDataset
+    from alexnet.training.run import environment
+
+    dataset = PreparedDataset.open(run.data["folder"])
+    _require_same_data(run, dataset, override)
+    order = Order(len(dataset.split("train")), config.optimizer.batch.count, config.seed)
+    rows = run.metrics()
+    finished = (run.model / "config.json").is_file() or longer
+    if rows and rows[-1]["step"] >= order.steps(config.length.count) and finished:
+        raise UsageError(
+            f"This run has done {config.length} already.",
+            where=run.folder,
+            remedy=f"To go on: alexnet resume {run.name} --epochs {2 * config.length.count:g}",
+        )
+    _require_room(config, dataset, run.folder)
+    run.lock()
+    run.tell_changes(environment(device, precision, layout))
+    run.set_data(describe(dataset))
+    _train(run, config, dataset, device, precision, layout, resume=True, override=override)
 
 
 def describe(dataset: PreparedDataset) -> dict[str, object]:
@@ -198,7 +245,8 @@ def require_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(1, device=device)
+        for one in device.split(","):
+            torch.empty(1, device=one)
     except (RuntimeError, AssertionError) as error:
         raise EnvironmentProblem(
             f"PyTorch cannot use the device {device!r}: {str(error).splitlines()[0]}",
@@ -212,28 +260,64 @@ def _train(
     dataset: PreparedDataset,
     device: str,
     precision: str,
+    layout: Layout,
     resume: bool,
     override: Collection[str] = (),
 ) -> None:
     from alexnet.evaluation.predictions import validation_errors
-    from alexnet.network import AlexNet
     from alexnet.training.train import train
 
-    network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed)
-    network = network.to(device)
-    loader = _loader(config, dataset)
+    ranks.require_same(
+        {
+            **flat(config),
+            "the data's fingerprint": dataset.fingerprint,
+            "the program": program_hash(),
+            "precision": precision,
+            "layout": layout,
+        }
+    )
+    placed = _place(config, dataset, device, layout)
+    loader = _loader(config, dataset, placed.mesh.pictures)
 
     def validate(trained: AlexNet) -> dict[str, float]:
         return validation_errors(trained, dataset)
 
-    (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
+    if ranks.is_chief():
+        (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
     try:
-        train(run, config, loader, network, validate, resume, override, precision)
-        _save_model(run, config, dataset, network)
+        train(run, config, loader, placed, validate, resume, override, precision)
+        if ranks.is_chief():
+            _save_model(run, config, dataset, placed.whole)
     finally:
         run.unlock()
     print(f"Trained: {run.folder}", file=sys.stderr)
     print(f"Next:    alexnet evaluate {run.name} {dataset.folder}", file=sys.stderr)
+
+
+def _place(config: RunConfig, dataset: PreparedDataset, device: str, layout: Layout) -> Placed:
+    """A network with its first weights, laid out on the processes and their devices."""
+    from alexnet.network import AlexNet
+    from alexnet.network.table import NETWORKS
+    from alexnet.training.mesh import Mesh, Placed
+
+    first, _, second = device.partition(",")
+    if first == "cuda" and ranks.world() > 1:
+        first = f"cuda:{ranks.local_rank()}"
+    about = config.network
+    network = AlexNet(len(dataset.classes), NETWORKS[about.layers], about.start, config.seed)
+    mesh = Mesh(config.optimizer.batch.count, layout, first)
+    return Placed(network.to(first), config.optimizer, mesh, second)
+
+
+def _layout(columns: int, hybrid: bool) -> Layout:
+    """The layout that the options ask for."""
+    if hybrid and ranks.world() == 1:
+        raise UsageError(
+            "A hybrid is two processes.",
+            where="--hybrid",
+            remedy="Start them: torchrun --nproc-per-node 2 -m alexnet train ... --hybrid",
+        )
+    return "hybrid" if hybrid else "columns" if columns > 1 else "fused"
 
 
 def _require_trainable(dataset: PreparedDataset) -> None:
@@ -274,9 +358,9 @@ def _require_same_data(run: Run, dataset: PreparedDataset, override: Collection[
 
 def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> None:
     """Raise EnvironmentProblem unless the run's checkpoints and model fit where `folder` is."""
-    from alexnet.network.table import LAYERS, shapes, with_classes
+    from alexnet.network.table import NETWORKS, shapes, with_classes
 
-    layers = with_classes(LAYERS, len(dataset.classes))
+    layers = with_classes(NETWORKS[config.network.layers], len(dataset.classes))
     weights = 4 * sum(shape.parameters for shape in shapes(layers))  # bytes
     states = 2 * weights * (config.checkpoint.keep + 1)  # with velocities; one more while saving
     remedy = "Free some space, or keep fewer states: --set checkpoint.keep=2"
@@ -284,7 +368,7 @@ def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> 
     require_space(folder, states + weights - there, "Training", remedy)
 
 
-def _loader(config: RunConfig, dataset: PreparedDataset) -> Loader:
+def _loader(config: RunConfig, dataset: PreparedDataset, part: slice) -> Loader:
     from alexnet.loading.loader import Loader
 
     return Loader(
@@ -294,6 +378,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset) -> Loader:
         config.optimizer.batch.count,
         config.seed,
         config.loading.shuffle,
+        part,
     )
 
 
@@ -318,14 +403,13 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
 
 
 def _try_one_batch(
-    config: RunConfig, dataset: PreparedDataset, device: str, precision: str
+    config: RunConfig, dataset: PreparedDataset, device: str, precision: str, layout: Layout
 ) -> None:
-    from alexnet.network import AlexNet
     from alexnet.training.step import step_for
 
-    network = AlexNet(len(dataset.classes), start=config.network.start, seed=config.seed).to(device)
-    stepper = step_for(network, config.optimizer, config.seed, precision)
-    (batch,) = stepper.loader(_loader(config, dataset)).batches(0, 1)
+    placed = _place(config, dataset, device, layout)
+    stepper = step_for(placed, config.seed, precision)
+    (batch,) = stepper.loader(_loader(config, dataset, placed.mesh.pictures)).batches(0, 1)
     (outcome,) = stepper.take(batch, config.optimizer.learning_rate) + stepper.finish()
     count = config.optimizer.batch.count
     print(f"One batch of {count} pictures went forward and back: loss {outcome.loss:.3f}.")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet import ranks
 from alexnet.errors import UsageError
 from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.models import Found
@@ -101,14 +102,16 @@ def evaluate_models(
         rows += [Row(model.name, count, _scores(found[count])) for count in views]
         alone = out if len(models) == 1 else out and out / str(number)
         written.append(alone or model.evaluation / name)
-        write_evaluation(written[-1], found)
+        if ranks.is_chief():
+            write_evaluation(written[-1], found)
     if len(models) > 1:
         found = {count: average(members) for count, members in by_views.items()}
         title = f"average of {len(models)}"
         rows += [Row(title, count, _scores(found[count])) for count in views]
         if out:
             written.append(out / "average")
-            write_evaluation(written[-1], found)
+            if ranks.is_chief():
+                write_evaluation(written[-1], found)
     return Evaluation(tuple(rows), found[max(views)], tuple(written))
 
 

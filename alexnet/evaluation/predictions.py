@@ -8,7 +8,7 @@ Shape letters: B pictures of a batch, V views, N pictures, K classes, H x W pixe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from alexnet import ranks
 from alexnet.errors import DataError, IncompatibleError, NumericsError
 from alexnet.evaluation.scores import score
 from alexnet.files import canonical_json, write_atomically
@@ -26,7 +27,7 @@ from alexnet.network import AlexNet, ModelCard
 from alexnet.network.alexnet import as_batch
 from alexnet.network.gpu import HAS_TRITON
 from alexnet.prepared import PreparedDataset, Split
-from alexnet.progress import progress
+from alexnet.progress import Progress, progress
 
 FORMAT = "alexnet-predictions"
 VERSION = 1
@@ -123,14 +124,10 @@ def predict_split(
     """
     columns_K = matching_columns(card.classes, dataset.classes)
     pictures = _pictures_of(dataset, split)
-    probs_NK = np.empty((len(pictures), len(columns_K)), np.float32)
-    done = 0
     title = f"{split}, {views} view{'s' if views > 1 else ''}"
     with progress(title, len(pictures), "pictures") as bar:
-        for probs_BK in _probabilities(network, card.mean_HWC, pictures, views):
-            probs_NK[done : done + len(probs_BK)] = probs_BK[:, columns_K]
-            done += len(probs_BK)
-            bar.advance(len(probs_BK))
+        found = _probabilities(network, card.mean_HWC, pictures, views, bar)
+    probs_NK = found[:, columns_K].astype(np.float32)
     return Predictions(
         keys=tuple(pictures.key(i) for i in range(len(pictures))),
         labels_N=pictures.labels,
@@ -154,9 +151,7 @@ def validation_errors(
     The loss is the average of minus the log-probability of the correct label (section 5).
     """
     pictures = _pictures_of(dataset, split)
-    probs_NK = np.concatenate(
-        list(_probabilities(network, dataset.statistics.mean_HWC, pictures, views))
-    )
+    probs_NK = _probabilities(network, dataset.statistics.mean_HWC, pictures, views)
     own_N = probs_NK[np.arange(len(pictures)), pictures.labels]
     loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
     return {"loss": float(loss), **score(probs_NK, pictures.labels)._asdict()}
@@ -202,33 +197,53 @@ def _average(network: AlexNet, x_NCHW: Tensor, views: int) -> np.ndarray:
 
 
 def _probabilities(
-    network: AlexNet, mean_HWC: np.ndarray, pictures: Split, views: int
-) -> Iterator[np.ndarray]:
-    """Batches of averaged probabilities in the split's order: float64, B x K each."""
-    done = 0
-    for x_NCHW in _inputs(network, mean_HWC, pictures, views):
+    network: AlexNet,
+    mean_HWC: np.ndarray,
+    pictures: Split,
+    views: int,
+    bar: Progress | None = None,
+) -> np.ndarray:
+    """Averaged probabilities in the split's order: float64, N x K.
+
+    Several processes do whole batches each, and all get all; the batches are those of one process.
+    """
+    size = _VIEWS_AT_ONCE // views
+    batches = [
+        range(first, min(first + size, len(pictures))) for first in range(0, len(pictures), size)
+    ]
+    mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
+    first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
+    found_NK = np.empty((last - first, network.classes))
+    for batch, x_NCHW in zip(mine, _inputs(network, mean_HWC, pictures, views, mine), strict=True):
         probs_BK = _average(network, x_NCHW, views)
         if not np.isfinite(probs_BK).all():
-            worst = done + int(np.argmin(np.isfinite(probs_BK).all(axis=1)))
+            worst = batch[int(np.argmin(np.isfinite(probs_BK).all(axis=1)))]
             raise NumericsError(
                 "The network's outputs are not finite numbers.",
                 where=f"picture {pictures.key(worst)}",
                 remedy="The weights are broken: use an earlier checkpoint or another model.",
             )
-        done += len(probs_BK)
-        yield probs_BK
+        found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK
+        if bar:
+            bar.advance(len(batch) * ranks.world())
+    return ranks.collected(found_NK)
 
 
 def _inputs(
-    network: AlexNet, mean_HWC: np.ndarray, pictures: Split, views: int
+    network: AlexNet,
+    mean_HWC: np.ndarray,
+    pictures: Split,
+    views: int,
+    batches: Sequence[range],
 ) -> Iterator[Tensor]:
-    """The views in batches: cut on the GPU if the network is there."""
-    weights, count = next(network.parameters()), _VIEWS_AT_ONCE // views
+    """The views of each batch: cut on the GPU if the network is there."""
+    weights = next(network.parameters())
     if weights.is_cuda and HAS_TRITON:
         from alexnet.loading.gpu import device_view_batches
 
-        return device_view_batches(pictures, mean_HWC, views, count, weights.device, weights.dtype)
-    return map(as_batch, view_batches(pictures, mean_HWC, views, count))
+        like = (weights.device, weights.dtype)
+        return device_view_batches(pictures, mean_HWC, views, batches, *like)
+    return map(as_batch, view_batches(pictures, mean_HWC, views, batches))
 
 
 def _pictures_of(dataset: PreparedDataset, split: str) -> Split:

@@ -25,7 +25,7 @@ from alexnet import paper
 from alexnet.loading.buffers import ALIGNMENT, aligned
 from alexnet.prepared import Split
 from alexnet.prepared.shards import room_for_decoded
-from alexnet.prepared.workers import usable_cores
+from alexnet.ranks import cores
 
 _DECODED = 4  # JPEGs at a time: few enough to be still in a cache when they are cut
 _RUN = 16  # pixels of a row at a time: with three colours, whole vectors on every processor
@@ -66,7 +66,7 @@ class Cutter:
 
     def __init__(self, split: Split, mean_HWC: np.ndarray) -> None:
         self.split, self.means_2HWC = split, with_mirror(mean_HWC)
-        self._parts = usable_cores()
+        self._parts = cores()
         self._threads = ThreadPoolExecutor(self._parts, thread_name_prefix="cutter")
         self._own = threading.local()
 

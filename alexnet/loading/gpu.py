@@ -141,7 +141,7 @@ class DeviceLoader:
 
     def batches(self, first: int, last: int) -> Iterator[DeviceBatch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
-        B = self.order.batch
+        B = self.loader.size
         ring = _Ring(0 if self.pictures_NHWC is not None else B, B, self.device)
 
         def job(step: int) -> Callable[[_Slot], tuple[int, np.ndarray, np.ndarray]]:
@@ -153,7 +153,7 @@ class DeviceLoader:
             yield DeviceBatch(step, epochs_B, indices_B, pictures, self.mean_HWC, slot.cuts)
 
     def _fill(self, slot: _Slot, step: int) -> tuple[np.ndarray, np.ndarray]:
-        epochs_B, indices_B = self.order.of_step(step)
+        epochs_B, indices_B = self.loader.of_step(step)
         for place in range(len(slot.host_pictures)):
             slot.host_pictures[place] = self.loader.split.pixels(int(indices_B[place]))
         resident = self.pictures_NHWC is not None
@@ -165,22 +165,23 @@ class DeviceLoader:
 
 
 def device_view_batches(
-    split: Split, mean_HWC: np.ndarray, count: int, pictures: int, device: torch.device | str,
-    dtype: torch.dtype,
+    split: Split, mean_HWC: np.ndarray, count: int, batches: Sequence[range],
+    device: torch.device | str, dtype: torch.dtype,
 ) -> Iterator[Tensor]:  # fmt: skip
-    """The 1 or 10 evaluation views of a whole split in order, cut on `device`: S*V x 3 x 224 x 224.
+    """The 1 or 10 evaluation views of batches of a split, cut on `device`: S*V x 3 x 224 x 224 each.
 
-    `pictures` is how many pictures each batch holds; the last one may hold fewer.
+    `batches` are the pictures of each.
     """
     device = torch.device(device)
     mean, several = torch.from_numpy(mean_HWC).to(device), views(count)
-    ring = _Ring(pictures, pictures * count, device)
+    most = max(map(len, batches), default=0)
+    ring = _Ring(most, most * count, device)
 
-    def job(first: int) -> Callable[[_Slot], int]:
+    def job(batch: range) -> Callable[[_Slot], int]:
         def fill(slot: _Slot) -> int:
-            here = min(pictures, len(split) - first)
-            for place in range(here):
-                slot.host_pictures[place] = split.pixels(first + place)
+            here = len(batch)
+            for place, index in enumerate(batch):
+                slot.host_pictures[place] = split.pixels(index)
             pictures_B = np.repeat(np.arange(here), count)
             labels_B, shifts_B3 = np.zeros(len(pictures_B)), np.zeros((len(pictures_B), 3))
             rows = describe_cuts(pictures_B, several * here, labels_B, shifts_B3)
@@ -189,7 +190,7 @@ def device_view_batches(
 
         return fill
 
-    for slot, rows, _ in ring.run(map(job, range(0, len(split), pictures))):
+    for slot, rows, _ in ring.run(map(job, batches)):
         shape = (rows, 3, paper.CROP, paper.CROP)
         x_BCHW = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
         cut_views(slot.pictures, mean, slot.cuts[:rows], x_BCHW)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +47,9 @@ class Batch:
 class Loader:
     """The training split as batches, augmented as section 4.1 says.
 
-    Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. `waited` is how
-    many seconds the caller of `batches` has spent waiting for them.
+    Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. `part` says which
+    of each step's pictures are made here, all by default. `waited` is how many seconds the caller of
+    `batches` has spent waiting for them.
     """
 
     def __init__(
@@ -59,13 +60,15 @@ class Loader:
         batch: int,
         seed: int,
         shuffle: Shuffle = "full",
+        part: slice = slice(None),
     ) -> None:
         self.split, self.statistics, self.augmentation = split, statistics, augmentation
         self.order = Order(len(split), batch, seed, shuffle)
         self.waited = 0.0
         self._window: int | None = None
         self._cutter = Cutter(split, statistics.mean_HWC)
-        self._buffers = Buffers((batch, 1, paper.CROP, paper.CROP, 3))
+        self._part, self.size = part, len(range(batch)[part])
+        self._buffers = Buffers((self.size, 1, paper.CROP, paper.CROP, 3))
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
@@ -77,11 +80,16 @@ class Loader:
 
     def make(self, step: int) -> Batch:
         """The batch of one step, computed here and now."""
-        epochs_B, indices_B = self.order.of_step(step)
+        epochs_B, indices_B = self.of_step(step)
         views_B3, shifts_B3 = self.draws(epochs_B, indices_B)
         x_BVHWC = self._buffers.take()
         self._cutter.cut(indices_B, views_B3[:, None], shifts_B3, x_BVHWC)
         return Batch(step, x_BVHWC[:, 0], self.split.labels[indices_B], epochs_B, indices_B)
+
+    def of_step(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch and the index of each picture that is made here: int64, B each."""
+        epochs, indices = self.order.of_step(step)
+        return epochs[self._part], indices[self._part]
 
     def _make_ahead(self, step: int) -> Batch:
         if self.order.shuffle == "blocks":
@@ -148,26 +156,26 @@ def _listed(values_C: np.ndarray) -> str:
 
 
 def view_batches(
-    split: Split, mean_HWC: np.ndarray, count: int, pictures: int
+    split: Split, mean_HWC: np.ndarray, count: int, batches: Sequence[range]
 ) -> Iterator[np.ndarray]:
-    """The evaluation views of a whole split in order: float32, B*V x 224 x 224 x 3, made ahead.
+    """The evaluation views of batches of a split: float32, B*V x 224 x 224 x 3, made ahead.
 
-    `pictures` is how many pictures each batch holds; the last one may hold fewer. A batch's memory
-    serves another as soon as nothing refers to it any more.
+    `batches` are the pictures of each. A batch's memory serves another as soon as nothing refers to it
+    any more.
     """
     cutter = Cutter(split, mean_HWC)
-    buffers = Buffers((pictures, count, paper.CROP, paper.CROP, 3))
+    buffers = Buffers((max(map(len, batches), default=0), count, paper.CROP, paper.CROP, 3))
     views_1V3 = np.array([views(count)], np.int64)
 
-    def make(first: int) -> np.ndarray:
-        indices_B = np.arange(first, min(first + pictures, len(split)))
+    def make(batch: range) -> np.ndarray:
+        indices_B = np.array(batch)
         out = buffers.take()[: len(indices_B)]
         views_BV3 = np.repeat(views_1V3, len(indices_B), axis=0)
         cutter.cut(indices_B, views_BV3, np.zeros((len(indices_B), 3), np.float32), out)
         return out.reshape(-1, paper.CROP, paper.CROP, 3)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
-        jobs = ((make, (first,)) for first in range(0, len(split), pictures))
+        jobs = ((make, (batch,)) for batch in batches)
         for batch, _ in _ahead(pool, jobs):
             yield batch
 

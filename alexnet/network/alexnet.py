@@ -23,17 +23,15 @@ from alexnet.network.dropout import relu_dropout
 from alexnet.network.initialization import initialize
 from alexnet.network.linear import linear
 from alexnet.network.lrn import LRN, NONE, block, normalize
-from alexnet.network.table import LAYERS, Shape, is_conv, shapes, with_classes
+from alexnet.network.table import LAYERS, Shape, columns_of, is_conv, shapes, with_classes
 from alexnet.paper import Layer
 
 
 class AlexNet(nn.Module):
-    """The eight-layer, two-column network; `classes` neurons in its output layer.
+    """The eight-layer, two-column network, or another table of layers; `classes` neurons in the last.
 
     Weights start as `start` says (the paper's Gaussian by default), drawn from `seed`.
     """
-
-    columns = paper.COLUMNS  # that are in here
 
     def __init__(
         self,
@@ -44,7 +42,7 @@ class AlexNet(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = with_classes(layers, classes)
-        self.lrn = LRN()
+        self.lrn, self.columns = LRN(), columns_of(self.layers)
         for shape in self.shapes:
             self.add_module(shape.layer.name, _parameters(shape))
         built = ((shape, *self.weight_and_bias(shape.layer.name)) for shape in self.shapes)
@@ -83,34 +81,37 @@ class AlexNet(nn.Module):
 
     def convolved(self, x: Tensor) -> Tensor:
         """The convolutional layers: what fc6 reads, N x 256 x 6 x 6."""
-        x = self._checked(x)
+        x = self.checked(x)
         for layer in filter(is_conv, self.layers):
-            x = self.convolution(self.read(x, layer), layer)
+            x = self.convolution(x, layer)
         return x
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers: logits, N x K."""
         for lane, layer in enumerate(self.layers):
             if not is_conv(layer):
-                x = self.connection(self.read(x, layer), layer, lane, dropout)
-        return x
-
-    def read(self, x: Tensor, layer: Layer) -> Tensor:
-        """What a layer reads of `x`, all that the layer before it put out: here, all of it."""
+                x = self.connection(x.flatten(1), layer, lane, dropout)
         return x
 
     def convolution(self, x: Tensor, layer: Layer) -> Tensor:
         """One convolutional layer with all that follows it."""
         weight, bias = self.weight_and_bias(layer.name)
         if "pool" in layer.followed_by:
-            lrn = self.lrn if "norm" in layer.followed_by else NONE
-            x = convolve(x, weight, None, layer)
-            return block(x, bias, lrn, self.columns, paper.POOL.size, paper.POOL.stride)
+            return self.pooled(convolve(x, weight, None, layer), bias, layer)
         return convolve(x, weight, bias, layer, relu=True)
+
+    def pooled(self, x: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+        """Bias, ReLU, normalization (where the layer has it) and pooling of a convolution's sums."""
+        lrn = self.lrn if "norm" in layer.followed_by else NONE
+        return block(x, bias, lrn, self.columns, paper.POOL.size, paper.POOL.stride)
 
     def connection(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
         """One fully connected layer, number `lane` of all, with all that follows it."""
-        x = linear(x.flatten(1), *self.weight_and_bias(layer.name))
+        sums = linear(x, *self.weight_and_bias(layer.name))
+        return self.followed(sums, layer, lane, dropout)
+
+    def followed(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
+        """ReLU and dropout of a fully connected layer's sums, where it has them."""
         if "dropout" in layer.followed_by and dropout is not None:
             return self.dropped(x, layer, lane, dropout)
         x = F.relu(x) if "relu" in layer.followed_by else x
@@ -132,7 +133,7 @@ class AlexNet(nn.Module):
                 )
         left = set(names)
         found = {}
-        for name, value in self._stages(self._checked(x)):
+        for name, value in self._stages(self.checked(x)):
             if name in left:
                 found[name] = value
                 left.remove(name)
@@ -160,7 +161,7 @@ class AlexNet(nn.Module):
                 x = F.relu(x)
             yield layer.name, x
             if "norm" in layer.followed_by:
-                x = normalize(x, self.lrn, paper.COLUMNS)
+                x = normalize(x, self.lrn, self.columns)
                 yield f"norm{layer.name[-1]}", x
             if "pool" in layer.followed_by:
                 x = F.max_pool2d(x, paper.POOL.size, paper.POOL.stride)
@@ -168,7 +169,8 @@ class AlexNet(nn.Module):
             if "dropout" in layer.followed_by:
                 x = x * (1 - paper.DROPOUT)
 
-    def _checked(self, x: Tensor) -> Tensor:
+    def checked(self, x: Tensor) -> Tensor:
+        """Pictures in the memory layout of the hot path; raises UsageError where they are none."""
         side = paper.CROP
         if x.ndim != 4 or x.shape[1:] != (3, side, side) or not x.is_floating_point():
             raise UsageError(

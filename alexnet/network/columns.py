@@ -1,18 +1,22 @@
 """The two columns of section 3.2 apart: half of every layer each, meeting where the paper says.
 
 A column is the network with half the rows of every parameter: half the kernels, and half the neurons of
-the hidden and the output layers. Where a layer sees both columns (conv3, fc6, fc7, fc8), each column
-needs what the other has put out, and gives back the gradient of that. The columns are processes that
-exchange tensors (`Link`), or both in this one, on one or two devices (`Columns`). The weight file is that
-of the whole network.
+the hidden and the output layers. Where a layer sees both columns (conv3, fc6, fc7, fc8) a column needs
+what the other has put out, and gives back the gradient of that. It multiplies its own half while the
+other's is under way, in both directions: the weights over the other's maps, `crossing`, are a parameter
+of their own. The columns are processes that exchange tensors (`Link`), or both in this one, on one or
+two devices (`Columns`). A `HalfConnected` network divides its fully connected layers alone, and the
+pictures before them (Krizhevsky 2014, "one weird trick").
 
-Shape letters: N images, C maps or units of one column, H x W positions.
+The weight file is always that of the whole network: `pieces` says which part of it a parameter is.
+
+Shape letters: N pictures, C maps or units, H x W positions, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -21,59 +25,135 @@ from torch import Tensor, nn
 
 from alexnet import paper
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.dropout import mask
+from alexnet.network.conv import convolve
+from alexnet.network.dropout import relu_dropout
+from alexnet.network.linear import linear
 from alexnet.network.table import is_conv
 from alexnet.paper import Layer
 
 
-def half(kernels: int, column: int) -> slice:
+class Piece(NamedTuple):
+    """Where a parameter lies in the whole network: in which one, and where in that."""
+
+    name: str
+    place: tuple[slice, ...]
+    shared: bool  # both columns have it, and all of it
+
+
+def half(count: int, column: int) -> slice:
     """Which kernels of a layer, and so which rows of its parameters, belong to a column."""
-    middle = (kernels + 1) // 2
-    return slice(0, middle) if column == 0 else slice(middle, kernels)
-
-
-def whole(halves: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The whole network's parameters (or velocities), from those of its columns in order."""
-    return {name: torch.cat([one[name] for one in halves]) for name in halves[0]}
+    middle = (count + 1) // 2
+    return slice(0, middle) if column == 0 else slice(middle, count)
 
 
 class Column(AlexNet):
-    """Column 0 or 1 of a network, with copies of its halves of the parameters.
+    """Column 0 or 1 of a network, with copies of its parts of the parameters.
 
     Its logits are those of both columns; their gradient is taken to be the same in both, as it is when
-    each computes the loss of the same batch.
+    each computes the loss of the same batch. `pieces` are its parameters, `theirs` the other column's.
     """
-
-    columns = 1
 
     def __init__(self, network: AlexNet, column: int, link: Link | None = None) -> None:
         nn.Module.__init__(self)
         self.layers, self.lrn = network.layers, network.lrn
+        self.columns = 1 if self.divides(self.layers[0]) else network.columns
         self.column, self.link = column, link
-        for layer in self.layers:
-            part, module = half(layer.kernels, column), nn.Module()
-            for name, value in zip(
-                ("weight", "bias"), network.weight_and_bias(layer.name), strict=True
-            ):
-                module.register_parameter(name, nn.Parameter(value.detach()[part].clone()))
-            self.add_module(layer.name, module)
+        self.pieces = self._pieces(network, column)
+        self.theirs = self._pieces(network, 1 - column)
+        for name, piece in self.pieces.items():
+            layer, _, kind = name.partition(".")
+            if layer not in self._modules:
+                self.add_module(layer, nn.Module())
+            part = network.get_parameter(piece.name).detach()[piece.place].clone()
+            self.get_submodule(layer).register_parameter(kind, nn.Parameter(part))
 
-    def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """Logits of both columns, N x K; see `AlexNet.forward`."""
+    def divides(self, layer: Layer) -> bool:
+        """Whether each column has its own half of a layer."""
+        return True
+
+    def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
+        """The fully connected layers: logits of both columns, N x K."""
         assert self.link
         halves = [half(self.classes, column) for column in range(paper.COLUMNS)]
-        return _Collected.apply(super().forward(x, dropout), self.link, halves)  # type: ignore[no-untyped-call,no-any-return]
+        return _Collected.apply(super().connected(x, dropout), self.link, halves)  # type: ignore[no-untyped-call,no-any-return]
 
-    def read(self, x: Tensor, layer: Layer) -> Tensor:
-        """The other column's maps too, where the layer sees both."""
-        if layer.sees != "both columns":
-            return x
-        return _Joined.apply(x, self.link)  # type: ignore[no-untyped-call,no-any-return]
+    def convolution(self, x: Tensor, layer: Layer) -> Tensor:
+        """One convolutional layer; its own maps while the other's come."""
+        if not self._crosses(layer):
+            return super().convolution(x, layer)
+        assert self.link
+        return self.crossed(*self.link.begin(x), layer)
+
+    def connection(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
+        """One fully connected layer; its own units while the other's come."""
+        if not self._crosses(layer):
+            return super().connection(x, layer, lane, dropout)
+        assert self.link
+        return self.crossed_units(*self.link.begin(x), layer, lane, dropout)
+
+    def crossed(self, x: Tensor, theirs: Callable[[], Tensor], layer: Layer) -> Tensor:
+        """A convolutional layer over this column's maps and the other's."""
+        weight, bias = self.weight_and_bias(layer.name)
+        sums = convolve(x, weight, None, layer)
+        sums = sums + convolve(theirs(), self.get_parameter(f"{layer.name}.crossing"), None, layer)
+        if "pool" in layer.followed_by:
+            return self.pooled(sums, bias, layer)
+        return F.relu(sums + bias[:, None, None])
+
+    def crossed_units(
+        self,
+        x: Tensor,
+        theirs: Callable[[], Tensor],
+        layer: Layer,
+        lane: int,
+        dropout: Tensor | None,
+    ) -> Tensor:
+        """A fully connected layer over this column's units and the other's."""
+        weight, bias = self.weight_and_bias(layer.name)
+        crossing = self.get_parameter(f"{layer.name}.crossing")
+        sums = linear(x, weight, bias) + linear(theirs(), crossing, torch.zeros_like(bias))
+        return self.followed(sums, layer, lane, dropout)
 
     def dropped(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor) -> Tensor:
         """The column's part of the mask that the whole layer has in this step."""
-        kept = mask(x.new_empty(len(x), layer.kernels), dropout, lane)
-        return F.relu(x) * kept[:, half(layer.kernels, self.column)]
+        return relu_dropout(x, dropout, lane, layer.kernels, half(layer.kernels, self.column).start)
+
+    def _crosses(self, layer: Layer) -> bool:
+        return f"{layer.name}.crossing" in self.pieces
+
+    def _pieces(self, network: AlexNet, column: int) -> dict[str, Piece]:
+        """A column's parameters: `weight` and `bias` of each layer, and `crossing` where it has one."""
+        found = {}
+        for layer, before in zip(self.layers, (None, *self.layers), strict=False):
+            rows = half(layer.kernels, column) if self.divides(layer) else slice(None)
+            inputs, shared = {"weight": slice(None)}, not self.divides(layer)
+            if layer.sees == "both columns" and before and self.divides(before):
+                seen = network.weight_and_bias(layer.name)[0].shape[1]
+                each = (
+                    seen // before.kernels
+                )  # numbers of a map, which fc6 reads one after the other
+                for kind, whose in (("weight", column), ("crossing", 1 - column)):
+                    maps = half(before.kernels, whose)
+                    inputs[kind] = slice(maps.start * each, maps.stop * each)
+            for kind, part in inputs.items():
+                found[f"{layer.name}.{kind}"] = Piece(f"{layer.name}.weight", (rows, part), shared)
+            found[f"{layer.name}.bias"] = Piece(f"{layer.name}.bias", (rows,), shared)
+        return found
+
+
+class HalfConnected(Column):
+    """Both columns' convolutions for half of the pictures; half the fully connected layers for all.
+
+    The first column has the first half of the pictures.
+    """
+
+    def divides(self, layer: Layer) -> bool:
+        """Only the fully connected layers."""
+        return not is_conv(layer)
+
+    def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
+        """The fully connected layers of all pictures: logits of both columns."""
+        return super().connected(_Together.apply(x.flatten(1), self.link), dropout)  # type: ignore[no-untyped-call]
 
 
 class Columns(nn.Module):
@@ -88,60 +168,143 @@ class Columns(nn.Module):
             Column(network, n).to(self.devices[n]) for n in range(paper.COLUMNS)
         )
 
+    @property
+    def pieces(self) -> dict[str, Piece]:
+        """Of the parameters of both."""
+        return {
+            f"both.{n}.{name}": piece
+            for n, column in enumerate(self.both)
+            for name, piece in column.pieces.items()  # type: ignore[operator,union-attr]
+        }
+
     def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """Logits, N x K, on the first device; see `AlexNet.forward`."""
-        parts = [x.to(device) for device in self.devices]
         first: Column = self.both[0]  # type: ignore[assignment]
+        parts = [first.checked(x).to(device) for device in self.devices]
         for lane, layer in enumerate(first.layers):
-            if layer.sees == "both columns":
-                parts = [torch.cat([part.to(d) for part in parts], dim=1) for d in self.devices]
+            if not is_conv(layer):
+                parts = [part.flatten(1) for part in parts]
             parts = [
-                column.convolution(part, layer)  # type: ignore[operator]
-                if is_conv(layer)
-                else column.connection(part, layer, lane, dropout)  # type: ignore[operator]
-                for column, part in zip(self.both, parts, strict=True)
+                self._layer(column, parts, layer, lane, dropout)  # type: ignore[arg-type]
+                for column in self.both
             ]
         return torch.cat([part.to(self.devices[0]) for part in parts], dim=1)
 
+    def _layer(
+        self, column: Column, parts: list[Tensor], layer: Layer, lane: int, dropout: Tensor | None
+    ) -> Tensor:
+        mine, theirs = parts[column.column], parts[1 - column.column]
+        if layer.sees != "both columns":
+            return column.convolution(mine, layer)
+        if is_conv(layer):
+            return column.crossed(mine, lambda: theirs.to(mine.device), layer)
+        return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, dropout)
+
 
 class Link:
-    """The way between two processes that each hold a column; counts the bytes it has sent."""
+    """The way between two processes that each hold a column."""
 
     def __init__(self, column: int, group: dist.ProcessGroup | None = None) -> None:
-        self.column, self.group, self.sent = column, group, 0
+        self.column, self.group = column, group
         self.peer = dist.get_process_group_ranks(group or dist.group.WORLD)[1 - column]
 
-    def exchange(self, mine: Tensor, theirs: Tensor) -> Tensor:
-        """Send `mine`, and fill and return `theirs`; both contiguous."""
-        self.sent += mine.numel() * mine.element_size()
+    def __deepcopy__(self, memo: object) -> Link:
+        return self  # a copied network talks to the same neighbour
+
+    def start(self, mine: Tensor, theirs: Tensor) -> Callable[[], Tensor]:
+        """Begin to send `mine` and to fill `theirs`, both contiguous; waiting returns `theirs`."""
         operations = [
             dist.P2POp(dist.isend, mine, self.peer, self.group),
             dist.P2POp(dist.irecv, theirs, self.peer, self.group),
         ]
-        for work in dist.batch_isend_irecv(operations):
-            work.wait()
-        return theirs
+        works = dist.batch_isend_irecv(operations)
 
-    def in_order(self, mine: Tensor, theirs: Tensor) -> Tensor:
-        """Both columns' numbers along the last axis, the first column's first."""
-        return torch.cat([mine, theirs] if self.column == 0 else [theirs, mine], dim=-1)
+        def wait() -> Tensor:
+            for work in works:
+                work.wait()
+            return theirs
+
+        return wait
+
+    def exchange(self, mine: Tensor, theirs: Tensor) -> Tensor:
+        """Send `mine`, and fill and return `theirs`; both contiguous."""
+        return self.start(mine, theirs)()
+
+    def begin(self, x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+        """Begin to exchange this column's maps for the other's of the same shape.
+
+        What is to overlap is computed from the tensor returned, before the other's are asked for.
+        Backward it is the other way round: their gradient is sent first, and awaited last.
+        """
+        flight = _Flight(self)
+        x, token = _Begun.apply(x, flight)  # type: ignore[no-untyped-call]
+        return x, lambda: _Arrived.apply(token, flight)  # type: ignore[no-untyped-call]
+
+    def in_order(self, mine: Tensor, theirs: Tensor, dim: int) -> Tensor:
+        """Both columns' numbers along an axis, the first column's first."""
+        return torch.cat([mine, theirs] if self.column == 0 else [theirs, mine], dim)
 
 
-class _Joined(torch.autograd.Function):
-    """The maps of both columns; the gradient of a column's own comes from both."""
+class _Flight:
+    """An exchange under way: forward the maps', then backward their gradients'."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def start(self, x: Tensor) -> None:
+        """Send `x`, which is channels-last in memory where it has positions."""
+        mine = (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).contiguous()
+        self._wait = self.link.start(mine, torch.empty_like(mine))
+
+    def land(self) -> Tensor:
+        """What the other has sent, once it is here."""
+        theirs = self._wait()
+        return theirs.permute(0, 3, 1, 2) if theirs.ndim == 4 else theirs
+
+
+class _Begun(torch.autograd.Function):
+    """Hands on a column's own maps when they are on their way; the token stands for the other's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, flight: _Flight) -> tuple[Tensor, Tensor]:
+        ctx.flight = flight
+        flight.start(x)
+        return x.view_as(x), x.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor, token: Tensor) -> tuple[Tensor, None]:
+        return g + ctx.flight.land(), None
+
+
+class _Arrived(torch.autograd.Function):
+    """The other column's maps; backward their gradient sets out."""
+
+    @staticmethod
+    def forward(ctx: Any, token: Tensor, flight: _Flight) -> Tensor:
+        ctx.flight = flight
+        return flight.land()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        ctx.flight.start(g)
+        return g.new_empty(0), None
+
+
+class _Together(torch.autograd.Function):
+    """What both columns' pictures came to, the first column's first: 2N x C."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, link: Link) -> Tensor:
         ctx.link = link
-        mine = _maps_last(x)
-        return _maps_second(link.in_order(mine, link.exchange(mine, torch.empty_like(mine))))
+        mine = x.contiguous()
+        return link.in_order(mine, link.exchange(mine, torch.empty_like(mine)), 0)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         link: Link = ctx.link
-        parts = [part.contiguous() for part in _maps_last(g).chunk(2, dim=-1)]
+        parts = [part.contiguous() for part in g.chunk(2)]
         mine, theirs = parts[link.column], parts[1 - link.column]
-        return _maps_second(mine + link.exchange(theirs, torch.empty_like(mine))), None
+        return mine + link.exchange(theirs, torch.empty_like(mine)), None
 
 
 class _Collected(torch.autograd.Function):
@@ -152,17 +315,8 @@ class _Collected(torch.autograd.Function):
         ctx.own = halves[link.column]
         other = halves[1 - link.column]
         theirs = x.new_empty(len(x), other.stop - other.start)
-        return link.in_order(x, link.exchange(x.contiguous(), theirs))
+        return link.in_order(x, link.exchange(x.contiguous(), theirs), 1)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         return g[:, ctx.own], None, None
-
-
-def _maps_last(x: Tensor) -> Tensor:
-    """N x C x H x W, channels-last in memory, as contiguous N x H x W x C; N x C as it is."""
-    return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).contiguous()
-
-
-def _maps_second(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x

@@ -6,12 +6,43 @@ out and costs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alexnet import paper
 from alexnet.paper import Layer
 
 LAYERS: tuple[Layer, ...] = paper.LAYERS
+
+
+def _one_column() -> tuple[Layer, ...]:
+    """The one-GPU net of section 3.2: half the kernels, all of which every kernel sees.
+
+    The last convolutional layer keeps its 256, and the fully connected ones their neurons (footnote 2).
+    """
+    halved = {layer.name: layer.kernels // 2 for layer in LAYERS[:4]}
+    return tuple(
+        layer._replace(
+            kernels=halved.get(layer.name, layer.kernels),
+            sees="image" if layer.sees == "image" else "both columns",
+        )
+        for layer in LAYERS
+    )
+
+
+def _no_links() -> tuple[Layer, ...]:
+    """The paper's network with columns that meet in the fully connected layers only."""
+    return tuple(
+        layer._replace(sees="own column") if layer.name == "conv3" else layer for layer in LAYERS
+    )
+
+
+# The paper's network, and those it is compared with.
+NETWORKS: Mapping[str, tuple[Layer, ...]] = {
+    "alexnet": LAYERS,
+    "one_column": _one_column(),
+    "no_links": _no_links(),
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +86,17 @@ class Shape:
 def is_conv(layer: Layer) -> bool:
     """Whether a layer is convolutional rather than fully connected."""
     return layer.name.startswith("conv")
+
+
+def columns_of(layers: tuple[Layer, ...]) -> int:
+    """Into how many columns the maps of a network fall: in one, every kernel sees all of them."""
+    return paper.COLUMNS if any(layer.sees == "own column" for layer in layers) else 1
+
+
+def name_of(layers: tuple[Layer, ...]) -> str:
+    """The name of a network of `NETWORKS` with any number of classes; others have none."""
+    rows = [name for name, those in NETWORKS.items() if those[:-1] == layers[:-1]]
+    return rows[0] if rows else ""
 
 
 def with_classes(layers: tuple[Layer, ...], classes: int) -> tuple[Layer, ...]:

@@ -21,6 +21,7 @@ from alexnet import paper
 from alexnet.errors import AlexNetError, DataError, IncompatibleError
 from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, write_json
 from alexnet.network.alexnet import AlexNet
+from alexnet.network.table import NETWORKS, name_of
 
 FORMAT = 1
 _CONFIG_KINDS = {
@@ -92,7 +93,7 @@ def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
     )
     config = {
         "format": FORMAT,
-        "architecture": "alexnet",
+        "architecture": name_of(network.layers),
         "classes": list(card.classes),
         "titles": list(card.titles),
         "classes_sha256": classes_hash(card.classes),
@@ -125,7 +126,7 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
         raise IncompatibleError(
             f"The weights are not of the {len(classes):,} classes of config.json.", where=weights
         )
-    network = AlexNet(len(classes))
+    network = AlexNet(len(classes), NETWORKS[config["architecture"]])
     set_parameters(network, arrays, weights)
     card = ModelCard(
         classes,
@@ -146,10 +147,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise DataError("Not a JSON object.", where=path)
-    if config.get("format") != FORMAT or config.get("architecture") != "alexnet":
+    named = config.get("architecture")
+    if config.get("format") != FORMAT or not (isinstance(named, str) and named in NETWORKS):
         raise IncompatibleError(
-            f"This is format {config.get('format')} of {config.get('architecture')!r}; "
-            f"this version reads format {FORMAT} of 'alexnet'.",
+            f"This is format {config.get('format')} of {named!r}; "
+            f"this version reads format {FORMAT} of {', '.join(NETWORKS)}.",
             where=path,
         )
     if lacks := _CONFIG_KINDS.keys() - config.keys():

@@ -96,10 +96,15 @@ def _difference(old: Any, new: dict[str, Any]) -> str:
     return "; ".join(f"{key} {old['made'].get(key)}, not {new['made'][key]}" for key in made)
 
 
+def unfinished(out: Path) -> Path:
+    """The folder in which `out` is prepared."""
+    return out.with_name(f"{out.name}.unfinished")
+
+
 @contextmanager
 def locked(out: Path) -> Iterator[Path]:
     """The folder in which `out` is prepared, held against a second writer."""
-    folder = out.with_name(f"{out.name}.unfinished")
+    folder = unfinished(out)
     lock = Lock(folder / _LOCK, "This folder is being prepared")
     try:
         yield folder

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from alexnet import ranks
 from alexnet.errors import DataError, UsageError
 from alexnet.files import remove, require_space
 from alexnet.prepared import folder as folders
@@ -48,10 +50,10 @@ def prepare(
     """Prepare `source` in the folder `out` and open it; if it is there already, just open it.
 
     `storage` is "raw" (196,608 bytes a picture, read without decoding) or "jpeg". The bytes written
-    do not depend on the number of `workers`, nor on where the work was stopped. Raises DataError
-    when more than the share `allowed_rejected` of the pictures cannot be used, IncompatibleError
-    when `out` holds another set, EnvironmentProblem when the disk is too small or another process
-    prepares the same folder.
+    do not depend on the number of `workers` or processes, nor on where the work was stopped. Raises
+    DataError when more than the share `allowed_rejected` of the pictures cannot be used,
+    IncompatibleError when `out` holds another set, EnvironmentProblem when the disk is too small or
+    another process prepares the same folder.
     """
     if storage not in shards.PICTURES:
         raise UsageError(f"Unknown storage {storage!r}.", remedy="Known: raw, jpeg.")
@@ -64,16 +66,32 @@ def prepare(
     job = folders.job_of(source, storage)
     if out.is_symlink():  # what it leads to is prepared beside that, on the same disk
         out = out.resolve()
+    make = partial(_make_share, source, storage, workers)
+    if not ranks.is_chief():
+        if ranks.chief_says(False):
+            make(folders.unfinished(out))
+            ranks.meet()
+        ranks.meet()
+        return PreparedDataset.open(out)
     if existing := folders.existing(out, job):
+        ranks.chief_says(False)
+        ranks.meet()
         return existing
     with folders.locked(out) as unfinished:
-        if existing := folders.existing(out, job):  # finished by another process meanwhile
-            remove(unfinished)
-            return existing
-        if not folders.is_finished(unfinished, job):
+        existing = folders.existing(out, job)  # finished by another preparation meanwhile
+        is_to_do = not existing and not folders.is_finished(unfinished, job)
+        if is_to_do:
             folders.start_or_go_on(unfinished, job)
+        if ranks.chief_says(is_to_do):
+            if ranks.world() > 1:
+                make(unfinished)
+                ranks.meet()
             _fill(unfinished, source, job, storage, workers, allowed_rejected)
-        folders.publish(unfinished, out)
+        if existing:
+            remove(unfinished)
+        else:
+            folders.publish(unfinished, out)
+    ranks.meet()
     return PreparedDataset.open(out)
 
 
@@ -88,6 +106,25 @@ def open_or_prepare(data: str, download: bool = False) -> PreparedDataset:
     if (out / "dataset.json").is_file():
         storage = PreparedDataset.open(out).description["made"]["storage"]
     return prepare(open_source(data, download=download), out, storage=storage)
+
+
+def _make_share(source: Source, storage: str, workers: int | None, folder: Path) -> None:
+    """This process's part of the shards; `_fill` finds them made, as after a stop.
+
+    Every process reads the whole source: which pictures are duplicates depends on all before.
+    """
+    every, first, left = ranks.world(), ranks.rank(), source.count
+    with (
+        Workers(workers) as pool,
+        progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown,
+    ):
+        mine = islice(
+            batches(source, shards.PICTURES[storage], shards.SOURCE_BYTES), first, None, every
+        )
+        for batch, _ in pool.map(partial(_make, pool, folder, storage), mine):
+            others_too = min(len(batch.entries) * every, left)
+            shown.advance(others_too)
+            left -= others_too
 
 
 def _fill(

@@ -12,8 +12,8 @@ from alexnet.errors import DataError
 from alexnet.files import sha256_of
 from alexnet.prepared import description as descriptions
 from alexnet.prepared.dataset import PreparedDataset
-from alexnet.prepared.workers import usable_cores
 from alexnet.progress import progress
+from alexnet.ranks import cores
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def verify(folder: Path | str) -> Verified:
     pictures = sum(split["pictures"] for split in description["splits"].values())
     damaged = []
     with (
-        ThreadPoolExecutor(usable_cores()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
         progress(f"verify {folder.name}", pictures, "pictures") as shown,
     ):
         for file, damage in zip(

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
+from alexnet.ranks import cores
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -39,18 +41,11 @@ class WorkerDied(Exception):
         self.out_of_memory = status == OUT_OF_MEMORY
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; other systems do not restrict a process
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Workers:
     """A pool of `count` processes (all cores by default); use it in a `with` statement."""
 
     def __init__(self, count: int | None = None) -> None:
-        self.count = count or usable_cores()
+        self.count = count or cores()
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="prepare")
         self._own = threading.local()
         self._lock = threading.Lock()

@@ -26,15 +26,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet import paper
-from alexnet.config import OptimizerConfig
+from alexnet import paper, ranks
 from alexnet.loading.gpu import DeviceBatch, DeviceLoader
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.dropout import address
 from alexnet.network.precision import dtype_of, set_products
-from alexnet.network.table import is_conv
-from alexnet.training.optimizer import PaperSGD
+from alexnet.training.mesh import Placed
 from alexnet.training.step import Outcome
 from alexnet.training.update import update
 
@@ -58,25 +56,28 @@ class GpuStep:
 
     def __init__(
         self,
-        network: AlexNet,
-        sgd: OptimizerConfig,
+        placed: Placed,
         seed: int,
         precision: str,
         graphs: bool = True,
         resident: bool | None = None,
     ) -> None:
         set_products(precision)
-        self.device = next(network.parameters()).device
-        self.seed, self.sgd, self.resident = seed, sgd, resident
+        assert isinstance(placed.network, AlexNet)
+        self.device = next(placed.whole.parameters()).device
+        self.placed, self.seed, self.resident = placed, seed, resident
+        self.momentum = placed.optimizer.defaults["momentum"]
+        self.weight_decay = placed.optimizer.defaults["weight_decay"]
         self.dtype = dtype_of(precision)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.master = self.network = network
+        placed.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed.optimizer.lay_out_alike()
+        self._computing = placed.network
         if self.dtype != torch.float32:
-            self.network = copy.deepcopy(network).to(self.dtype)
-        self.optimizer = PaperSGD(
-            network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay
-        )
-        self._early, self._late = self._weights(network)
+            self._computing = copy.deepcopy(placed.network).to(self.dtype)
+        placed.mesh.sum_gradients(self._computing, placed.pieces)
+        self.network = placed.whole if placed.pieces else self._computing
+        self._early, self._late = self._weights(placed.network)
+        graphs = graphs and ranks.world() == 1  # what is exchanged is not recorded
         self._graphs: dict[str, torch.cuda.CUDAGraph] | None = {} if graphs else None
         self._is_ready = False
         self._begun: tuple[int, float, Tensor, Any] | None = None
@@ -91,11 +92,12 @@ class GpuStep:
             if not self._is_ready:
                 self._prepare(len(batch.cuts_B8))
             batch.cut_into(self._x)
-            self._labels_B.copy_(batch.labels_B)
-            self._address_2[1].fill_(batch.step)
+            self._labels_B.copy_(self.placed.mesh.labels(batch.labels_B))
+            self._address_3[1].fill_(batch.step)
             self._rates_2[0].fill_(rate)
-            self._rates_2[1].fill_(rate * self.sgd.weight_decay)
+            self._rates_2[1].fill_(rate * self.weight_decay)
             self._launch()
+            self.placed.changed()
             numbers, event = self._send_numbers()
             before, self._begun = self._begun, (batch.step, rate, numbers, event)
             return _outcomes(before)
@@ -106,28 +108,23 @@ class GpuStep:
             if self._is_ready:
                 self._run("late")
                 self._pending_1.zero_()
+            self.placed.gather()
             before, self._begun = self._begun, None
             return _outcomes(before)
 
     def _convolved(self) -> None:
-        self._hidden = self.network.convolved(self._x)
+        self._hidden = self._computing.convolved(self._x)
 
     def _connected(self) -> None:
-        logits_BK = self.network.connected(self._hidden, self._address_2).float()
-        loss = F.cross_entropy(logits_BK, self._labels_B)
-        parameters = [one.working for one in (*self._early, *self._late)]
-        for w in parameters:
-            w.grad = None
+        mesh = self.placed.mesh
+        logits_BK = self._computing.connected(self._hidden, self._address_3).float()
+        loss = F.cross_entropy(logits_BK, self._labels_B) * mesh.weight
+        for one in (*self._early, *self._late):
+            one.working.grad = None
         loss.backward()
-        gradients = [w.grad for w in parameters if w.grad is not None]
-        norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
-        norm = torch.stack(norms).double().square().sum().sqrt()
-        kept = [
-            w for one in (*self._early, *self._late) for w in (one.master.detach(), one.velocity)
-        ]
-        state = torch.stack(torch._foreach_norm(kept, 2)).double().square().sum().sqrt()
+        mesh.await_gradients()
         wrong = (logits_BK.detach().argmax(1) != self._labels_B).sum()
-        self._numbers_4.copy_(torch.stack([loss.detach().double(), norm, wrong.double(), state]))
+        self._numbers_4.copy_(self.placed.numbers(loss, wrong, self._computing))
         self._allowed_1.mul_(self._numbers_4.isfinite().all())
         self._update(self._early, self._rates_2, self._allowed_1)
         self._late_rates_2.copy_(self._rates_2)
@@ -159,18 +156,20 @@ class GpuStep:
         with torch.no_grad():
             for one in several:
                 if one.working.grad is not None:  # there is none before the first step
-                    update(one.master, one.velocity, one.working, rates_2, go_1, self.sgd.momentum)
+                    update(one.master, one.velocity, one.working, rates_2, go_1, self.momentum)
 
     def _prepare(self, batch: int) -> None:
         """Room for what a recorded step reads and writes; then record it."""
         like: dict[str, Any] = {"device": self.device}
+        self.placed.scatter()
         with torch.no_grad():
             for one in (*self._early, *self._late):
                 one.working.copy_(one.master)  # they may have been read from a checkpoint
         self._x = torch.zeros(batch, 3, paper.CROP, paper.CROP, dtype=self.dtype, **like)
         self._x = self._x.contiguous(memory_format=torch.channels_last)
-        self._labels_B = torch.zeros(batch, dtype=torch.int64, **like)
-        self._address_2 = address(self.seed, 0).to(self.device)
+        mesh = self.placed.mesh
+        self._labels_B = torch.zeros(batch * mesh.columns_of_pictures, dtype=torch.int64, **like)
+        self._address_3 = address(self.seed, 0, mesh.rows.start).to(self.device)
         self._rates_2 = torch.zeros(2, **like)
         self._late_rates_2 = torch.zeros(2, **like)
         self._numbers_4 = torch.zeros(4, dtype=torch.float64, **like)
@@ -219,15 +218,10 @@ class GpuStep:
         """The parameters that are updated at once, and those that are updated late."""
         early: list[_Weights] = []
         late: list[_Weights] = []
-        for layer in network.layers:
-            pairs = zip(
-                network.weight_and_bias(layer.name),
-                self.network.weight_and_bias(layer.name),
-                strict=True,
-            )
-            for master, working in pairs:
-                one = _Weights(master, self.optimizer.velocity(master), working)
-                (early if is_conv(layer) else late).append(one)
+        working = dict(self._computing.named_parameters())
+        for name, master in network.named_parameters():
+            one = _Weights(master, self.placed.optimizer.velocity(master), working[name])
+            (early if name.startswith("conv") else late).append(one)
         return early, late
 
     def _on_device(self) -> AbstractContextManager[object]:
@@ -241,5 +235,4 @@ def _outcomes(begun: tuple[int, float, Tensor, Any] | None) -> list[Outcome]:
     step, rate, numbers, event = begun
     if event is not None:
         event.synchronize()
-    loss, norm, wrong, state = numbers.tolist()
-    return [Outcome(step, rate, loss, int(wrong), norm, state)]
+    return [Outcome(step, rate, *numbers.tolist())]

@@ -9,8 +9,7 @@ scale. PyTorch's SGD multiplies outside (w <- w - rate * v) and differs from thi
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,10 +34,11 @@ class PaperSGD(torch.optim.Optimizer):
         velocity: Tensor = self.state[parameter]["velocity"]
         return velocity
 
-    def length(self) -> float:
-        """Of the weights and velocities together: what an update would spread if it is not finite."""
-        weights = [w for group in self.param_groups for w in group["params"]]
-        return length([*weights, *map(self.velocity, weights)])
+    def lay_out_alike(self) -> None:
+        """Lay each velocity out in memory as its weights are."""
+        for group in self.param_groups:
+            for w in group["params"]:
+                self.state[w]["velocity"] = torch.empty_like(w).copy_(self.velocity(w))
 
     def set_rate(self, rate: float) -> None:
         """Use this rate from the next step on."""
@@ -83,6 +83,12 @@ def _one_pass(w, v, g, momentum, pull, rate):  # type: ignore[no-untyped-def]
 
 
 @torch.no_grad()
-def length(tensors: Iterable[Tensor]) -> float:
-    """The length of all numbers together; not finite as soon as one of them is not."""
-    return math.sqrt(sum(float(norm) ** 2 for norm in torch._foreach_norm(list(tensors))))
+def squares(tensors: Sequence[Tensor]) -> Tensor:
+    """The sum of the squares of all numbers: float64; not finite as soon as one of them is not."""
+    if not tensors:
+        return torch.zeros((), dtype=torch.float64)
+    norms = torch._foreach_norm(
+        list(tensors), 2, dtype=torch.promote_types(tensors[0].dtype, torch.float32)
+    )
+    first = norms[0].device
+    return torch.stack([norm.to(first) for norm in norms]).double().square().sum()

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from alexnet import __version__
+from alexnet import __version__, ranks
 from alexnet.config import RunConfig
 from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
 from alexnet.files import (
@@ -36,7 +36,10 @@ from alexnet.files import (
 from alexnet.settings import from_yaml, to_yaml
 
 RUNS = Path("runs")
-_DECIDE_BITS = ("processor", "threads", "device_name", "precision", "python")
+_DECIDE_BITS = (
+    *("processor", "threads", "device_name", "precision", "python"),
+    *("processes", "layout"),
+)
 _LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
 
 
@@ -59,18 +62,22 @@ class Run:
         data: dict[str, Any],
         device: str = "cpu",
         precision: str = "fp32",
+        layout: str = "fused",
     ) -> Run:
         """A new folder under `runs/`, whole or not at all; raises UsageError if the name is taken."""
         folder = RUNS / name
-        if folder.exists():
+        if ranks.any_of(folder.exists()):
             raise _taken(folder)
+        if not ranks.is_chief():
+            ranks.meet()
+            return Onlooker(folder)
         make_folder(folder.parent)
         sweep_temporaries(folder.parent, folder.name)
         run = cls(temporary_name(folder))
         remove(run.folder)
         try:
             write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
-            write_json(run.folder / "environment.json", environment(device, precision))
+            write_json(run.folder / "environment.json", environment(device, precision, layout))
             run.set_data(data)
             run.set_config(config)
             rename(run.folder, folder)
@@ -80,6 +87,7 @@ class Run:
             raise
         finally:
             shutil.rmtree(run.folder, ignore_errors=True)
+        ranks.meet()
         return cls(folder)
 
     @classmethod
@@ -87,7 +95,7 @@ class Run:
         """The run at a path or with a name; raises UsageError with the nearest name."""
         for folder in (Path(name), RUNS / name):
             if (folder / "config.yaml").is_file():
-                return cls(folder)
+                return cls(folder) if ranks.is_chief() else Onlooker(folder)
         raise UsageError(f"There is no run {str(name)!r}.", remedy=did_you_mean(str(name), names()))
 
     @property
@@ -126,6 +134,11 @@ class Run:
         """In which numbers it computes: fp32, tf32 or bf16."""
         found: str = read_json(self.folder / "environment.json")["precision"]
         return found
+
+    @property
+    def layout(self) -> Any:
+        """How it lies on its processes: fused, columns or hybrid."""
+        return read_json(self.folder / "environment.json")["layout"]
 
     def tell_changes(self, now: dict[str, Any]) -> None:
         """Say what of versions and hardware is not what the run was started with."""
@@ -171,6 +184,28 @@ class Run:
         append(self.folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
 
+class Onlooker(Run):
+    """The run in a process that is not the chief: it reads, and leaves writing to that."""
+
+    def set_config(self, config: RunConfig) -> None:
+        """Nothing."""
+
+    def set_data(self, data: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def lock(self) -> None:
+        """Nothing."""
+
+    def keep_rows(self, count: int) -> None:
+        """Nothing."""
+
+    def record(self, path: Path, row: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def log(self, text: str) -> None:
+        """Nothing."""
+
+
 def _taken(folder: Path) -> UsageError:
     return UsageError(
         "There is a run of this name already, and a run is never overwritten.",
@@ -185,7 +220,9 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith("."))
 
 
-def environment(device: str = "cpu", precision: str = "fp32") -> dict[str, Any]:
+def environment(
+    device: str = "cpu", precision: str = "fp32", layout: str = "fused"
+) -> dict[str, Any]:
     """Versions and hardware, to stand beside every result computed on `device` in `precision`."""
     import torch
 
@@ -200,6 +237,8 @@ def environment(device: str = "cpu", precision: str = "fp32") -> dict[str, Any]:
         "system": platform.platform(),
         "processor": _processor(),
         "threads": torch.get_num_threads(),
+        "processes": ranks.world(),
+        "layout": layout,
         "device": device,
         "precision": precision,
         "device_name": torch.cuda.get_device_name(device) if "cuda" in device else _processor(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from alexnet import ranks
 from alexnet.config import RunConfig
 from alexnet.errors import DataError, IncompatibleError
 from alexnet.files import flush
@@ -50,7 +51,7 @@ class Training:
 
     run: Run
     config: RunConfig
-    network: AlexNet
+    network: AlexNet  # whole
     optimizer: PaperSGD
     schedule: Schedule
     order: Order
@@ -62,8 +63,13 @@ class Training:
 
 
 def save(training: Training) -> None:
-    """Write a checkpoint; the rows that led to it reach the disk before it does."""
+    """Write a checkpoint; the rows that led to it reach the disk before it does.
+
+    Of several processes the chief writes: what it holds is the whole network, whatever the layout.
+    """
     run, network = training.run, training.network
+    if not ranks.is_chief():
+        return
     flush(run.metrics_path)
     velocities = {
         f"velocity/{name}": training.optimizer.velocity(parameter).cpu().contiguous().numpy()
@@ -83,7 +89,8 @@ def save(training: Training) -> None:
 
 def is_unborn(run: Run) -> bool:
     """Whether the run was ended before its first checkpoint: there is nothing yet that could be lost."""
-    return not checkpoint.paths(run.checkpoints) and not run.metrics()
+    is_empty = not checkpoint.paths(run.checkpoints) and not run.metrics()
+    return ranks.chief_says(is_empty)
 
 
 def restore(training: Training, override: Collection[str]) -> None:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import torch.nn.functional as F
 
-from alexnet.config import OptimizerConfig
 from alexnet.errors import EnvironmentProblem
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet, as_batch
+from alexnet.network.columns import Columns
 from alexnet.network.dropout import address
 from alexnet.network.gpu import HAS_TRITON
 from alexnet.network.precision import set_products
-from alexnet.training.optimizer import PaperSGD, length
+from alexnet.training.mesh import Placed
 
 if TYPE_CHECKING:
     from alexnet.loading.gpu import DeviceLoader
@@ -38,7 +38,7 @@ class Outcome:
     step: int
     rate: float
     loss: float
-    wrong: int
+    wrong: float
     norm: float
     state: float
 
@@ -49,10 +49,10 @@ class Outcome:
 
 
 class Step(Protocol):
-    """What the loop needs: `network` is the one that is trained, as it computes."""
+    """What the loop needs: `network` is the one that is trained, whole, and as it computes."""
 
     network: AlexNet
-    optimizer: PaperSGD
+    placed: Placed
 
     def loader(self, loader: Loader) -> Loader | DeviceLoader:
         """The same pictures, where and how this step wants them."""
@@ -63,34 +63,35 @@ class Step(Protocol):
         ...
 
     def finish(self) -> list[Outcome]:
-        """Complete what was begun; the outcomes not yet told."""
+        """Complete what was begun, also in the whole network; the outcomes not yet told."""
         ...
 
 
-def step_for(network: AlexNet, sgd: OptimizerConfig, seed: int, precision: str) -> Step:
-    """The way to train `network` on the device that it is on."""
-    if next(network.parameters()).is_cuda and HAS_TRITON:
+def step_for(placed: Placed, seed: int, precision: str) -> Step:
+    """The way to train a network on the device that it is on."""
+    on_gpu = next(placed.whole.parameters()).is_cuda
+    if on_gpu and HAS_TRITON and not isinstance(placed.network, Columns):
         from alexnet.training.gpu import GpuStep
 
-        return GpuStep(network, sgd, seed, precision)
+        return GpuStep(placed, seed, precision)
     if precision == "bf16":
         raise EnvironmentProblem(
-            "Training in bf16 needs Triton, which is not installed.",
-            remedy="Install it (python -m pip install triton), or say --precision tf32.",
+            "Training in bf16 needs Triton, and a process for each column.",
+            remedy="Install it (python -m pip install triton), start `torchrun`, or say "
+            "--precision tf32.",
         )
     set_products(precision)
-    return EagerStep(network, sgd, seed)
+    return EagerStep(placed, seed)
 
 
 class EagerStep:
     """One operation after the other, in float32."""
 
-    def __init__(self, network: AlexNet, sgd: OptimizerConfig, seed: int) -> None:
-        self.network, self.seed = network, seed
-        self.device = next(network.parameters()).device
-        self.optimizer = PaperSGD(
-            network.parameters(), sgd.learning_rate, sgd.momentum, sgd.weight_decay
-        )
+    def __init__(self, placed: Placed, seed: int) -> None:
+        self.placed, self.seed, self.network = placed, seed, placed.whole
+        self._weights = next(self.network.parameters())
+        placed.mesh.sum_gradients(placed.network, placed.pieces)
+        self._is_ready = False
 
     def loader(self, loader: Loader) -> Loader:
         """The loader as it is."""
@@ -98,20 +99,26 @@ class EagerStep:
 
     def take(self, batch: Any, rate: float) -> list[Outcome]:
         """One whole step."""
-        network, labels_B = self.network, torch.from_numpy(batch.labels_B).to(self.device)
-        dropout = address(self.seed, batch.step)
-        logits_BK = network(as_batch(batch.x_BHWC).to(self.device), dropout.to(self.device))
-        loss = F.cross_entropy(logits_BK, labels_B)
-        self.optimizer.zero_grad()
+        placed, mesh = self.placed, self.placed.mesh
+        if not self._is_ready:
+            placed.scatter()  # the whole may have been read from a checkpoint
+            self._is_ready = True
+        labels_B = mesh.labels(torch.from_numpy(batch.labels_B).to(self._weights.device))
+        dropout = address(self.seed, batch.step, mesh.rows.start).to(self._weights.device)
+        logits_BK = placed.network(as_batch(batch.x_BHWC).to(self._weights), dropout)
+        loss = F.cross_entropy(logits_BK, labels_B) * mesh.weight
+        placed.optimizer.zero_grad()
         loss.backward()
-        wrong = int((logits_BK.argmax(1) != labels_B).sum())
-        norm = length([w.grad for w in network.parameters() if w.grad is not None])
-        outcome = Outcome(batch.step, rate, loss.item(), wrong, norm, self.optimizer.length())
+        mesh.await_gradients()
+        wrong = (logits_BK.detach().argmax(1) != labels_B).sum()
+        outcome = Outcome(batch.step, rate, *placed.numbers(loss, wrong, placed.network).tolist())
         if outcome.is_finite:
-            self.optimizer.set_rate(rate)
-            self.optimizer.step()
+            placed.optimizer.set_rate(rate)
+            placed.optimizer.step()
+        placed.changed()
         return [outcome]
 
     def finish(self) -> list[Outcome]:
-        """Nothing is left to do."""
+        """Nothing is left to do but to bring the whole network up to date."""
+        self.placed.gather()
         return []

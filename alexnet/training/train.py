@@ -6,12 +6,15 @@ Shape letters: B pictures of a batch, K classes, H x W pixels, C colours.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from alexnet import ranks
 from alexnet.config import RunConfig
 from alexnet.errors import NumericsError, Stopped
 from alexnet.loading.loader import Batch, Loader
@@ -20,6 +23,7 @@ from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
 from alexnet.progress import progress
 from alexnet.signals import stop_request
+from alexnet.training.mesh import Placed
 from alexnet.training.run import Run
 from alexnet.training.schedule import schedule_of
 from alexnet.training.state import Training, is_unborn, restore, save
@@ -38,21 +42,22 @@ def train(
     run: Run,
     config: RunConfig,
     loader: Loader,
-    network: AlexNet,
+    placed: Placed,
     validate: Validate,
     resume: bool = False,
     override: Collection[str] = (),
     precision: str = "fp32",
 ) -> None:
-    """Train `network` on the loader's pictures to the end of `config.length` (section 5).
+    """Train a network on the loader's pictures to the end of `config.length` (section 5).
 
     Writes the run's metrics and checkpoints; `resume` goes on from the newest one, with a changed
     configuration only where `override` names the changed keys. Raises NumericsError before an update
     with numbers that are not finite, and Stopped, after saving, when a signal asked for it.
     """
     keep_memory()
-    stepper, order = step_for(network, config.optimizer, config.seed, precision), loader.order
-    training = Training(run, config, network, stepper.optimizer, schedule_of(config), order)
+    stepper, order = step_for(placed, config.seed, precision), loader.order
+    weights = placed.whole, placed.whole_optimizer
+    training = Training(run, config, *weights, schedule_of(config), order)
     if resume and not is_unborn(run):
         restore(training, override)
         run.set_config(config)
@@ -70,14 +75,18 @@ def train(
         def settle(outcomes: list[Outcome]) -> None:
             for outcome in outcomes:
                 if not outcome.is_finite:
+                    stepper.finish()
                     raise _not_finite(outcome, training, stepper.network, loader)
                 note = _record_step(training, outcome)
                 bar.advance(1, f"{note}  {speed.note(order.batch)}")
 
         def end_epoch(step: int) -> None:
-            """Validate, and close the epoch; a signal puts it off, and the next start does it."""
+            """Validate, and close the epoch; a signal puts it off, and the next start does it.
+
+            Not where there are several processes: they would be stopped at different places.
+            """
             try:
-                with stop.at_once():
+                with stop.at_once() if ranks.world() == 1 else nullcontext():
                     errors = validate(stepper.network)
             except KeyboardInterrupt:
                 return
@@ -87,13 +96,13 @@ def train(
             if step < last or training.counters.steps_in_epoch:
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
-                    signal_number=stop.signal_number,
+                    signal_number=stop.signal_number or signal.SIGTERM,  # another process got it
                     remedy=f"Continue with: alexnet resume {run.folder}",
                 )
 
         if training.counters.steps_in_epoch and (_ends_epoch(order, first) or first == last):
             end_epoch(first)  # it was put off
-            stopping = bool(stop)
+            stopping = ranks.any_of(bool(stop))
             save(training)
             if stopping:
                 leave(first)
@@ -103,7 +112,9 @@ def train(
             if _ends_epoch(order, step) or step == last:
                 settle(stepper.finish())
                 end_epoch(step)
-            stopping = bool(stop)  # a signal from here on is answered after the next step
+            stopping = ranks.any_of(
+                bool(stop)
+            )  # a signal from here on is answered after the next step
             if step % config.checkpoint.every.count == 0 or stopping or step == last:
                 settle(stepper.finish())
                 save(training)
@@ -121,7 +132,7 @@ def _record_step(training: Training, outcome: Outcome) -> str:
     counters, order = training.counters, training.order
     counters.step += 1
     counters.loss_sum += outcome.loss
-    counters.wrong_sum += outcome.wrong
+    counters.wrong_sum += int(outcome.wrong)
     counters.steps_in_epoch += 1
     row = {
         "kind": "step",

@@ -88,7 +88,8 @@ def test_a_fault_in_a_thread_reaches_the_caller(dataset: PreparedDataset) -> Non
 
 def test_views_of_a_split_come_in_order(dataset: PreparedDataset) -> None:
     split, mean = dataset.split("train"), dataset.statistics.mean_HWC
-    found = np.concatenate(list(view_batches(split, mean, count=10, pictures=3)))
+    batches = [range(0, 3), range(3, 7), range(7, len(split))]
+    found = np.concatenate(list(view_batches(split, mean, 10, batches)))
     expected = [cut_views(split.pixels(i), mean, 10) for i in range(len(split))]
     np.testing.assert_array_equal(found, np.concatenate(expected))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet import paper
 from alexnet.config import StartConfig
 from alexnet.network import AlexNet
-from alexnet.network.columns import Column, Columns, Link, half, whole
+from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece, half
 from alexnet.network.dropout import address
 from alexnet.training.optimizer import PaperSGD
 
@@ -54,6 +54,18 @@ def parts(network: torch.nn.Module) -> dict[str, Tensor]:
     return {name: w.detach() for name, w in network.named_parameters()}
 
 
+def whole(
+    network: AlexNet, *halves: tuple[dict[str, Tensor], dict[str, Piece]]
+) -> dict[str, Tensor]:
+    """The whole network's parameters from those of its columns, each number from exactly one."""
+    found = {name: torch.full_like(w, torch.nan) for name, w in network.named_parameters()}
+    for weights, pieces in halves:
+        for name, piece in pieces.items():
+            assert piece.shared or found[piece.name][piece.place].isnan().all()
+            found[piece.name][piece.place] = weights[name]
+    return found
+
+
 def assert_near(found: dict[str, Tensor], network: AlexNet, tolerance: float) -> None:
     for name, w in network.named_parameters():
         torch.testing.assert_close(found[name], w.detach(), rtol=tolerance, atol=tolerance)
@@ -63,9 +75,18 @@ def test_halves_are_the_papers() -> None:
     kernels = [half(layer.kernels, 0).stop for layer in paper.LAYERS]
     assert kernels == [48, 128, 192, 192, 128, 2048, 2048, 500]
     assert (half(5, 0), half(5, 1)) == (slice(0, 3), slice(3, 5))
+
+
+@pytest.mark.parametrize("kind", [Column, HalfConnected])
+def test_columns_are_all_of_the_network(kind: type[Column]) -> None:
     network = narrow()
-    both = whole([parts(Column(network, column)) for column in (0, 1)])
+    columns = [kind(network, column) for column in (0, 1)]
+    both = whole(network, *((parts(column), column.pieces) for column in columns))
     assert all(torch.equal(both[name], w) for name, w in network.named_parameters())
+    assert columns[0].theirs == columns[1].pieces
+    crossing = [name for name in columns[0].pieces if name.endswith("crossing")]
+    layers = ["fc7", "fc8"] if kind is HalfConnected else ["conv3", "fc6", "fc7", "fc8"]
+    assert crossing == [f"{layer}.crossing" for layer in layers]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
@@ -76,7 +97,7 @@ def test_both_columns_in_one_process_train_as_the_whole(
     columns = Columns(network)
     expected, found = trained(network, dtype, 6), trained(columns, dtype, 6)
     assert found == pytest.approx(expected, rel=tolerance)
-    assert_near(whole([parts(column) for column in columns.both]), network, tolerance)
+    assert_near(whole(network, (parts(columns), columns.pieces)), network, tolerance)
 
 
 def test_columns_in_two_processes_train_as_the_whole(tmp_path: Path) -> None:
@@ -95,11 +116,8 @@ def test_columns_in_two_processes_train_as_the_whole(tmp_path: Path) -> None:
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for one in found:
         assert one["losses"] == pytest.approx(expected, rel=1e-12)
-        # Activations of conv2, conv5, fc6 and fc7 one way, their gradients the other, and the logits.
-        numbers = 2 * (13 * 13 * 4 + 6 * 6 * 4 + 16 + 16)
-        own = 3 if one is found[0] else 2
-        assert one["sent"] == STEPS * PICTURES * (numbers + own) * 8
-    assert_near(whole([one["weights"] for one in found]), network, 1e-12)
+    halves = [(one["weights"], Column(network, n).pieces) for n, one in enumerate(found)]
+    assert_near(whole(network, *halves), network, 1e-12)
 
 
 def main(folder: Path) -> None:
@@ -108,10 +126,9 @@ def main(folder: Path) -> None:
 
     rank = int(os.environ["RANK"])
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    link = Link(rank)
-    column = Column(narrow(), rank, link)
+    column = Column(narrow(), rank, Link(rank))
     losses = trained(column, torch.float64)
-    found = {"losses": losses, "weights": parts(column), "sent": link.sent}
+    found = {"losses": losses, "weights": parts(column)}
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

@@ -29,6 +29,14 @@ def test_masks_are_fair_and_belong_to_seed_step_and_layer() -> None:
         assert not torch.equal(one, mask(x, where, lane))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_part_of_the_pictures_and_units_has_its_part_of_the_mask(dtype: torch.dtype) -> None:
+    x = torch.rand(5, 23, dtype=dtype) + 1
+    whole = relu_dropout(x, address(3, 8), lane=6)
+    part = relu_dropout(x[2:, 12:], address(3, 8, first=2), lane=6, units=23, start=12)
+    assert torch.equal(part, whole[2:, 12:])
+
+
 def test_a_dropped_unit_hides_no_bad_number() -> None:
     x = torch.full((1, 64), float("inf"))
     assert not relu_dropout(x, address(0, 0), lane=5).isfinite().any(), "infinity times zero"
@@ -36,4 +44,4 @@ def test_a_dropped_unit_hides_no_bad_number() -> None:
 
 def test_operator_is_fit_for_compile_and_export() -> None:
     x = torch.randn(2, 40, requires_grad=True)
-    torch.library.opcheck(_relu_dropout, (x, address(0, 0), 5))
+    torch.library.opcheck(_relu_dropout, (x, address(0, 0), 5, 40, 0))

@@ -7,7 +7,9 @@ handful of kernels, so that a run takes a second.
 import sys
 from pathlib import Path
 
-from alexnet import paper
+import torch
+
+from alexnet import paper, ranks
 from alexnet.config import (
     CheckpointConfig,
     Epochs,
@@ -22,6 +24,7 @@ from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.training import run as store
+from alexnet.training.mesh import Layout, Mesh, Placed
 from alexnet.training.train import train
 
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
@@ -44,17 +47,25 @@ def narrow(classes: int) -> AlexNet:
     return AlexNet(classes, layers)
 
 
-def train_narrow(folder: Path, prepared: Path, config: RunConfig) -> None:
+def train_narrow(
+    folder: Path,
+    prepared: Path,
+    config: RunConfig,
+    layout: Layout = "fused",
+    dtype: torch.dtype = torch.float32,
+) -> None:
     dataset = PreparedDataset.open(prepared)
-    resume = folder.exists()
-    run = store.Run(folder) if resume else store.Run.create(folder.name, config, {})
+    resume = ranks.any_of(folder.exists())
+    run = store.Run.open(folder) if resume else store.Run.create(folder.name, config, {})
     run.lock()
     split, statistics = dataset.split("train"), dataset.statistics
-    loader = Loader(split, statistics, config.augmentation, BATCH, config.seed)
+    mesh = Mesh(BATCH, layout)
+    part = (config.seed, "full", mesh.pictures)
+    loader = Loader(split, statistics, config.augmentation, BATCH, *part)
     errors = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
-    network = narrow(len(dataset.classes))
+    placed = Placed(narrow(len(dataset.classes)).to(dtype), config.optimizer, mesh)
     try:
-        train(run, config, loader, network, lambda _: errors, resume)
+        train(run, config, loader, placed, lambda _: errors, resume)
     finally:
         run.unlock()
 

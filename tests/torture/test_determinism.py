@@ -62,7 +62,7 @@ def test_threads_of_the_loader_do_not_change_a_bit(
     dataset = PreparedDataset.open(prepared)
 
     def hashed(threads: int) -> list[str]:
-        monkeypatch.setattr(cutting, "usable_cores", lambda: threads)
+        monkeypatch.setattr(cutting, "cores", lambda: threads)
         loader = Loader(
             dataset.split("train"), dataset.statistics, AugmentationConfig(), BATCH, 5, shuffle
         )

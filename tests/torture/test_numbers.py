@@ -16,6 +16,7 @@ from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.training import checkpoint
 from alexnet.training import train as training
+from alexnet.training.mesh import Placed
 from alexnet.training.run import Run
 from alexnet.training.step import EagerStep
 
@@ -44,10 +45,13 @@ class Sabotaged(Loader):
         return batch
 
 
+SGD = config_of(1).optimizer
+
+
 def all_bits(network: AlexNet, step: EagerStep) -> dict[str, bytes]:
     named = dict(network.named_parameters())
     return {name: w.detach().numpy().tobytes() for name, w in named.items()} | {
-        f"velocity/{name}": step.optimizer.velocity(w).numpy().tobytes()
+        f"velocity/{name}": step.placed.optimizer.velocity(w).numpy().tobytes()
         for name, w in named.items()
     }
 
@@ -81,14 +85,14 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
             elif place == "weight":
                 w.data.view(-1)[0] = bad
             elif place == "velocity":
-                made[-1].optimizer.velocity(w).view(-1)[-1] = bad
+                made[-1].placed.optimizer.velocity(w).view(-1)[-1] = bad
             else:
                 w.register_hook(lambda g: g.index_fill(0, torch.tensor([0]), bad))
             before.update(all_bits(network, made[-1]))
 
         loader.happens = happen
         with pytest.raises(NumericsError) as error:
-            training.train(run, config_of(5), loader, network, lambda _: ERRORS)
+            training.train(run, config_of(5), loader, Placed(network, SGD), lambda _: ERRORS)
         case, what, keys = f"{name}, {bad}", error.value.what, loader.keys(loader.make(AT))
         assert f"at step {AT + 1}" in what, f"{case}: {what}"
         assert all_bits(network, made[-1]) == before, f"{case}: nothing was updated"

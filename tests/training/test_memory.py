@@ -14,6 +14,7 @@ from alexnet.config import AugmentationConfig, OptimizerConfig
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet, keep_memory
 from alexnet.prepared import PreparedDataset
+from alexnet.training.mesh import Placed
 from alexnet.training.step import step_for
 
 KERNELS = {"conv1": 32, "conv2": 32, "conv3": 32, "conv4": 32, "conv5": 32, "fc6": 64, "fc7": 64}
@@ -29,7 +30,7 @@ dataset = PreparedDataset.open(sys.argv[1])
 layers = tuple(row._replace(kernels=KERNELS.get(row.name, row.kernels)) for row in paper.LAYERS)
 network = AlexNet(len(dataset.classes), layers)
 loader = Loader(dataset.split("train"), dataset.statistics, AugmentationConfig(), 2, seed=0)
-step = step_for(network, OptimizerConfig(), 0, "fp32")
+step = step_for(Placed(network, OptimizerConfig()), 0, "fp32")
 for batch in loader.batches(0, 1000):
     step.take(batch, 1e-3)
     if batch.step in (99, 999):

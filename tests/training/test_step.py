@@ -26,6 +26,7 @@ from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
+from alexnet.training.mesh import Placed
 from alexnet.training.run import Run
 from alexnet.training.step import EagerStep, Outcome
 
@@ -72,7 +73,7 @@ def narrow() -> AlexNet:
 
 
 def on_gpu(precision: str = "fp32", graphs: bool = False) -> GpuStep:
-    return GpuStep(narrow().to(DEVICE), SGD, 0, precision, graphs)
+    return GpuStep(Placed(narrow().to(DEVICE), SGD), 0, precision, graphs)
 
 
 def parameters(network: AlexNet) -> dict[str, Tensor]:
@@ -111,7 +112,7 @@ def test_the_update_is_the_papers(shape: tuple[int, ...], working: torch.dtype) 
 
 
 def test_steps_are_the_cpus(loader: Loader) -> None:
-    cpus, ours = EagerStep(narrow(), SGD, 0), on_gpu()
+    cpus, ours = EagerStep(Placed(narrow(), SGD), 0), on_gpu()
     expected = taken(cpus, loader, range(7, 11), rate=0.01)  # across the border of an epoch
     found = taken(ours, loader, range(7, 11), rate=0.01)
     assert [one.step for one in found] == [7, 8, 9, 10]
@@ -132,7 +133,7 @@ def test_bfloat16_stays_near_float32(loader: Loader) -> None:
         assert one.norm == pytest.approx(other.norm, rel=0.15)
     assert ours.network.conv1.weight.dtype == torch.bfloat16
     for w, working in zip(
-        ours.optimizer.param_groups[0]["params"], ours.network.parameters(), strict=True
+        ours.placed.optimizer.param_groups[0]["params"], ours.network.parameters(), strict=True
     ):
         assert w.dtype == torch.float32
         torch.testing.assert_close(working.float(), w, rtol=2**-7, atol=0)
@@ -170,12 +171,12 @@ def test_a_bad_number_stops_every_update_from_then_on(
         batch.mean_HWC[100, 100, 0] = 0
     outcomes += step.finish()
     assert [one.is_finite for one in outcomes] == [True, False, True]
-    for trained, expected in ((step.network, good.network), (step.master, good.master)):
+    for trained, expected in ((step.network, good.network), (step.placed.whole, good.placed.whole)):
         for name, w in parameters(trained).items():
             assert torch.equal(w, parameters(expected)[name]), f"{name} is that of the first step"
-    for name, w in step.master.named_parameters():
-        other = good.optimizer.velocity(good.master.get_parameter(name))
-        assert torch.equal(step.optimizer.velocity(w), other)
+    for name, w in step.placed.whole.named_parameters():
+        other = good.placed.optimizer.velocity(good.placed.whole.get_parameter(name))
+        assert torch.equal(step.placed.optimizer.velocity(w), other)
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         length = Epochs(4 * steps / loader.order.count)
         return RunConfig(optimizer=SGD, length=length, checkpoint=CheckpointConfig(Steps(2)))
 
-    networks = [narrow().to(DEVICE) for _ in range(3)]
+    placed = [Placed(narrow().to(DEVICE), SGD) for _ in range(3)]
     torch.use_deterministic_algorithms(DEVICE == "cuda")
     whole, broken = new_run("whole"), new_run("broken")
     validated: list[torch.dtype] = []
@@ -204,9 +205,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         validated.append(network.conv1.weight.dtype)
         return ERRORS
 
-    training.train(whole, config(5), loader, networks[0], validate, precision=precision)
-    training.train(broken, config(2), loader, networks[1], validate, precision=precision)
-    training.train(*(broken, config(5), loader, networks[2], validate, True), precision=precision)
+    training.train(whole, config(5), loader, placed[0], validate, precision=precision)
+    training.train(broken, config(2), loader, placed[1], validate, precision=precision)
+    training.train(*(broken, config(5), loader, placed[2], validate, True), precision=precision)
     torch.use_deterministic_algorithms(False)
     saved, expected = newest(broken.checkpoints), newest(whole.checkpoints)
     assert saved.step == expected.step == 5
@@ -226,7 +227,7 @@ def test_a_bad_number_ends_the_run_with_the_state_before_it(
     before = parameters(network)
     config = RunConfig(optimizer=SGD, length=Epochs(16 / loader.order.count))
     with pytest.raises(NumericsError) as error:
-        training.train(run, config, loader, network, lambda _: ERRORS)
+        training.train(run, config, loader, Placed(network, SGD), lambda _: ERRORS)
     assert "step 1" in error.value.what and "gradient of fc7.bias" in error.value.what
     for name, w in parameters(network).items():
         assert torch.equal(w, before[name])

@@ -12,27 +12,39 @@ from alexnet import paper
 from alexnet.randomness import Purpose, philox
 
 _LIMIT = round((1 - paper.DROPOUT) * 2**32)  # random words below it keep their unit
-_PIECE = 1 << 14  # units at a time; a multiple of the four that one address gives
 
 
-def forward(x: np.ndarray, seed: int, step: int, lane: int, y: np.ndarray) -> None:
-    """y = relu(x) where the mask of (seed, step, lane) is one, else zero; x and y are flat."""
+def forward(
+    x_NU: np.ndarray,
+    address: tuple[int, int, int],
+    lane: int,
+    units: int,
+    start: int,
+    y_NU: np.ndarray,
+) -> None:
+    """y = relu(x) where the mask is one, else zero; x has units `start` and following of `units`.
+
+    `address` is (seed, step, number of the first row).
+    """
+    seed, step, row = address
     numbers = (seed, int(Purpose.DROPOUT), step, lane, _LIMIT)
-    _forward(x, *(np.uint64(number) for number in numbers), y)  # type: ignore[call-arg]
+    _forward(x_NU, *(np.uint64(number) for number in numbers), row, units, start, y_NU)  # type: ignore[call-arg]
 
 
 @njit(cache=True, parallel=True)
-def _forward(x, seed, purpose, step, lane, limit, y):
-    low, shift, zero = np.uint64(0xFFFFFFFF), np.uint64(32), x.dtype.type(0)
+def _forward(x_NU, seed, purpose, step, lane, limit, row, units, start, y_NU):
+    low, shift, zero = np.uint64(0xFFFFFFFF), np.uint64(32), x_NU.dtype.type(0)
     k0, k1 = seed & low, seed >> shift
-    for piece in prange((x.size + _PIECE - 1) // _PIECE):
-        first = piece * _PIECE
-        for block in range(first // 4, (min(first + _PIECE, x.size) + 3) // 4):
+    rows, width = x_NU.shape
+    for n in prange(rows):
+        first = (row + n) * units + start
+        for block in range(first // 4, (first + width + 3) // 4):
             place = np.uint64(block)
             above = (place >> shift) | (lane << np.uint64(8))
             words = philox(place & low, above, step, purpose, k0, k1)
-            for n in range(4):
-                unit = 4 * block + n
-                if unit < x.size:
-                    kept = x[unit] if words[n] < limit else x[unit] * zero  # inf * 0 is no number
-                    y[unit] = zero if kept <= zero else kept
+            for word in range(4):
+                u = 4 * block + word - first
+                if 0 <= u < width:
+                    x = x_NU[n, u]
+                    kept = x if words[word] < limit else x * zero  # inf * 0 is no number
+                    y_NU[n, u] = zero if kept <= zero else kept

@@ -22,21 +22,22 @@ _BLOCK = 256  # addresses of a program; each gives four random words, for four u
 
 
 @triton.jit
-def _forward(x, y, address, size, LANE: tl.constexpr, PURPOSE: tl.constexpr, LIMIT: tl.constexpr,
-             BLOCK: tl.constexpr):  # fmt: skip
-    seed, step = tl.load(address), tl.load(address + 1)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+def _forward(x, y, address, width, units, start, LANE: tl.constexpr, PURPOSE: tl.constexpr,
+             LIMIT: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    seed, step, first = tl.load(address), tl.load(address + 1), tl.load(address + 2)
+    row = tl.program_id(0).to(tl.int64)
+    place = ((first + row) * units + start) // 4 + tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     one = tl.full((BLOCK,), 1, tl.uint32)
     words = tl.philox(
         seed, place.to(tl.uint32), one * (LANE << 8), one * step.to(tl.uint32), one * PURPOSE
     )
     word = tl.interleave(tl.interleave(words[0], words[2]), tl.interleave(words[1], words[3]))
-    unit = tl.program_id(0) * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
-    value = tl.load(x + unit, mask=unit < size, other=0.0)
+    unit = tl.program_id(1) * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
+    value = tl.load(x + row * width + unit, mask=unit < width, other=0.0)
     kept = tl.where(
         word.to(tl.int64) < LIMIT, value, value * 0.0
     )  # 0 * inf is not a number, as on a CPU
-    tl.store(y + unit, tl.where(kept <= 0.0, 0.0, kept), mask=unit < size)
+    tl.store(y + row * width + unit, tl.where(kept <= 0.0, 0.0, kept), mask=unit < width)
 
 
 @triton.jit
@@ -48,13 +49,15 @@ def _backward(g, y, dx, size, BLOCK: tl.constexpr):
 
 
 @torch.library.custom_op("alexnet::gpu_relu_dropout", mutates_args=())
-def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int) -> Tensor:
-    """What `alexnet.network.dropout.relu_dropout` computes, on a GPU."""
+def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: int) -> Tensor:
+    """What `alexnet.network.dropout.relu_dropout` computes, on a GPU; four units share an address."""
+    assert units % 4 == start % 4 == 0
     x = x.contiguous()
     y = torch.empty_like(x)
+    rows, width = x.shape
     with torch.cuda.device_of(x):
-        _forward[(triton.cdiv(x.numel(), 4 * _BLOCK),)](
-            *(x, y, address, x.numel()),
+        _forward[(rows, triton.cdiv(width, 4 * _BLOCK))](
+            *(x, y, address, width, units, start),
             LANE=lane,
             PURPOSE=int(Purpose.DROPOUT),
             LIMIT=_LIMIT,
@@ -64,7 +67,7 @@ def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int) -> Tensor:
 
 
 @gpu_relu_dropout.register_fake
-def _(x, address, lane):
+def _(x, address, lane, units, start):
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -87,7 +90,7 @@ def _remember(ctx, inputs, output):
 
 
 def _pass_back(ctx, g):
-    return _backward_op(g, *ctx.saved_tensors), None, None
+    return _backward_op(g, *ctx.saved_tensors), None, None, None, None
 
 
 gpu_relu_dropout.register_autograd(_pass_back, setup_context=_remember)

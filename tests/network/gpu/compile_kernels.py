@@ -24,7 +24,8 @@ from alexnet.training import update
 
 H100 = GPUTarget("cuda", 90, 32)
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-INTEGERS = {"outputs", "pixels", "size", *"HWCYX"}
+INTEGERS = {*("outputs", "pixels", "size", "width", "units", "start"), *"HWCYX"}
+WHOLE = {"C", "size", "width", "units", "start"}  # multiples of 16 in the full network
 POINTERS = {"tap": "*u8", "pictures": "*u8", "cuts": "*i32", "address": "*i64", "go": "*i32"}
 FLOAT32 = {"mean", "w", "v", "rates", "dbias"}
 
@@ -61,7 +62,7 @@ def compiled(kernel: Any, constants: dict[str, Any], kinds: dict[str, str]) -> d
             signature[name] = POINTERS.get(name, default)
         else:
             signature[name] = "fp32"
-        if signature[name].startswith("*") or name in ("C", "size"):
+        if signature[name].startswith("*") or name in WHOLE:
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
     binary = triton.compile(source, target=H100, options={"num_warps": warps})

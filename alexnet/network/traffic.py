@@ -1,0 +1,75 @@
+"""What the layouts of a network on several processes exchange in a training step, from the table.
+
+`alexnet.training.mesh` does it; a test compares these numbers with the bytes that are really sent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from alexnet import paper
+from alexnet.network.table import LAYERS, Shape, is_conv, shapes
+from alexnet.paper import Layer
+
+LAYOUTS = ("fused", "columns", "hybrid")
+_LABEL = 8  # bytes
+
+
+class Traffic(NamedTuple):
+    """Bytes that one process sends in a step: activations with their gradients, and the weights'."""
+
+    activations: float
+    gradients: float
+
+    @property
+    def bytes(self) -> float:
+        """Both together."""
+        return self.activations + self.gradients
+
+
+def traffic(
+    layout: str,
+    processes: int,
+    batch: int = paper.BATCH,
+    layers: tuple[Layer, ...] = LAYERS,
+    size: int = 4,
+) -> Traffic:
+    """What a process sends where `processes` share a batch; numbers have `size` bytes.
+
+    Where the columns differ, as with an odd number of classes, it is the first one's.
+    """
+    rows = shapes(layers)
+    if layout == "fused":
+        return Traffic(0.0, size * _summed(sum(row.parameters for row in rows), processes))
+    replicas = processes // paper.COLUMNS
+    pictures = batch / replicas
+    connected = [row for row in rows if not is_conv(row.layer)]
+    convolved = [row for row in rows if is_conv(row.layer)]
+    logits = pictures * _half(layers[-1].kernels)
+    if layout == "columns":
+        meet = [row for row in rows if row.layer.sees == "both columns"]
+        numbers = pictures * sum(2 * _half_input(row) for row in meet) + logits
+        own = sum(_half(row.layer.kernels) * (row.weights_per_kernel + 1) for row in rows)
+        return Traffic(size * numbers, size * _summed(own, replicas))
+    first, *others = connected
+    gathered = pictures * first.inputs_seen  # of half the pictures, there and back
+    numbers = gathered + pictures * sum(2 * _half_input(row) for row in others) + logits
+    own = sum(_half(row.layer.kernels) * (row.weights_per_kernel + 1) for row in connected)
+    shared = sum(row.parameters for row in convolved)
+    gradients = _summed(own, replicas) + _summed(shared, processes)
+    return Traffic(size * numbers + _LABEL * pictures / 2, size * gradients)
+
+
+def _summed(numbers: int, processes: int) -> float:
+    """Numbers that each process sends where all sum theirs in a ring."""
+    return 2 * (processes - 1) / processes * numbers
+
+
+def _half_input(row: Shape) -> int:
+    maps, height, width = row.inputs
+    return _half(maps) * height * width
+
+
+def _half(count: int) -> int:
+    """What the first column has."""
+    return (count + 1) // 2

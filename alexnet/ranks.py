@@ -1,0 +1,357 @@
+"""The processes that `torchrun` started, as one program: who is who, meeting, failing together.
+
+Every process has a rank; rank 0, the chief, writes and prints what is there once. The processes beat: a
+thread of each says every second that it is alive, and watches over the next one. Where one has been
+silent for `SILENCE` seconds, or has failed, the first cause is written down where all can read it, and
+the others end within seconds, with that cause: nobody waits for a process that is gone.
+
+Alone, without `torchrun`, everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from alexnet.errors import AlexNetError, EnvironmentProblem, IncompatibleError, Stopped
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+
+SILENCE = 20.0  # seconds without a sign of life after which a process counts as lost
+STUCK = timedelta(minutes=10)  # the longest that an exchange may wait for a process that is alive
+_BEAT = 1.0  # seconds
+_GRACE = 5.0  # seconds in which a process that reads of a failure may leave by itself
+
+
+def started() -> tuple[int, int]:
+    """The number of this process among those that `torchrun` started, and how many those are."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def rank() -> int:
+    """The number of this process among those that work together here."""
+    return started()[0] if _together else 0
+
+
+def world() -> int:
+    """How many processes work together here: one outside `joined`."""
+    return started()[1] if _together else 1
+
+
+def is_chief() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return rank() == 0
+
+
+def local_rank() -> int:
+    """The number of this process on its machine."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if _together else 0
+
+
+def restarts() -> int:
+    """How often `torchrun` has started all processes anew."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def cores() -> int:
+    """Processor cores that this process may use: its share of those of the machine."""
+    restricted = hasattr(os, "sched_getaffinity")  # on Linux
+    count = len(os.sched_getaffinity(0)) if restricted else os.cpu_count() or 1
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _together else 1
+    return max(1, count // here)
+
+
+def share(count: int, part: int, parts: int) -> slice:
+    """Which of `count` things in a row are a part's: as many each, one more for the first few."""
+    each, more = divmod(count, parts)
+    start = part * each + min(part, more)
+    return slice(start, start + each + (part < more))
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Inside the block the processes are one program, over gloo and, on GPUs, NCCL.
+
+    Raises EnvironmentProblem, with the first cause, where another process fails or is lost.
+    """
+    global _together
+    if started()[1] == 1:
+        yield
+        return
+    together = _Together()
+    try:
+        together.join()
+        yield
+        together.meet()  # nobody leaves while another needs it
+    except BaseException as error:
+        raise together.explained(error) from error
+    finally:
+        together.leave()
+        _together = None
+
+
+def meet() -> None:
+    """Wait until every process is here, however long that takes."""
+    if _together:
+        _together.meet()
+
+
+def require_same(said: Mapping[str, object]) -> None:
+    """Raise IncompatibleError, in every process, unless all say the same."""
+    if _together:
+        _together.require_same(said)
+
+
+def chief_says(answer: bool) -> bool:
+    """The chief's answer, in every process, however long it takes to find it."""
+    return _together.chief_says(answer) if _together else answer
+
+
+def any_of(answer: bool) -> bool:
+    """Whether any process says yes."""
+    return bool(total([float(answer)])[0]) if _together else answer
+
+
+def total(numbers: list[float]) -> list[float]:
+    """The sums over all processes, the same bits in each."""
+    if not _together:
+        return numbers
+    import torch
+
+    sums = torch.tensor(numbers, dtype=torch.float64)
+    torch.distributed.all_reduce(sums)
+    found: list[float] = sums.tolist()
+    return found
+
+
+def collected(rows: np.ndarray) -> np.ndarray:
+    """The rows of all processes in their order, in every process."""
+    if not _together:
+        return rows
+    import numpy as np
+    import torch
+    import torch.distributed as dist
+
+    counts = total([len(rows) * float(rank() == n) for n in range(world())])
+    parts = []
+    for other, count in enumerate(counts):
+        mine = torch.from_numpy(np.ascontiguousarray(rows))
+        parts.append(mine if other == rank() else mine.new_empty((int(count), *mine.shape[1:])))
+        dist.broadcast(parts[-1], other)
+    return torch.cat(parts).numpy()
+
+
+def gathered(things: list[T]) -> list[T]:
+    """The things of all processes in their order, in every process."""
+    if not _together:
+        return things
+    import torch.distributed as dist
+
+    parts: list[list[T]] = [[]] * world()
+    dist.all_gather_object(parts, things)
+    return [thing for part in parts for thing in part]
+
+
+def first_to_say(text: str) -> bool:
+    """Whether no other process has said this, so that one message is not printed many times."""
+    return _last.is_first(text) if _last else started()[0] == 0
+
+
+class _Together:
+    """The processes' common store, their groups, and the thread that watches."""
+
+    def __init__(self) -> None:
+        global _last, _together
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+        from torch.distributed.rendezvous import rendezvous
+
+        store, _, _ = next(iter(rendezvous("env://", timeout=STUCK)))
+        self._store = PrefixStore(f"life {restarts()}", store)  # it outlives the processes
+        self._notes = PrefixStore("alexnet", self._store)
+        self._meetings = 0
+        _last = _together = self
+        me = f"process {rank()} ({os.getpid()} on {platform.node()})"
+        self._notes.set(f"who/{rank()}", me)
+        self._notes.set(f"beat/{rank()}", "0")
+        self._watch = _Watch(self._notes.clone())  # type: ignore[attr-defined]
+
+    def join(self) -> None:
+        """Meet the others, and open the ways between all."""
+        import torch
+        import torch.distributed as dist
+
+        self.meet()
+        self._watch.start()
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=self._store,
+            rank=rank(),
+            world_size=world(),
+            timeout=STUCK,
+        )
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # as torchrun sets it where nobody has
+            torch.set_num_threads(cores())
+
+    def meet(self) -> None:
+        self._meetings += 1
+        place, pause = f"meet/{self._meetings}", 0.005
+        self._notes.add(place, 1)
+        while self._notes.add(place, 0) < world():
+            if self._notes.check(["fault"]):
+                raise _lost(self._notes.get("fault").decode())
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
+
+    def chief_says(self, answer: bool) -> bool:
+        place = f"answer/{self._meetings}"
+        if is_chief():
+            self._notes.set(place, str(answer))
+        self.meet()
+        return bool(self._notes.get(place) == b"True")
+
+    def require_same(self, said: Mapping[str, object]) -> None:
+        self._notes.set(f"says/{rank()}", json.dumps({k: str(v) for k, v in said.items()}))
+        self.meet()
+        first, *others = (json.loads(self._notes.get(f"says/{n}")) for n in range(world()))
+        for number, other in enumerate(others, start=1):
+            for key in first:
+                if first[key] != other[key]:
+                    raise IncompatibleError(
+                        f"The processes do not agree on {key}: process 0 has {first[key]}, "
+                        f"process {number} has {other[key]}.",
+                        where=self._notes.get(f"who/{number}").decode(),
+                        remedy="Start all of them with one command, program and set of pictures.",
+                    )
+
+    def explained(self, error: BaseException) -> BaseException:
+        """The error to end with: the first cause where that is another process's."""
+        import torch.distributed as dist
+
+        if isinstance(error, Stopped | KeyboardInterrupt | SystemExit):
+            return error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it to what is left
+        try:
+            lost = isinstance(error, dist.DistError) or (
+                isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+            )
+            if lost:
+                return _lost(self._watch.first_cause())
+            what = error.what if isinstance(error, AlexNetError) else repr(error)
+            self._watch.publish(f"{self._notes.get(f'who/{rank()}').decode()} failed: {what}")
+        except dist.DistError:
+            return _lost("The process that keeps the others together is gone")
+        return error
+
+    def is_first(self, text: str) -> bool:
+        try:
+            return bool(self._watch.store.add(f"said/{text}", 1) == 1)
+        except RuntimeError:
+            return True
+
+    def leave(self) -> None:
+        import torch.distributed as dist
+
+        self._watch.stop()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+class _Watch(threading.Thread):
+    """Says that this process is alive, and looks after the next one."""
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.store = store
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._watch()
+        except RuntimeError:
+            if not self._end.wait(_GRACE):
+                _end_now("The process that keeps the others together is gone")
+
+    def _watch(self) -> None:
+        self.store.set_timeout(timedelta(seconds=SILENCE))
+        beat, other = 0, (rank() + 1) % world()
+        seen, since = b"", time.monotonic()
+        while not self._end.wait(_BEAT):
+            beat += 1
+            self.store.set(f"beat/{rank()}", str(beat))
+            if self.store.check(["fault"]):
+                if not self._end.wait(_GRACE):
+                    _end_now(self.store.get("fault").decode())
+                return
+            now = self.store.get(f"beat/{other}")
+            if now == b"left":
+                other = (other + 1) % world()
+            elif now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > SILENCE:
+                self.publish(f"{self._named(other)} gives no sign of life")
+
+    def publish(self, fault: str) -> None:
+        """Write down the cause of a failure, unless there is one."""
+        self.store.compare_set("fault", "", fault)
+
+    def first_cause(self) -> str:
+        """Why an exchange failed: what is written down, or else who has stopped beating."""
+        for _ in range(10):
+            if self.store.check(["fault"]):
+                break
+            time.sleep(0.1)
+        else:
+            before = self._beats()
+            time.sleep(3 * _BEAT)
+            silent = [n for n, beat in enumerate(self._beats()) if beat == before[n] != b"left"]
+            gone = [self._named(n) for n in silent if n != rank()]
+            self.publish(f"{' and '.join(gone) or 'A process'} {'are' if gone[1:] else 'is'} gone")
+        return str(self.store.get("fault").decode())
+
+    def stop(self) -> None:
+        """This process leaves."""
+        self._end.set()
+        if self.is_alive():
+            self.join()
+        with suppress(RuntimeError):  # who keeps the store may have left before
+            self.store.set(f"beat/{rank()}", "left")
+
+    def _beats(self) -> list[bytes]:
+        return [self.store.get(f"beat/{n}") for n in range(world())]
+
+    def _named(self, number: int) -> str:
+        return str(self.store.get(f"who/{number}").decode())
+
+
+def _lost(cause: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"{cause[:1].upper()}{cause[1:]}; nobody can go on without it.",
+        remedy="Start the same command again; a training run goes on with: alexnet resume RUN",
+    )
+
+
+def _end_now(cause: str) -> None:
+    """End a process whose main thread waits for one that is gone."""
+    error = _lost(cause)
+    if first_to_say(str(error)):
+        print(error, file=sys.__stderr__, flush=True)
+    os._exit(error.exit_code)
+
+
+_together: _Together | None = None  # inside `joined`
+_last: _Together | None = None  # also after it, for what is printed last

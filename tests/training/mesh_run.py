@@ -1,0 +1,64 @@
+"""What `torchrun` starts in the tests of the mesh: `mesh_run.py PREPARED JOB...`, one after the other.
+
+A job is FOLDER:LAYOUT:EPOCHS:DTYPE; its run is begun or goes on. Each process writes
+FOLDER/sent-RANK.json: the bytes that the system has taken from it, for sockets among others, in each
+step. With DIE_AT=N in the environment the last process kills itself in step N of its first life.
+"""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torture.narrow_run import config_of, train_narrow
+
+from alexnet import ranks
+from alexnet.config import Plateau
+from alexnet.errors import AlexNetError
+from alexnet.training import run as store
+from alexnet.training import train as training
+from alexnet.training.step import EagerStep
+
+DIE_AT = int(os.environ.get("DIE_AT", -1))
+ranks.SILENCE = 3.0  # a test that stops a process has no time to wait longer
+sent: list[int] = []
+
+
+class Counting(EagerStep):
+    def take(self, batch: Any, rate: float) -> Any:
+        if ranks.restarts() == 0 and batch.step == DIE_AT and ranks.rank() == ranks.world() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        before = written()
+        outcomes = super().take(batch, rate)
+        sent.append(written() - before)
+        return outcomes
+
+
+def written() -> int:
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
+def main(prepared: Path, jobs: list[str]) -> None:
+    training.step_for = lambda placed, seed, _: Counting(placed, seed)  # type: ignore[assignment]
+    for job in jobs:
+        folder, layout, epochs, dtype = job.split(":")
+        store.RUNS = Path(folder).parent
+        sent.clear()
+        config = replace(config_of(float(epochs), every=4), schedule=Plateau(drops=0))
+        train_narrow(Path(folder), prepared, config, layout, getattr(torch, dtype))  # type: ignore[arg-type]
+        Path(f"{folder}/sent-{ranks.rank()}.json").write_text(json.dumps(sent))
+
+
+if __name__ == "__main__":
+    try:
+        with ranks.joined():
+            main(Path(sys.argv[1]), sys.argv[2:])
+    except AlexNetError as error:
+        if ranks.first_to_say(str(error)):
+            print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,213 @@
+"""Replicas, columns and hybrids, each process a real one of `torchrun`, against one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from launch import TESTS, finish, torchrun
+from torture.narrow_run import BATCH, narrow
+
+from alexnet import ranks
+from alexnet.config import AugmentationConfig
+from alexnet.loading.loader import Loader
+from alexnet.network.traffic import LAYOUTS, traffic
+from alexnet.prepared import PreparedDataset
+from alexnet.training import checkpoint
+
+SCRIPT = Path(__file__).with_name("mesh_run.py")
+EPOCHS, SOME = "4.2", "1"  # of 37 pictures in batches of 8: 20 steps, 5 steps
+LONG = ("fused-2", "fused-4", "columns-4", "hybrid-4")
+EXACT = "float64"
+ENDED_WITHIN = 60.0  # seconds after a process is lost, with torchrun's thirty for those that hang
+
+
+def train(processes: int, prepared: Path, *jobs: str, **more: str) -> str:
+    """The jobs of `mesh_run.py` on so many processes."""
+    command = [str(SCRIPT), str(prepared), *jobs]
+    if processes > 1:
+        return finish(torchrun(processes, *command, **more))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    process = subprocess.Popen(
+        [sys.executable, *command], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return finish(process)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
+    """A run of every layout on 1, 2 and 4 processes; and `moved`, which went from one to another."""
+    folder = tmp_path_factory.mktemp("mesh") / "runs"
+
+    def jobs(processes: int) -> list[str]:
+        layouts = LAYOUTS if processes > 1 else ("fused",)
+        named = {layout: f"{layout}-{processes}" for layout in layouts}
+        exact = [
+            f"{folder}/{name}:{layout}:{EPOCHS if name in LONG else SOME}:{EXACT}"
+            for layout, name in named.items()
+        ]
+        return exact + [f"{folder}/{name}-single:{n}:0.4:float32" for n, name in named.items()]
+
+    train(4, prepared, *jobs(4), f"{folder}/moved:columns:1.7:{EXACT}")
+    train(2, prepared, *jobs(2), f"{folder}/moved:hybrid:2.9:{EXACT}")
+    last = [f"{folder}/{name}:fused:{EPOCHS}:{EXACT}" for name in ("one", "moved")]
+    train(1, prepared, *jobs(1), *last)
+    return folder
+
+
+def losses(run: Path) -> list[float]:
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [row["loss"] for row in rows if row["kind"] == "step"]
+
+
+def assert_near(run: Path, other: Path, tolerance: float) -> None:
+    assert losses(run) == pytest.approx(losses(other), rel=tolerance)
+    ours, theirs = (checkpoint.newest(one / "checkpoints") for one in (run, other))
+    assert ours.step == theirs.step and ours.arrays.keys() == theirs.arrays.keys()
+    for name, value in ours.arrays.items():
+        expected = theirs.arrays[name]
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_trains_as_one_process(runs: Path, layout: str, processes: int) -> None:
+    name = f"{layout}-{processes}"
+    assert_near(runs / name, runs / ("one" if name in LONG else "fused-1"), 1e-12)
+    assert_near(runs / f"{name}-single", runs / "fused-1-single", 2e-5)
+
+
+def test_a_run_goes_on_in_another_layout(runs: Path) -> None:
+    assert_near(runs / "moved", runs / "one", 1e-12)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bytes_are_those_computed(runs: Path, layout: str, processes: int) -> None:
+    """What the system took of a step in float64 less one in float32: so the messages' heads drop out."""
+    sent = [
+        np.median(json.loads((runs / f"{layout}-{processes}{kind}" / "sent-0.json").read_text()))
+        for kind in ("", "-single")
+    ]
+    layers = narrow(4).layers
+    exact, single = (traffic(layout, processes, BATCH, layers, size).bytes for size in (8, 4))
+    assert sent[0] - sent[1] == pytest.approx(exact - single, rel=0.01)
+
+
+def test_the_paper_s_layouts_send_so_much() -> None:
+    assert traffic("fused", 2).bytes == 2 * 4 * 60_965_224 / 2
+    numbers = 2 * (13 * 13 * 128 + 6 * 6 * 128 + 2048 + 2048) + 500
+    assert traffic("columns", 2) == (4 * 128 * numbers, 0)
+    assert traffic("hybrid", 2).gradients == 4 * 2_334_080
+
+
+@pytest.mark.parametrize("parts", [1, 3, 4, 8])
+def test_processes_share_the_pictures_of_one(prepared: Path, parts: int) -> None:
+    dataset = PreparedDataset.open(prepared)
+    split, about = dataset.split("train"), (dataset.statistics, AugmentationConfig(), 8, 3, "full")
+    whole = Loader(split, *about).make(5)  # type: ignore[arg-type]
+    several = [Loader(split, *about, ranks.share(8, n, parts)).make(5) for n in range(parts)]  # type: ignore[arg-type]
+    assert [len(one.labels_B) for one in several] == sorted(
+        (len(one.labels_B) for one in several), reverse=True
+    )
+    for name in ("x_BHWC", "labels_B", "epochs_B", "indices_B"):
+        joined = np.concatenate([getattr(one, name) for one in several])
+        np.testing.assert_array_equal(joined, getattr(whole, name))
+
+
+@pytest.mark.timeout(900)
+def test_torchrun_starts_again_after_a_death_and_the_run_is_the_same(
+    prepared: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(2, prepared, f"{whole}:columns:2:{EXACT}")
+    process = torchrun(
+        2, "--max-restarts", "1", str(SCRIPT), str(prepared), f"{broken}:columns:2:{EXACT}",
+        DIE_AT="6",
+    )  # fmt: skip
+    said = finish(process)
+    assert "resumed at step 4" in said
+    ours, theirs = (checkpoint.newest(one / "checkpoints") for one in (broken, whole))
+    assert ours.state == theirs.state
+    for name, value in ours.arrays.items():
+        assert value.tobytes() == theirs.arrays[name].tobytes(), name
+    assert (broken / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.timeout(900)
+def test_asked_to_stop_all_save_once_and_leave(prepared: Path, runs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "stopped"
+    process = torchrun(2, str(SCRIPT), str(prepared), f"{run}:hybrid:{EPOCHS}:{EXACT}")
+    children = wait_for_rows(process, run, 3)
+    process.send_signal(signal.SIGTERM)
+    os.kill(children[0], signal.SIGTERM)  # as from a system that asks everyone
+    said, _ = process.communicate(timeout=ENDED_WITHIN)
+    assert process.returncode != 0 and said.count("everything is saved") == 1, said
+    done = len(losses(run))
+    assert checkpoint.newest(run / "checkpoints").step == done < len(losses(runs / "one")), said
+    train(2, prepared, f"{run}:hybrid:{EPOCHS}:{EXACT}")
+    assert_near(run, runs / "one", 1e-12)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("cases", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_lost_process_ends_the_others_and_is_named(
+    prepared: Path, tmp_path: Path, cases: int
+) -> None:
+    """SIGKILL and SIGSTOP in turn, of each of two or four processes, at random moments."""
+    for case in range(cases):
+        random.seed(case)
+        processes, layout = random.choice([2, 4]), random.choice(LAYOUTS)
+        run, number = tmp_path / f"run-{case}", (signal.SIGKILL, signal.SIGSTOP)[case % 2]
+        job = f"{run}:{layout}:2:{EXACT}"
+        started = torchrun(processes, str(SCRIPT), str(prepared), job)
+        children = wait_for_rows(started, run, random.randint(1, 8))
+        time.sleep(random.uniform(0, 0.3))
+        victim = children[case // 2 % processes]
+        os.kill(victim, number)
+        begun = time.monotonic()
+        said, _ = started.communicate(timeout=ENDED_WITHIN)
+        told = f"case {case}, {number.name}, {processes} processes, {layout}: {said}"
+        assert started.returncode != 0 and time.monotonic() - begun < ENDED_WITHIN, told
+        assert not [pid for pid in children if is_alive(pid)], told
+        if number == signal.SIGSTOP:
+            assert f"({victim} on " in said and "no sign of life" in said, told
+        else:
+            assert f"({victim} on " in said or f"(pid: {victim})" in said, told
+        if cases == 2:
+            continue  # that a run goes on as it would have, the test above shows
+        train(processes, prepared, job)
+        alone = tmp_path / f"alone-{case}"
+        train(processes, prepared, f"{alone}:{layout}:2:{EXACT}")
+        assert (run / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes(), told
+
+
+def wait_for_rows(process: subprocess.Popen[str], run: Path, count: int) -> list[int]:
+    """The processes that torchrun has started, when the run has so many rows."""
+    path = run / "metrics.jsonl"
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", SCRIPT.name], capture_output=True, text=True
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
