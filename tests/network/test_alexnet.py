@@ -13,6 +13,7 @@ from alexnet.config import StartConfig
 from alexnet.errors import UsageError
 from alexnet.network import AlexNet
 from alexnet.network.dropout import address
+from alexnet.network.table import NETWORKS
 from alexnet.randomness import Purpose, bernoulli
 
 
@@ -32,8 +33,14 @@ def masks_of(net: AlexNet, images: int, seed: int, step: int) -> dict[str, Tenso
     }
 
 
-def written_out(net: AlexNet, x: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
-    """Section 3.5 and figure 2, column by column, without the table."""
+def written_out(
+    net: AlexNet,
+    x: Tensor,
+    masks: dict[str, Tensor] | None = None,
+    columns: int = 2,
+    linked: bool = True,
+) -> Tensor:
+    """Section 3.5 and figure 2, column by column, without the table; section 3.2 without columns."""
     p = dict(net.named_parameters())
 
     def conv(x: Tensor, name: str, **geometry: int) -> Tensor:
@@ -43,13 +50,16 @@ def written_out(net: AlexNet, x: Tensor, masks: dict[str, Tensor] | None = None)
         halves = [
             F.relu(F.conv2d(half, weight, bias, padding=padding))
             for half, weight, bias in zip(
-                x.chunk(2, 1), p[f"{name}.weight"].chunk(2), p[f"{name}.bias"].chunk(2), strict=True
+                x.chunk(columns, 1),
+                p[f"{name}.weight"].chunk(columns),
+                p[f"{name}.bias"].chunk(columns),
+                strict=True,
             )
         ]
         return torch.cat(halves, 1)
 
     def norm(x: Tensor) -> Tensor:
-        halves = [F.local_response_norm(half, 5, 5e-4, 0.75, 2.0) for half in x.chunk(2, 1)]
+        halves = [F.local_response_norm(half, 5, 5e-4, 0.75, 2.0) for half in x.chunk(columns, 1)]
         return torch.cat(halves, 1)
 
     def dropped(x: Tensor, name: str) -> Tensor:
@@ -59,7 +69,7 @@ def written_out(net: AlexNet, x: Tensor, masks: dict[str, Tensor] | None = None)
     x = torch.cat([x, torch.zeros_like(x[:, :, :3])], 2)
     x = F.max_pool2d(norm(conv(x, "conv1", stride=4)), 3, 2)
     x = F.max_pool2d(norm(conv_by_columns(x, "conv2", padding=2)), 3, 2)
-    x = conv(x, "conv3", padding=1)
+    x = conv(x, "conv3", padding=1) if linked else conv_by_columns(x, "conv3", padding=1)
     x = conv_by_columns(x, "conv4", padding=1)
     x = F.max_pool2d(conv_by_columns(x, "conv5", padding=1), 3, 2).flatten(1)
     x = dropped(F.relu(x @ p["fc6.weight"].T + p["fc6.bias"]), "fc6")
@@ -79,6 +89,32 @@ def test_full_network_in_float32_is_the_papers_written_out() -> None:
     with torch.no_grad():
         expected = written_out(net.double(), x.double())
         torch.testing.assert_close(net.float()(x).double(), expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "columns"), [("one_column", 1), ("no_links", 2)])
+def test_the_networks_it_is_compared_with_are_those_written_out(name: str, columns: int) -> None:
+    rows = zip(NETWORKS[name], NETWORKS["alexnet"], strict=True)
+    narrowed = tuple(
+        row._replace(kernels=8 * row.kernels // whole.kernels * 4 if whole.output > 1 else 32)
+        for row, whole in rows
+    )
+    net = AlexNet(5, narrowed, StartConfig(rule="he", bias=0.1)).double()
+    assert net.columns == columns
+    x = pixels(2)
+    expected = written_out(net, x, columns=columns, linked=False)
+    torch.testing.assert_close(net(x), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(net.activations(x, ["fc8"])["fc8"], expected)
+
+
+def test_columns_without_links_do_not_see_each_other() -> None:
+    net, x = AlexNet(5, NETWORKS["no_links"], StartConfig(rule="he", bias=0.1)), pixels(1).float()
+    before = net.activations(x, ["conv5"])["conv5"]
+    with torch.no_grad():
+        net.conv1.weight[:48] += 1  # the first column's
+    after = net.activations(x, ["conv5"])["conv5"]
+    assert torch.equal(before[:, 128:], after[:, 128:])
+    assert not torch.equal(before[:, :128], after[:, :128])
 
 
 def test_every_gradient_agrees_with_finite_differences(narrow: AlexNet) -> None:

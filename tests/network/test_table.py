@@ -1,7 +1,7 @@
 """The table of layers against the numbers that the paper prints."""
 
 from alexnet import paper
-from alexnet.network.table import LAYERS, shapes, training_flops, with_classes
+from alexnet.network.table import LAYERS, NETWORKS, shapes, training_flops, with_classes
 
 
 def test_parameters_are_the_papers() -> None:
@@ -30,6 +30,25 @@ def test_multiply_adds_are_the_papers() -> None:
     total = sum(shape.multiply_adds for shape in shapes())
     assert round(total / 1e6) == paper.MULTIPLY_ADDS_TOTAL_MILLIONS
     assert round(training_flops() / 1e9, 3) == 4.136  # 3 passes of 2 x 724.4 M, less conv1's third
+
+
+def test_one_column_has_half_the_kernels_and_as_many_parameters() -> None:
+    rows = shapes(NETWORKS["one_column"])
+    assert [row.layer.kernels for row in rows] == [48, 128, 192, 192, 256, 4096, 4096, 1000]
+    assert all(row.groups == 1 for row in rows)
+    assert abs(sum(row.parameters for row in rows) / paper.PARAMETERS_TOTAL - 1) < 0.02
+    convolutions = (48 * 363, 128 * 48 * 25, 192 * 128 * 9, 192 * 192 * 9, 256 * 192 * 9)
+    assert [row.parameters for row in rows[:5]] == [
+        weights + row.layer.kernels for weights, row in zip(convolutions, rows, strict=False)
+    ]
+
+
+def test_without_links_conv3_sees_half() -> None:
+    rows, whole = shapes(NETWORKS["no_links"]), shapes()
+    assert rows[2].weights_per_kernel == whole[2].weights_per_kernel / 2 == 9 * 128
+    assert [row.parameters for row in rows if row.layer.name != "conv3"] == [
+        row.parameters for row in whole if row.layer.name != "conv3"
+    ]
 
 
 def test_normalization_follows_conv1_and_conv2_once() -> None:
