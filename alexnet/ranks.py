@@ -96,7 +96,9 @@ def joined() -> Iterator[None]:
         yield
         together.meet()  # nobody leaves while another needs it
     except BaseException as error:
-        raise together.explained(error) from error
+        if (cause := together.explained(error)) is error:
+            raise
+        raise cause from error
     finally:
         together.leave()
         _together = None

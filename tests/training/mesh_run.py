@@ -2,7 +2,8 @@
 
 A job is FOLDER:LAYOUT:EPOCHS:DTYPE; its run is begun or goes on. Each process writes
 FOLDER/sent-RANK.json: the bytes that the system has taken from it, for sockets among others, in each
-step. With DIE_AT=N in the environment the last process kills itself in step N of its first life.
+step. In the environment, STEP=gpu takes a GPU's steps, interpreted; with DIE_AT=N the last process kills
+itself in step N of its first life.
 """
 
 import json
@@ -21,8 +22,10 @@ from alexnet.config import Plateau
 from alexnet.errors import AlexNetError
 from alexnet.training import run as store
 from alexnet.training import train as training
-from alexnet.training.step import EagerStep
+from alexnet.training.mesh import Placed
+from alexnet.training.step import EagerStep, Step
 
+STEP = os.environ.get("STEP", "")
 DIE_AT = int(os.environ.get("DIE_AT", -1))
 ranks.SILENCE = 3.0  # a test that stops a process has no time to wait longer
 sent: list[int] = []
@@ -38,13 +41,25 @@ class Counting(EagerStep):
         return outcomes
 
 
+def stepper(placed: Placed, seed: int) -> Step:
+    if STEP != "gpu":
+        return Counting(placed, seed)
+    from alexnet.loading import gpu as loading
+    from alexnet.training.gpu import GpuStep
+
+    loading._BLOCK = (
+        1 << 16
+    )  # the interpreter takes a millisecond a program, however much each does
+    return GpuStep(placed, seed, "fp32")
+
+
 def written() -> int:
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["wchar"])
 
 
 def main(prepared: Path, jobs: list[str]) -> None:
-    training.step_for = lambda placed, seed, _: Counting(placed, seed)  # type: ignore[assignment]
+    training.step_for = lambda placed, seed, _: stepper(placed, seed)  # type: ignore[assignment]
     for job in jobs:
         folder, layout, epochs, dtype = job.split(":")
         store.RUNS = Path(folder).parent

@@ -127,6 +127,18 @@ def test_processes_share_the_pictures_of_one(prepared: Path, parts: int) -> None
 
 
 @pytest.mark.timeout(900)
+def test_the_steps_of_a_gpu_are_the_same_in_every_layout(prepared: Path, tmp_path: Path) -> None:
+    """Their kernels in Triton's interpreter, one operation after the other."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    interpreted = {"STEP": "gpu", "TRITON_INTERPRET": "1"}
+    train(1, prepared, f"{tmp_path}/one:fused:0.6:float32")
+    jobs = [f"{tmp_path}/{layout}:{layout}:0.6:float32" for layout in LAYOUTS]
+    train(2, prepared, *jobs, **interpreted)
+    for layout in LAYOUTS:
+        assert_near(tmp_path / layout, tmp_path / "one", 2e-5)
+
+
+@pytest.mark.timeout(900)
 def test_torchrun_starts_again_after_a_death_and_the_run_is_the_same(
     prepared: Path, tmp_path: Path
 ) -> None:
