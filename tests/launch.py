@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+MESH_RUN = TESTS / "training" / "mesh_run.py"
+ENDED_WITHIN = 60.0  # seconds after a process is lost, with torchrun's thirty for those that hang
 
 
 def torchrun(
@@ -28,3 +31,36 @@ def finish(process: subprocess.Popen[str], seconds: float = 300) -> str:
     said, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0, said
     return said
+
+
+def train(processes: int, prepared: Path, *jobs: str, **more: str) -> str:
+    """The jobs of `mesh_run.py` on so many processes."""
+    command = [str(MESH_RUN), str(prepared), *jobs]
+    if processes > 1:
+        return finish(torchrun(processes, *command, **more))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    process = subprocess.Popen(
+        [sys.executable, *command], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return finish(process)
+
+
+def wait_for_rows(process: subprocess.Popen[str], run: Path, count: int) -> list[int]:
+    """The processes that torchrun has started, when the run has so many rows."""
+    path = run / "metrics.jsonl"
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", MESH_RUN.name], capture_output=True, text=True
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import TESTS, finish, torchrun
+from launch import ENDED_WITHIN, MESH_RUN, finish, torchrun, train, wait_for_rows
 from torture.narrow_run import BATCH, narrow
 
 from alexnet import ranks
@@ -23,24 +19,9 @@ from alexnet.network.traffic import LAYOUTS, traffic
 from alexnet.prepared import PreparedDataset
 from alexnet.training import checkpoint
 
-SCRIPT = Path(__file__).with_name("mesh_run.py")
 EPOCHS, SOME = "4.2", "1"  # of 37 pictures in batches of 8: 20 steps, 5 steps
 LONG = ("fused-2", "fused-4", "columns-4", "hybrid-4")
 EXACT = "float64"
-ENDED_WITHIN = 60.0  # seconds after a process is lost, with torchrun's thirty for those that hang
-
-
-def train(processes: int, prepared: Path, *jobs: str, **more: str) -> str:
-    """The jobs of `mesh_run.py` on so many processes."""
-    command = [str(SCRIPT), str(prepared), *jobs]
-    if processes > 1:
-        return finish(torchrun(processes, *command, **more))
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
-    process = subprocess.Popen(
-        [sys.executable, *command], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    return finish(process)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +126,7 @@ def test_torchrun_starts_again_after_a_death_and_the_run_is_the_same(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(2, prepared, f"{whole}:columns:2:{EXACT}")
     process = torchrun(
-        2, "--max-restarts", "1", str(SCRIPT), str(prepared), f"{broken}:columns:2:{EXACT}",
+        2, "--max-restarts", "1", str(MESH_RUN), str(prepared), f"{broken}:columns:2:{EXACT}",
         DIE_AT="6",
     )  # fmt: skip
     said = finish(process)
@@ -160,7 +141,7 @@ def test_torchrun_starts_again_after_a_death_and_the_run_is_the_same(
 @pytest.mark.timeout(900)
 def test_asked_to_stop_all_save_once_and_leave(prepared: Path, runs: Path, tmp_path: Path) -> None:
     run = tmp_path / "stopped"
-    process = torchrun(2, str(SCRIPT), str(prepared), f"{run}:hybrid:{EPOCHS}:{EXACT}")
+    process = torchrun(2, str(MESH_RUN), str(prepared), f"{run}:hybrid:{EPOCHS}:{EXACT}")
     children = wait_for_rows(process, run, 3)
     process.send_signal(signal.SIGTERM)
     os.kill(children[0], signal.SIGTERM)  # as from a system that asks everyone
@@ -170,56 +151,3 @@ def test_asked_to_stop_all_save_once_and_leave(prepared: Path, runs: Path, tmp_p
     assert checkpoint.newest(run / "checkpoints").step == done < len(losses(runs / "one")), said
     train(2, prepared, f"{run}:hybrid:{EPOCHS}:{EXACT}")
     assert_near(run, runs / "one", 1e-12)
-
-
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("cases", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_lost_process_ends_the_others_and_is_named(
-    prepared: Path, tmp_path: Path, cases: int
-) -> None:
-    """SIGKILL and SIGSTOP in turn, of each of two or four processes, at random moments."""
-    for case in range(cases):
-        random.seed(case)
-        processes, layout = random.choice([2, 4]), random.choice(LAYOUTS)
-        run, number = tmp_path / f"run-{case}", (signal.SIGKILL, signal.SIGSTOP)[case % 2]
-        job = f"{run}:{layout}:2:{EXACT}"
-        started = torchrun(processes, str(SCRIPT), str(prepared), job)
-        children = wait_for_rows(started, run, random.randint(1, 8))
-        time.sleep(random.uniform(0, 0.3))
-        victim = children[case // 2 % processes]
-        os.kill(victim, number)
-        begun = time.monotonic()
-        said, _ = started.communicate(timeout=ENDED_WITHIN)
-        told = f"case {case}, {number.name}, {processes} processes, {layout}: {said}"
-        assert started.returncode != 0 and time.monotonic() - begun < ENDED_WITHIN, told
-        assert not [pid for pid in children if is_alive(pid)], told
-        if number == signal.SIGSTOP:
-            assert f"({victim} on " in said and "no sign of life" in said, told
-        else:
-            assert f"({victim} on " in said or f"(pid: {victim})" in said, told
-        if cases == 2:
-            continue  # that a run goes on as it would have, the test above shows
-        train(processes, prepared, job)
-        alone = tmp_path / f"alone-{case}"
-        train(processes, prepared, f"{alone}:{layout}:2:{EXACT}")
-        assert (run / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes(), told
-
-
-def wait_for_rows(process: subprocess.Popen[str], run: Path, count: int) -> list[int]:
-    """The processes that torchrun has started, when the run has so many rows."""
-    path = run / "metrics.jsonl"
-    while not path.exists() or path.read_bytes().count(b"\n") < count:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    found = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", SCRIPT.name], capture_output=True, text=True
-    )
-    return [int(pid) for pid in found.stdout.split()]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
