@@ -11,7 +11,6 @@ import typer
 
 from alexnet import __version__, paper
 from alexnet.cli.tables import table
-from alexnet.errors import UsageError
 
 if TYPE_CHECKING:
     from alexnet.network.table import Shape
@@ -66,21 +65,15 @@ def summary(
 
 
 def _layers(model: str) -> tuple[Layer, ...]:
-    """The layers of a network by its name, or of a model folder, a run's folder, a run's name."""
+    """The layers of a network by its name, or of a trained one."""
+    from alexnet.evaluation.models import find_model
     from alexnet.network.table import NETWORKS, with_classes
     from alexnet.network.weights import read_config
 
     if model in NETWORKS:
         return NETWORKS[model]
-    for folder in (Path(model), Path(model) / "model", Path("runs") / model / "model"):
-        if (folder / "config.json").exists():
-            config = read_config(folder)
-            return with_classes(NETWORKS[config["architecture"]], len(config["classes"]))
-    raise UsageError(
-        "There is no model here.",
-        where=model,
-        remedy="Give a run, a model folder with config.json, or nothing for the paper's network.",
-    )
+    config = read_config(find_model(model).folder)
+    return with_classes(NETWORKS[config["architecture"]], len(config["classes"]))
 
 
 def _show_traffic(layers: tuple[Layer, ...], as_json: bool) -> None:

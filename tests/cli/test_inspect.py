@@ -41,6 +41,7 @@ def test_summary_of_a_model_has_its_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_model(tmp_path / "model", AlexNet(2), ModelCard(("cat", "dog"), ("cat", "dog"), {}))
+    (tmp_path / "config.yaml").touch()  # a run
     for model in (tmp_path, tmp_path / "model"):
         assert main.run(["summary", str(model), "--json"]) == 0
         found = json.loads(capsys.readouterr().out)

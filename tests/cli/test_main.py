@@ -34,7 +34,7 @@ def verb_that_raises(monkeypatch: pytest.MonkeyPatch) -> object:
         def broken(_: str) -> int:
             raise error
 
-        monkeypatch.setattr("alexnet.cli.inspect._classes", broken)
+        monkeypatch.setattr("alexnet.cli.inspect._layers", broken)
 
     return make
 
@@ -81,7 +81,7 @@ def test_version() -> None:
         (["trian"], "No such command 'trian'. Did you mean 'train'?\nHelp: alexnet --help\n"),
         (["summary", "--jsn"], "--json"),
         (["summary", "a", "b"], "Help: alexnet summary --help"),
-        (["summary", "no/such/model"], "There is no model here.\nno/such/model\n"),
+        (["summary", "no/such/model"], "There is no model 'no/such/model'.\nlooked for"),
     ],
 )
 def test_usage_errors_are_short_and_leave_with_2(
@@ -150,7 +150,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 def test_names_that_are_not_utf_8_do_not_break_the_message() -> None:
     done = alexnet("summary", os.fsdecode(b"caf\xe9"))
     assert done.returncode == 2
-    assert "There is no model here." in done.stderr
+    assert "There is no model 'caf\\udce9'." in done.stderr
 
 
 @pytest.mark.parametrize(
