@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -179,18 +180,25 @@ class _Together:
         from torch.distributed import PrefixStore  # type: ignore[attr-defined]
         from torch.distributed.rendezvous import rendezvous
 
-        store, _, _ = next(iter(rendezvous("env://", timeout=STUCK)))
-        self._store = PrefixStore(f"life {restarts()}", store)  # it outlives the processes
+        try:
+            store, _, _ = next(iter(rendezvous("env://", timeout=STUCK)))
+        except RuntimeError as error:
+            raise EnvironmentProblem(
+                f"The processes do not find each other: {str(error).splitlines()[0]}",
+                remedy="Start them with torchrun; on several machines, its --rdzv-endpoint.",
+            ) from None
+        number, _ = started()
+        self._me = f"process {number} ({os.getpid()} on {platform.node()})"
+        self._store = PrefixStore(_life(store), store)
         self._notes = PrefixStore("alexnet", self._store)
         self._meetings = 0
-        _last = _together = self
-        me = f"process {rank()} ({os.getpid()} on {platform.node()})"
-        self._notes.set(f"who/{rank()}", me)
-        self._notes.set(f"beat/{rank()}", "0")
+        self._notes.set(f"who/{number}", self._me)
+        self._notes.set(f"beat/{number}", "0")
         self._watch = _Watch(self._notes.clone())  # type: ignore[attr-defined]
+        _last = _together = self
 
     def join(self) -> None:
-        """Meet the others, and open the ways between all."""
+        """Open the ways between all."""
         import torch
         import torch.distributed as dist
 
@@ -244,6 +252,8 @@ class _Together:
         import torch.distributed as dist
 
         if isinstance(error, Stopped | KeyboardInterrupt | SystemExit):
+            with suppress(dist.DistError):
+                self._watch.publish(f"{self._me} was stopped")
             return error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it to what is left
@@ -254,7 +264,7 @@ class _Together:
             if lost:
                 return _lost(self._watch.first_cause())
             what = error.what if isinstance(error, AlexNetError) else repr(error)
-            self._watch.publish(f"{self._notes.get(f'who/{rank()}').decode()} failed: {what}")
+            self._watch.publish(f"{self._me} failed: {what}")
         except dist.DistError:
             return _lost("The process that keeps the others together is gone")
         return error
@@ -338,6 +348,33 @@ class _Watch(threading.Thread):
 
     def _named(self, number: int) -> str:
         return str(self.store.get(f"who/{number}").decode())
+
+
+def _life(store: Any) -> str:
+    """A name that the processes which are started together have in common, and no others.
+
+    The store outlives them: what is started again finds in it what those before have written. So each
+    asks with a word of its own, and the chief answers all words that it finds until everybody has come.
+    """
+    mine, began, (number, count) = uuid.uuid4().hex, time.monotonic(), started()
+    if number > 0:
+        store.set(f"ask/{number}", mine)
+    answered = set[bytes]()
+    while True:
+        if number == 0:
+            asked = [f"ask/{n}" for n in range(1, count)]
+            for word in {store.get(name) for name in asked if store.check([name])} - answered:
+                store.set(f"answer/{word.decode()}", mine)
+                answered.add(word)
+            if store.add(f"arrived/{mine}", 0) == count - 1:
+                return mine
+        elif store.check([f"answer/{mine}"]):
+            life: str = store.get(f"answer/{mine}").decode()
+            store.add(f"arrived/{life}", 1)
+            return life
+        if time.monotonic() - began > STUCK.total_seconds():
+            raise _lost(f"not all of the {count} processes have come")
+        time.sleep(0.05)
 
 
 def _lost(cause: str) -> EnvironmentProblem:

@@ -88,6 +88,10 @@ def run(arguments: Sequence[str]) -> int:
         ):
             code = app(arguments, prog_name="alexnet", standalone_mode=False)
             sys.stdout.flush()
+            if code == INTERRUPTED and not alone:
+                raise KeyboardInterrupt  # before the others are waited for
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

@@ -29,7 +29,6 @@ def quickstart(
         recipe("quickstart").config,
         dataset,
         name or time.strftime("quickstart-%Y%m%d-%H%M%S"),
-        "cpu",
     )
     evaluate([str(run.folder)], str(dataset.folder))
     print()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,9 +35,20 @@ from alexnet.settings import (
 if TYPE_CHECKING:
     from alexnet.loading.loader import Loader
     from alexnet.network import AlexNet
+    from alexnet.network.traffic import Layout
     from alexnet.prepared import PreparedDataset
-    from alexnet.training.mesh import Layout, Placed
     from alexnet.training.run import Run
+    from alexnet.training.step import Step
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a run computes on and in which numbers, and how the network lies on its processes."""
+
+    device: str = "cpu"
+    second: str = ""  # the second column's, where both are in one process
+    precision: str = "fp32"
+    layout: Layout = "fused"
 
 
 Hybrid = Annotated[
@@ -61,6 +73,9 @@ def train(
         int, typer.Option(min=1, max=2, help="2: each column by itself (section 3.2).")
     ] = 1,
     hybrid: Hybrid = False,
+    go_on: Annotated[
+        bool, typer.Option("--go-on", help="Resume the run of this name if there is one.")
+    ] = False,
     download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
     print_config: Annotated[bool, typer.Option(help="Show every setting and its origin.")] = False,
     dry_run: Annotated[
@@ -68,7 +83,6 @@ def train(
     ] = False,
 ) -> None:
     """Train the network on DATA."""
-    from alexnet.network.precision import choose_precision
     from alexnet.prepared import open_or_prepare
 
     chosen = find_recipe(recipe)
@@ -76,14 +90,12 @@ def train(
     if print_config:
         print(table(origins(config, chosen.config, settings or []), ("key", "value", "origin")))
         return
-    require_device(device)
-    precision = choose_precision(precision, device, on_gpu="bf16")
-    layout = _layout(columns, hybrid)
+    where = _where(device, precision, columns, hybrid)
     dataset = open_or_prepare(data, download)
     if dry_run:
-        _try_one_batch(config, dataset, device, precision, layout)
+        _try_one_batch(config, dataset, where)
     else:
-        start(config, dataset, name, device, precision, layout)
+        start(config, dataset, name, where, go_on)
 
 
 def resume(
@@ -101,7 +113,6 @@ def resume(
     hybrid: Hybrid = False,
 ) -> None:
     """Go on with a stopped run, in its folder and (on a CPU) bit for bit."""
-    from alexnet.network.precision import choose_precision
     from alexnet.training.run import Run
     from alexnet.training.state import CHANGE_BY_NAME
 
@@ -113,16 +124,19 @@ def resume(
                 remedy=did_you_mean(key, may),
             )
     found = Run.open(run)
-    device = device or found.device
-    require_device(device)
-    precision = choose_precision(precision or found.precision, device, on_gpu="bf16")
-    layout = found.layout if columns is None and not hybrid else _layout(columns or 1, hybrid)
-    if columns is None and (ranks.world() % 2 if ranks.world() > 1 else layout == "hybrid"):
-        layout = "fused"
+    if columns is None and not hybrid and ranks.world() % 2 == 0:
+        columns, hybrid = (2 if found.layout == "columns" else 1), found.layout == "hybrid"
+    where = _where(device or found.device, precision or found.precision, columns or 1, hybrid)
     config = found.config
     if epochs is not None:
         config = from_dict({**to_dict(config), "length": epochs})
-    _go_on(found, config, override, device, precision, layout, longer=epochs is not None)
+    if _is_done(found, config, longer=epochs is not None):
+        raise UsageError(
+            f"This run has done {config.length} already.",
+            where=found.folder,
+            remedy=f"To go on: alexnet resume {run} --epochs {2 * config.length.count:g}",
+        )
+    _go_on(found, config, where, override)
 
 
 def runs(
@@ -162,25 +176,36 @@ def start(
     config: RunConfig,
     dataset: PreparedDataset,
     name: str,
-    device: str,
-    precision: str = "fp32",
-    layout: Layout = "fused",
+    where: Where | None = None,
+    go_on: bool = False,
 ) -> Run:
-    """A new run, trained to its end; its folder. What `torchrun` starts again goes on."""
+    """A new run, trained to its end; its folder.
+
+    If there is a run of this name, `go_on` goes on with it, and so does what `torchrun` starts again.
+    """
     from alexnet.training.run import RUNS, Run
 
+    where = where or Where()
+    name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
+    is_there = ranks.chief_says((RUNS / name / "config.yaml").is_file())
+    if is_there and ranks.any_of(go_on or ranks.restarts() > 0):
+        run = Run.open(RUNS / name)
+        if _is_done(run, config):
+            run.log(f"{run.folder} has done {config.length} already")
+        else:
+            _go_on(run, config, where)
+        return run
     _require_trainable(dataset)
     _require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
-    name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
-    if ranks.restarts() and ranks.any_of((RUNS / name / "config.yaml").is_file()):
-        run = Run.open(RUNS / name)
-        _go_on(run, config, (), device, precision, layout)
-        return run
-    run = Run.create(name, config, describe(dataset), device, precision, layout)
+    stepper = _stepper(name, config, dataset, where)
+    about = (where.device, where.precision, where.layout)
+    run = Run.create(name, config, describe(dataset), *about)
     run.lock()
     counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
     run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
     run.log(f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}")
+    if ranks.world() > 1 or where.layout != "fused":
+        run.log(f"layout  {where.layout}, on {ranks.world()} processes")
     run.log(f"run     {run.folder}")
     shards = dataset.description["splits"]["train"]["shards"]
     size, memory = sum(shard["bytes"] for shard in shards), memory_bytes()
@@ -189,40 +214,35 @@ def start(
             f"! the pictures ({size / 1e9:.0f} GB) are more than this machine's memory "
             f"({memory / 1e9:.0f} GB): --set loading.shuffle=blocks reads them in runs of neighbours"
         )
-    _train(run, config, dataset, device, precision, layout, resume=False)
+    _train(run, config, dataset, stepper, resume=False)
     return run
 
 
-def _go_on(
-    run: Run,
-    config: RunConfig,
-    override: Collection[str],
-    device: str,
-    precision: str,
-    layout: Layout,
-    longer: bool = False,
-) -> None:
-    """Train a run that was stopped; raises UsageError if it is at its end."""
+def _is_done(run: Run, config: RunConfig, longer: bool = False) -> bool:
+    """Whether a run is at its end, and has its model; `longer` where that was just moved."""
     from alexnet.loading.order import Order
+    from alexnet.prepared import PreparedDataset
+
+    count = len(PreparedDataset.open(run.data["folder"]).split("train"))
+    steps = Order(count, config.optimizer.batch.count, config.seed).steps(config.length.count)
+    rows = run.metrics()
+    finished = (run.model / "config.json").is_file() or longer
+    return ranks.chief_says(bool(rows) and rows[-1]["step"] >= steps and finished)
+
+
+def _go_on(run: Run, config: RunConfig, where: Where, override: Collection[str] = ()) -> None:
+    """Train a run that was stopped."""
     from alexnet.prepared import PreparedDataset
     from alexnet.training.run import environment
 
     dataset = PreparedDataset.open(run.data["folder"])
     _require_same_data(run, dataset, override)
-    order = Order(len(dataset.split("train")), config.optimizer.batch.count, config.seed)
-    rows = run.metrics()
-    finished = (run.model / "config.json").is_file() or longer
-    if rows and rows[-1]["step"] >= order.steps(config.length.count) and finished:
-        raise UsageError(
-            f"This run has done {config.length} already.",
-            where=run.folder,
-            remedy=f"To go on: alexnet resume {run.name} --epochs {2 * config.length.count:g}",
-        )
     _require_room(config, dataset, run.folder)
+    stepper = _stepper(run.name, config, dataset, where)
     run.lock()
-    run.tell_changes(environment(device, precision, layout))
+    run.tell_changes(environment(where.device, where.precision, where.layout))
     run.set_data(describe(dataset))
-    _train(run, config, dataset, device, precision, layout, resume=True, override=override)
+    _train(run, config, dataset, stepper, resume=True, override=override)
 
 
 def describe(dataset: PreparedDataset) -> dict[str, object]:
@@ -245,8 +265,7 @@ def require_device(device: str) -> None:
     import torch
 
     try:
-        for one in device.split(","):
-            torch.empty(1, device=one)
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise EnvironmentProblem(
             f"PyTorch cannot use the device {device!r}: {str(error).splitlines()[0]}",
@@ -258,26 +277,14 @@ def _train(
     run: Run,
     config: RunConfig,
     dataset: PreparedDataset,
-    device: str,
-    precision: str,
-    layout: Layout,
+    stepper: Step,
     resume: bool,
     override: Collection[str] = (),
 ) -> None:
     from alexnet.evaluation.predictions import validation_errors
     from alexnet.training.train import train
 
-    ranks.require_same(
-        {
-            **flat(config),
-            "the data's fingerprint": dataset.fingerprint,
-            "the program": program_hash(),
-            "precision": precision,
-            "layout": layout,
-        }
-    )
-    placed = _place(config, dataset, device, layout)
-    loader = _loader(config, dataset, placed.mesh.pictures)
+    loader = _loader(config, dataset, stepper)
 
     def validate(trained: AlexNet) -> dict[str, float]:
         return validation_errors(trained, dataset)
@@ -285,39 +292,70 @@ def _train(
     if ranks.is_chief():
         (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
     try:
-        train(run, config, loader, placed, validate, resume, override, precision)
+        train(run, config, loader, stepper, validate, resume, override)
         if ranks.is_chief():
-            _save_model(run, config, dataset, placed.whole)
+            _save_model(run, config, dataset, stepper.placed.whole)
     finally:
         run.unlock()
     print(f"Trained: {run.folder}", file=sys.stderr)
     print(f"Next:    alexnet evaluate {run.name} {dataset.folder}", file=sys.stderr)
 
 
-def _place(config: RunConfig, dataset: PreparedDataset, device: str, layout: Layout) -> Placed:
-    """A network with its first weights, laid out on the processes and their devices."""
+def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Where) -> Step:
+    """A network with its first weights, on its devices and processes, ready to be trained.
+
+    Raises IncompatibleError where the processes are not about to do the same.
+    """
     from alexnet.network import AlexNet
     from alexnet.network.table import NETWORKS
     from alexnet.training.mesh import Mesh, Placed
+    from alexnet.training.step import step_for
 
-    first, _, second = device.partition(",")
-    if first == "cuda" and ranks.world() > 1:
-        first = f"cuda:{ranks.local_rank()}"
+    ranks.require_same(
+        {
+            **flat(config),
+            "the run": name,
+            "the data's fingerprint": dataset.fingerprint,
+            "the program": program_hash(),
+            "precision": where.precision,
+            "layout": where.layout,
+        }
+    )
+    device = where.device
+    if device == "cuda" and ranks.world() > 1:
+        device = f"cuda:{ranks.local_rank()}"
+        require_device(device)
     about = config.network
     network = AlexNet(len(dataset.classes), NETWORKS[about.layers], about.start, config.seed)
-    mesh = Mesh(config.optimizer.batch.count, layout, first)
-    return Placed(network.to(first), config.optimizer, mesh, second)
+    mesh = Mesh(config.optimizer.batch.count, where.layout, device)
+    placed = Placed(network.to(device), config.optimizer, mesh, where.second)
+    return step_for(placed, config.seed, where.precision)
 
 
-def _layout(columns: int, hybrid: bool) -> Layout:
-    """The layout that the options ask for."""
-    if hybrid and ranks.world() == 1:
+def _where(device: str, precision: str, columns: int, hybrid: bool) -> Where:
+    """What the options ask for; raises UsageError where they do not go together."""
+    from alexnet.network.precision import choose_precision
+
+    one_process = ranks.world() == 1
+    if hybrid and (columns > 1 or one_process):
         raise UsageError(
-            "A hybrid is two processes.",
+            "A hybrid is a layout of its own." if columns > 1 else "A hybrid is two processes.",
             where="--hybrid",
             remedy="Start them: torchrun --nproc-per-node 2 -m alexnet train ... --hybrid",
         )
-    return "hybrid" if hybrid else "columns" if columns > 1 else "fused"
+    first, _, second = device.partition(",")
+    if second and not (one_process and columns > 1):
+        raise UsageError(
+            "Two devices are for the two columns in one process.",
+            where=f"--device {device}",
+            remedy="Add --columns 2, or start a process for each device with torchrun.",
+        )
+    for one in filter(None, (first, second)):
+        require_device(one)
+    apart = columns > 1 and one_process  # where there are no kernels for bf16
+    precision = choose_precision(precision, first, on_gpu="tf32" if apart else "bf16")
+    layout: Layout = "hybrid" if hybrid else "columns" if columns > 1 else "fused"
+    return Where(first, second, precision, layout)
 
 
 def _require_trainable(dataset: PreparedDataset) -> None:
@@ -368,7 +406,7 @@ def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> 
     require_space(folder, states + weights - there, "Training", remedy)
 
 
-def _loader(config: RunConfig, dataset: PreparedDataset, part: slice) -> Loader:
+def _loader(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> Loader:
     from alexnet.loading.loader import Loader
 
     return Loader(
@@ -378,7 +416,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset, part: slice) -> Loader:
         config.optimizer.batch.count,
         config.seed,
         config.loading.shuffle,
-        part,
+        stepper.placed.mesh.pictures,
     )
 
 
@@ -402,14 +440,9 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
     save_model(run.model, network, card)
 
 
-def _try_one_batch(
-    config: RunConfig, dataset: PreparedDataset, device: str, precision: str, layout: Layout
-) -> None:
-    from alexnet.training.step import step_for
-
-    placed = _place(config, dataset, device, layout)
-    stepper = step_for(placed, config.seed, precision)
-    (batch,) = stepper.loader(_loader(config, dataset, placed.mesh.pictures)).batches(0, 1)
+def _try_one_batch(config: RunConfig, dataset: PreparedDataset, where: Where) -> None:
+    stepper = _stepper("", config, dataset, where)
+    (batch,) = stepper.loader(_loader(config, dataset, stepper)).batches(0, 1)
     (outcome,) = stepper.take(batch, config.optimizer.learning_rate) + stepper.finish()
     count = config.optimizer.batch.count
     print(f"One batch of {count} pictures went forward and back: loss {outcome.loss:.3f}.")

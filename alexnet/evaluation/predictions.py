@@ -126,8 +126,9 @@ def predict_split(
     pictures = _pictures_of(dataset, split)
     title = f"{split}, {views} view{'s' if views > 1 else ''}"
     with progress(title, len(pictures), "pictures") as bar:
-        found = _probabilities(network, card.mean_HWC, pictures, views, bar)
-    probs_NK = found[:, columns_K].astype(np.float32)
+        probs_NK = _probabilities(
+            network, card.mean_HWC, pictures, views, columns_K, np.float32, bar
+        )
     return Predictions(
         keys=tuple(pictures.key(i) for i in range(len(pictures))),
         labels_N=pictures.labels,
@@ -201,9 +202,11 @@ def _probabilities(
     mean_HWC: np.ndarray,
     pictures: Split,
     views: int,
+    columns_K: np.ndarray | slice = slice(None),
+    dtype: type[np.floating[Any]] = np.float64,
     bar: Progress | None = None,
 ) -> np.ndarray:
-    """Averaged probabilities in the split's order: float64, N x K.
+    """Averaged probabilities of some outputs, all by default, in the split's order: N x K.
 
     Several processes do whole batches each, and all get all; the batches are those of one process.
     """
@@ -213,7 +216,7 @@ def _probabilities(
     ]
     mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
     first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
-    found_NK = np.empty((last - first, network.classes))
+    found_NK = np.empty((last - first, len(np.arange(network.classes)[columns_K])), dtype)
     for batch, x_NCHW in zip(mine, _inputs(network, mean_HWC, pictures, views, mine), strict=True):
         probs_BK = _average(network, x_NCHW, views)
         if not np.isfinite(probs_BK).all():
@@ -223,7 +226,7 @@ def _probabilities(
                 where=f"picture {pictures.key(worst)}",
                 remedy="The weights are broken: use an earlier checkpoint or another model.",
             )
-        found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK
+        found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK[:, columns_K]
         if bar:
             bar.advance(len(batch) * ranks.world())
     return ranks.collected(found_NK)

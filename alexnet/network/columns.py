@@ -153,7 +153,7 @@ class HalfConnected(Column):
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers of all pictures: logits of both columns."""
-        return super().connected(_Together.apply(x.flatten(1), self.link), dropout)  # type: ignore[no-untyped-call]
+        return super().connected(_AllPictures.apply(x.flatten(1), self.link), dropout)  # type: ignore[no-untyped-call]
 
 
 class Columns(nn.Module):
@@ -194,11 +194,24 @@ class Columns(nn.Module):
         self, column: Column, parts: list[Tensor], layer: Layer, lane: int, dropout: Tensor | None
     ) -> Tensor:
         mine, theirs = parts[column.column], parts[1 - column.column]
+        with torch.cuda.device_of(mine):
+            return self._on_its_device(column, mine, theirs, layer, lane, dropout)
+
+    def _on_its_device(
+        self,
+        column: Column,
+        mine: Tensor,
+        theirs: Tensor,
+        layer: Layer,
+        lane: int,
+        dropout: Tensor | None,
+    ) -> Tensor:
         if layer.sees != "both columns":
             return column.convolution(mine, layer)
         if is_conv(layer):
             return column.crossed(mine, lambda: theirs.to(mine.device), layer)
-        return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, dropout)
+        here = None if dropout is None else dropout.to(mine.device)
+        return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, here)
 
 
 class Link:
@@ -290,7 +303,7 @@ class _Arrived(torch.autograd.Function):
         return g.new_empty(0), None
 
 
-class _Together(torch.autograd.Function):
+class _AllPictures(torch.autograd.Function):
     """What both columns' pictures came to, the first column's first: 2N x C."""
 
     @staticmethod

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from alexnet import paper
 from alexnet.network.table import LAYERS, Shape, is_conv, shapes
 from alexnet.paper import Layer
 
-LAYOUTS = ("fused", "columns", "hybrid")
+# A replica in one piece, in two columns, or with the pictures of its convolutions and the units of its
+# fully connected layers halved.
+Layout = Literal["fused", "columns", "hybrid"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 _LABEL = 8  # bytes
 
 
@@ -28,7 +31,7 @@ class Traffic(NamedTuple):
 
 
 def traffic(
-    layout: str,
+    layout: Layout,
     processes: int,
     batch: int = paper.BATCH,
     layers: tuple[Layer, ...] = LAYERS,

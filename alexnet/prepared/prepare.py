@@ -66,7 +66,8 @@ def prepare(
     job = folders.job_of(source, storage)
     if out.is_symlink():  # what it leads to is prepared beside that, on the same disk
         out = out.resolve()
-    make = partial(_make_share, source, storage, workers)
+    most_rejected = allowed_rejected * source.count
+    make = partial(_make_share, source, storage, workers, most_rejected)
     if not ranks.is_chief():
         if ranks.chief_says(False):
             make(folders.unfinished(out))
@@ -82,6 +83,7 @@ def prepare(
         is_to_do = not existing and not folders.is_finished(unfinished, job)
         if is_to_do:
             folders.start_or_go_on(unfinished, job)
+            _require_room(unfinished, source, storage)
         if ranks.chief_says(is_to_do):
             if ranks.world() > 1:
                 make(unfinished)
@@ -108,11 +110,15 @@ def open_or_prepare(data: str, download: bool = False) -> PreparedDataset:
     return prepare(open_source(data, download=download), out, storage=storage)
 
 
-def _make_share(source: Source, storage: str, workers: int | None, folder: Path) -> None:
+def _make_share(
+    source: Source, storage: str, workers: int | None, most_rejected: float, folder: Path
+) -> None:
     """This process's part of the shards; `_fill` finds them made, as after a stop.
 
-    Every process reads the whole source: which pictures are duplicates depends on all before.
+    Every process reads the whole source: which pictures are duplicates depends on all before. It ends
+    where more are rejected than may be, which `_fill` will say.
     """
+    rejected = 0
     every, first, left = ranks.world(), ranks.rank(), source.count
     with (
         Workers(workers) as pool,
@@ -121,10 +127,24 @@ def _make_share(source: Source, storage: str, workers: int | None, folder: Path)
         mine = islice(
             batches(source, shards.PICTURES[storage], shards.SOURCE_BYTES), first, None, every
         )
-        for batch, _ in pool.map(partial(_make, pool, folder, storage), mine):
+        for batch, shard in pool.map(partial(_make, pool, folder, storage), mine):
+            rejected += sum(bool(outcome.reason) for outcome in shard.outcomes)
+            if rejected > most_rejected:
+                return
             others_too = min(len(batch.entries) * every, left)
             shown.advance(others_too)
             left -= others_too
+
+
+def _require_room(folder: Path, source: Source, storage: str) -> None:
+    """Raise EnvironmentProblem where the disk is too small for what is still to be made."""
+    done = sum(path.stat().st_size for path in folder.iterdir())
+    require_space(
+        folder,
+        source.count * _BYTES_EACH[storage] - done,
+        "The rest of the prepared set",
+        "Free some space, choose another folder with -o, or use --storage jpeg.",
+    )
 
 
 def _fill(
@@ -136,13 +156,6 @@ def _fill(
     allowed_rejected: float,
 ) -> None:
     """All files of the set, in the unfinished folder."""
-    done = sum(path.stat().st_size for path in folder.iterdir())
-    require_space(
-        folder,
-        source.count * _BYTES_EACH[storage] - done,
-        "The rest of the prepared set",
-        "Free some space, choose another folder with -o, or use --storage jpeg.",
-    )
     with Workers(workers) as pool:
         finished = _make_all(source, folder, storage, pool, allowed_rejected)
     given = sum(account.inputs for account in finished.accounts.values())

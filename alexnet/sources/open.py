@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from alexnet import ranks
 from alexnet.errors import DataError, UsageError, did_you_mean
 from alexnet.sources.archive import is_archive, open_archive
 from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Source
@@ -34,8 +35,17 @@ def open_source(
 
     `data_folder` is where named sets lie ($ALEXNET_DATA by default). `validation_share` is how much
     is held out where the pictures come without a split. Raises UsageError for a name that does not
-    exist, DataError for what cannot be used.
+    exist, DataError for what cannot be used. Of several processes the first fetches what is missing.
     """
+    if download and not ranks.is_chief():
+        ranks.meet()
+    source = _open(spec, data_folder, validation_share, download)
+    if download and ranks.is_chief():
+        ranks.meet()
+    return source
+
+
+def _open(spec: str, data_folder: Path | None, validation_share: float, download: bool) -> Source:
     if not 0 <= validation_share < 1:
         raise UsageError(f"The validation share is {validation_share}; it must be in [0, 1).")
     if spec in BUILTIN:

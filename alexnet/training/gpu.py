@@ -18,6 +18,7 @@ Shape letters: B pictures of a batch, K classes.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ from alexnet.network.alexnet import AlexNet
 from alexnet.network.dropout import address
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.training.mesh import Placed
-from alexnet.training.step import Outcome
+from alexnet.training.step import Outcome, gradients_of
 from alexnet.training.update import update
 
 _WARM_UP = 3  # steps without update before recording: libraries choose, kernels are compiled
@@ -49,9 +50,10 @@ class _Weights:
 
 
 class GpuStep:
-    """Steps of `network`, which is on a GPU, on batches of one size.
+    """Steps of a network that is on a GPU, on batches of one size.
 
-    `graphs=False` runs the same operations one by one (and on any device, for comparison).
+    `graphs=False` runs the same operations one by one (and on any device, for comparison), as several
+    processes always do: what they exchange is not recorded.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class GpuStep:
         if self.dtype != torch.float32:
             self._computing = copy.deepcopy(placed.network).to(self.dtype)
         placed.mesh.sum_gradients(self._computing, placed.pieces)
-        self.network = placed.whole if placed.pieces else self._computing
+        self.network = self._computing
+        if placed.pieces:  # what is validated is the whole network, in the same numbers
+            self.network = copy.deepcopy(placed.whole).to(self.dtype)
         self._early, self._late = self._weights(placed.network)
-        graphs = graphs and ranks.world() == 1  # what is exchanged is not recorded
+        graphs = graphs and ranks.world() == 1
         self._graphs: dict[str, torch.cuda.CUDAGraph] | None = {} if graphs else None
         self._is_ready = False
         self._begun: tuple[int, float, Tensor, Any] | None = None
@@ -85,6 +89,18 @@ class GpuStep:
     def loader(self, loader: Loader) -> DeviceLoader:
         """The same views, cut on the device."""
         return DeviceLoader(loader, self.device, self.resident)
+
+    def ready(self) -> None:
+        """See `Step`."""
+        self.placed.scatter()
+        with torch.no_grad():
+            for one in (*self._early, *self._late):
+                one.working.copy_(one.master)
+        self._show()
+
+    def gradients(self) -> Iterable[tuple[str, Tensor]]:
+        """See `Step`."""
+        return gradients_of(self._computing)
 
     def take(self, batch: DeviceBatch, rate: float) -> list[Outcome]:
         """Begin a step; the outcome of the one before."""
@@ -109,8 +125,18 @@ class GpuStep:
                 self._run("late")
                 self._pending_1.zero_()
             self.placed.gather()
+            self._show()
             before, self._begun = self._begun, None
             return _outcomes(before)
+
+    @torch.no_grad()
+    def _show(self) -> None:
+        """Bring the network that is validated up to date, where it is not the one that computes."""
+        if self.network is not self._computing:
+            for shown, w in zip(
+                self.network.parameters(), self.placed.whole.parameters(), strict=True
+            ):
+                shown.copy_(w)
 
     def _convolved(self) -> None:
         self._hidden = self._computing.convolved(self._x)
@@ -161,10 +187,6 @@ class GpuStep:
     def _prepare(self, batch: int) -> None:
         """Room for what a recorded step reads and writes; then record it."""
         like: dict[str, Any] = {"device": self.device}
-        self.placed.scatter()
-        with torch.no_grad():
-            for one in (*self._early, *self._late):
-                one.working.copy_(one.master)  # they may have been read from a checkpoint
         self._x = torch.zeros(batch, 3, paper.CROP, paper.CROP, dtype=self.dtype, **like)
         self._x = self._x.contiguous(memory_format=torch.channels_last)
         mesh = self.placed.mesh

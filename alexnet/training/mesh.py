@@ -12,7 +12,7 @@ the grid.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -24,11 +24,8 @@ from alexnet.config import OptimizerConfig
 from alexnet.errors import UsageError
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece
+from alexnet.network.traffic import Layout
 from alexnet.training.optimizer import PaperSGD, squares
-
-# A replica in one piece, in two columns, or with the pictures of its convolutions and the units of its
-# fully connected layers halved.
-Layout = Literal["fused", "columns", "hybrid"]
 
 
 class Mesh:

@@ -110,6 +110,7 @@ def restore(training: Training, override: Collection[str]) -> None:
         training.optimizer.velocity(parameter).copy_(velocity)
     training.counters = Counters(**saved.state["counters"])
     training.schedule.state.update(saved.state["schedule"])
+    ranks.require_same({"the checkpoint": f"step {saved.step}: {saved.state['counters']}"})
     _tell_of_another_rate(training, then, saved.state["schedule"])
     training.run.keep_rows(training.counters.rows)
     training.run.log(f"resumed at step {saved.step}")

@@ -10,11 +10,13 @@ Shape letters: B pictures of a batch, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from alexnet.errors import EnvironmentProblem
 from alexnet.loading.loader import Loader
@@ -54,6 +56,14 @@ class Step(Protocol):
     network: AlexNet
     placed: Placed
 
+    def ready(self) -> None:
+        """Compute with the whole network's weights and velocities as they are now."""
+        ...
+
+    def gradients(self) -> Iterable[tuple[str, Tensor]]:
+        """Those of the last step that this process has, by name."""
+        ...
+
     def loader(self, loader: Loader) -> Loader | DeviceLoader:
         """The same pictures, where and how this step wants them."""
         ...
@@ -84,6 +94,11 @@ def step_for(placed: Placed, seed: int, precision: str) -> Step:
     return EagerStep(placed, seed)
 
 
+def gradients_of(network: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    """The gradients that a network has, by the names of their parameters."""
+    return ((name, w.grad) for name, w in network.named_parameters() if w.grad is not None)
+
+
 class EagerStep:
     """One operation after the other, in float32."""
 
@@ -91,7 +106,14 @@ class EagerStep:
         self.placed, self.seed, self.network = placed, seed, placed.whole
         self._weights = next(self.network.parameters())
         placed.mesh.sum_gradients(placed.network, placed.pieces)
-        self._is_ready = False
+
+    def ready(self) -> None:
+        """See `Step`."""
+        self.placed.scatter()
+
+    def gradients(self) -> Iterable[tuple[str, Tensor]]:
+        """See `Step`."""
+        return gradients_of(self.placed.network)
 
     def loader(self, loader: Loader) -> Loader:
         """The loader as it is."""
@@ -100,9 +122,6 @@ class EagerStep:
     def take(self, batch: Any, rate: float) -> list[Outcome]:
         """One whole step."""
         placed, mesh = self.placed, self.placed.mesh
-        if not self._is_ready:
-            placed.scatter()  # the whole may have been read from a checkpoint
-            self._is_ready = True
         labels_B = mesh.labels(torch.from_numpy(batch.labels_B).to(self._weights.device))
         dropout = address(self.seed, batch.step, mesh.rows.start).to(self._weights.device)
         logits_BK = placed.network(as_batch(batch.x_BHWC).to(self._weights), dropout)

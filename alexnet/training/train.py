@@ -23,11 +23,10 @@ from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
 from alexnet.progress import progress
 from alexnet.signals import stop_request
-from alexnet.training.mesh import Placed
 from alexnet.training.run import Run
 from alexnet.training.schedule import schedule_of
 from alexnet.training.state import Training, is_unborn, restore, save
-from alexnet.training.step import Outcome, step_for
+from alexnet.training.step import Outcome, Step
 
 if TYPE_CHECKING:
     from alexnet.loading.gpu import DeviceLoader
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 # The validation split's `loss`, `top1_error` and `top5_error` (shares, not per cent).
 Validate = Callable[[AlexNet], Mapping[str, float]]
 
+_NOWHERE = "the loss only"
 _STALL_STEPS = 100  # a loss within 1 % of chance for so long is called a stalled start
 
 
@@ -42,11 +42,10 @@ def train(
     run: Run,
     config: RunConfig,
     loader: Loader,
-    placed: Placed,
+    stepper: Step,
     validate: Validate,
     resume: bool = False,
     override: Collection[str] = (),
-    precision: str = "fp32",
 ) -> None:
     """Train a network on the loader's pictures to the end of `config.length` (section 5).
 
@@ -55,11 +54,12 @@ def train(
     with numbers that are not finite, and Stopped, after saving, when a signal asked for it.
     """
     keep_memory()
-    stepper, order = step_for(placed, config.seed, precision), loader.order
+    placed, order = stepper.placed, loader.order
     weights = placed.whole, placed.whole_optimizer
     training = Training(run, config, *weights, schedule_of(config), order)
     if resume and not is_unborn(run):
         restore(training, override)
+        stepper.ready()
         run.set_config(config)
     else:
         if resume:
@@ -76,15 +76,17 @@ def train(
             for outcome in outcomes:
                 if not outcome.is_finite:
                     stepper.finish()
-                    raise _not_finite(outcome, training, stepper.network, loader)
+                    raise _not_finite(outcome, training, stepper, loader)
                 note = _record_step(training, outcome)
                 bar.advance(1, f"{note}  {speed.note(order.batch)}")
 
         def end_epoch(step: int) -> None:
             """Validate, and close the epoch; a signal puts it off, and the next start does it.
 
-            Not where there are several processes: they would be stopped at different places.
+            Several processes would be stopped at different places: they save before they validate.
             """
+            if ranks.world() > 1:
+                save(training)
             try:
                 with stop.at_once() if ranks.world() == 1 else nullcontext():
                     errors = validate(stepper.network)
@@ -94,6 +96,7 @@ def train(
 
         def leave(step: int) -> None:
             if step < last or training.counters.steps_in_epoch:
+                ranks.meet()  # the chief has saved
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number or signal.SIGTERM,  # another process got it
@@ -201,15 +204,15 @@ def _event(training: Training, text: str) -> None:
 
 
 def _not_finite(
-    outcome: Outcome, training: Training, computing: AlexNet, loader: Loader
+    outcome: Outcome, training: Training, stepper: Step, loader: Loader
 ) -> NumericsError:
-    """The error that names the step, the first place with a bad number, and the pictures.
-
-    `computing` is the network with the step's gradients.
-    """
+    """The error that names the step, the first place with a bad number, and the pictures."""
     batch = loader.make(outcome.step)
-    place, guilty = _first_bad(training, computing, batch)
+    place, guilty = _first_bad(training, stepper, batch)
     keys = loader.keys(batch)
+    # Each process has looked at its own pictures and gradients; of several findings the first is told.
+    found = [one for one in ranks.gathered([(place, keys, guilty)]) if one[0] != _NOWHERE]
+    place, keys, guilty = found[0] if found else (_NOWHERE, keys, [])
     named = [keys[n] for n in guilty] or keys
     return NumericsError(
         f"The loss is {outcome.loss}, the length of the gradient {outcome.norm}, that of weights and "
@@ -222,7 +225,7 @@ def _not_finite(
     )
 
 
-def _first_bad(training: Training, computing: AlexNet, batch: Batch) -> tuple[str, list[int]]:
+def _first_bad(training: Training, stepper: Step, batch: Batch) -> tuple[str, list[int]]:
     """The first place with a number that is not finite, and which pictures of the batch have it."""
     weights = training.network.named_parameters()
     for name, w in weights:
@@ -230,17 +233,17 @@ def _first_bad(training: Training, computing: AlexNet, batch: Batch) -> tuple[st
             if not values.norm().isfinite():  # also where it is too large to be squared
                 return f"{what} of {name}", []
     with torch.no_grad():
-        w = next(computing.parameters())
-        x = as_batch(batch.x_BHWC).to(w.device, w.dtype)
-        found = {"the pictures": x, **computing.activations(x, computing.activation_names)}
+        network = stepper.network
+        x = as_batch(batch.x_BHWC).to(next(network.parameters()))
+        found = {"the pictures": x, **network.activations(x, network.activation_names)}
     for name, values in found.items():
         finite_B = values.flatten(1).isfinite().all(1)
         if not finite_B.all():
             return name, (~finite_B).nonzero().flatten().tolist()
-    for name, w in computing.named_parameters():
-        if w.grad is not None and not w.grad.norm().isfinite():
+    for name, gradient in stepper.gradients():
+        if not gradient.norm().isfinite():
             return f"gradient of {name}", []
-    return "the loss only", []
+    return _NOWHERE, []
 
 
 class _Speed:

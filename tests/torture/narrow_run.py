@@ -5,6 +5,7 @@ handful of kernels, so that a run takes a second.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,9 +23,11 @@ from alexnet.config import (
 from alexnet.errors import AlexNetError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
+from alexnet.network.traffic import Layout
 from alexnet.prepared import PreparedDataset
 from alexnet.training import run as store
-from alexnet.training.mesh import Layout, Mesh, Placed
+from alexnet.training.mesh import Mesh, Placed
+from alexnet.training.step import EagerStep, Step
 from alexnet.training.train import train
 
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
@@ -53,19 +56,21 @@ def train_narrow(
     config: RunConfig,
     layout: Layout = "fused",
     dtype: torch.dtype = torch.float32,
+    stepper: Callable[[Placed, int], Step] = EagerStep,
 ) -> None:
     dataset = PreparedDataset.open(prepared)
     resume = ranks.any_of(folder.exists())
     run = store.Run.open(folder) if resume else store.Run.create(folder.name, config, {})
     run.lock()
     split, statistics = dataset.split("train"), dataset.statistics
-    mesh = Mesh(BATCH, layout)
+    batch = config.optimizer.batch.count
+    mesh = Mesh(batch, layout)
     part = (config.seed, "full", mesh.pictures)
-    loader = Loader(split, statistics, config.augmentation, BATCH, *part)
+    loader = Loader(split, statistics, config.augmentation, batch, *part)
     errors = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
     placed = Placed(narrow(len(dataset.classes)).to(dtype), config.optimizer, mesh)
     try:
-        train(run, config, loader, placed, lambda _: errors, resume)
+        train(run, config, loader, stepper(placed, config.seed), lambda _: errors, resume)
     finally:
         run.unlock()
 

@@ -68,14 +68,13 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made: list[EagerStep] = []
-    real = training.step_for
-    monkeypatch.setattr(training, "step_for", lambda *given: made.append(real(*given)) or made[-1])
     values = BAD[:3] if place == "picture" else BAD  # normalization takes 3e38 for very bright
     names = ["conv4.bias", "conv1.weight", "fc6.weight", "fc8.bias"][:layers]
     for name, bad in itertools.product(names, values):
         loader, network = Sabotaged(PreparedDataset.open(prepared)), narrow(4)
         run = Run.create(f"{name}-{bad}", config_of(5), {})
         w, before = network.get_parameter(name), dict[str, bytes]()
+        made.append(EagerStep(Placed(network, SGD), 0))
 
         def happen(batch: Batch, w=w, bad=bad, before=before, network=network) -> None:  # type: ignore[no-untyped-def]
             if place == "picture":
@@ -92,7 +91,7 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
 
         loader.happens = happen
         with pytest.raises(NumericsError) as error:
-            training.train(run, config_of(5), loader, Placed(network, SGD), lambda _: ERRORS)
+            training.train(run, config_of(5), loader, made[-1], lambda _: ERRORS)
         case, what, keys = f"{name}, {bad}", error.value.what, loader.keys(loader.make(AT))
         assert f"at step {AT + 1}" in what, f"{case}: {what}"
         assert all_bits(network, made[-1]) == before, f"{case}: nothing was updated"

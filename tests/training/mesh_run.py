@@ -18,13 +18,13 @@ import torch
 from torture.narrow_run import config_of, train_narrow
 
 from alexnet import ranks
-from alexnet.config import Plateau
+from alexnet.config import Images, OptimizerConfig, Plateau
 from alexnet.errors import AlexNetError
 from alexnet.training import run as store
-from alexnet.training import train as training
 from alexnet.training.mesh import Placed
 from alexnet.training.step import EagerStep, Step
 
+BATCH = 4
 STEP = os.environ.get("STEP", "")
 DIE_AT = int(os.environ.get("DIE_AT", -1))
 ranks.SILENCE = 3.0  # a test that stops a process has no time to wait longer
@@ -59,13 +59,16 @@ def written() -> int:
 
 
 def main(prepared: Path, jobs: list[str]) -> None:
-    training.step_for = lambda placed, seed, _: stepper(placed, seed)  # type: ignore[assignment]
     for job in jobs:
         folder, layout, epochs, dtype = job.split(":")
         store.RUNS = Path(folder).parent
         sent.clear()
-        config = replace(config_of(float(epochs), every=4), schedule=Plateau(drops=0))
-        train_narrow(Path(folder), prepared, config, layout, getattr(torch, dtype))  # type: ignore[arg-type]
+        config = replace(
+            config_of(float(epochs), every=4),
+            optimizer=OptimizerConfig(batch=Images(BATCH)),
+            schedule=Plateau(drops=0),
+        )
+        train_narrow(Path(folder), prepared, config, layout, getattr(torch, dtype), stepper)  # type: ignore[arg-type]
         Path(f"{folder}/sent-{ranks.rank()}.json").write_text(json.dumps(sent))
 
 

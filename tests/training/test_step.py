@@ -181,10 +181,8 @@ def test_a_bad_number_stops_every_update_from_then_on(
 
 @pytest.fixture
 def new_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Run]:
-    """Runs whose loop trains with the GPU's step, wherever it is."""
+    """Runs in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    graphs = DEVICE == "cuda"
-    monkeypatch.setattr(training, "step_for", lambda *given: GpuStep(*given, graphs=graphs))
     return lambda name: Run.create(name, RunConfig(), {})
 
 
@@ -196,7 +194,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         length = Epochs(4 * steps / loader.order.count)
         return RunConfig(optimizer=SGD, length=length, checkpoint=CheckpointConfig(Steps(2)))
 
-    placed = [Placed(narrow().to(DEVICE), SGD) for _ in range(3)]
+    steps = [on_gpu(precision, graphs=DEVICE == "cuda") for _ in range(3)]
     torch.use_deterministic_algorithms(DEVICE == "cuda")
     whole, broken = new_run("whole"), new_run("broken")
     validated: list[torch.dtype] = []
@@ -205,9 +203,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         validated.append(network.conv1.weight.dtype)
         return ERRORS
 
-    training.train(whole, config(5), loader, placed[0], validate, precision=precision)
-    training.train(broken, config(2), loader, placed[1], validate, precision=precision)
-    training.train(*(broken, config(5), loader, placed[2], validate, True), precision=precision)
+    training.train(whole, config(5), loader, steps[0], validate)
+    training.train(broken, config(2), loader, steps[1], validate)
+    training.train(broken, config(5), loader, steps[2], validate, True)
     torch.use_deterministic_algorithms(False)
     saved, expected = newest(broken.checkpoints), newest(whole.checkpoints)
     assert saved.step == expected.step == 5
@@ -222,12 +220,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 def test_a_bad_number_ends_the_run_with_the_state_before_it(
     new_run: Callable[[str], Run], loader: Loader
 ) -> None:
-    run, network = new_run("it"), narrow().to(DEVICE)
+    run, step = new_run("it"), on_gpu(graphs=DEVICE == "cuda")
+    network = step.placed.whole
     network.fc7.bias.register_hook(lambda g: g * float("inf"))
     before = parameters(network)
     config = RunConfig(optimizer=SGD, length=Epochs(16 / loader.order.count))
     with pytest.raises(NumericsError) as error:
-        training.train(run, config, loader, Placed(network, SGD), lambda _: ERRORS)
+        training.train(run, config, loader, step, lambda _: ERRORS)
     assert "step 1" in error.value.what and "gradient of fc7.bias" in error.value.what
     for name, w in parameters(network).items():
         assert torch.equal(w, before[name])

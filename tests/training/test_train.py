@@ -27,6 +27,7 @@ from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
 from alexnet.training.mesh import Placed
 from alexnet.training.run import Run
+from alexnet.training.step import EagerStep
 
 SGD = OptimizerConfig(batch=Images(8))
 ERRORS = {"loss": 2.0, "top1_error": 0.75, "top5_error": 0.0}
@@ -63,7 +64,9 @@ def config(loader: Loader, steps: float, rate: float = 0.01) -> RunConfig:
 
 def test_each_row_is_the_step_done_by_hand(run: Run, loader: Loader) -> None:
     network, twin = narrow(), narrow()
-    training.train(run, config(loader, 3), loader, Placed(network, SGD), lambda _: ERRORS)
+    training.train(
+        run, config(loader, 3), loader, EagerStep(Placed(network, SGD), 0), lambda _: ERRORS
+    )
     steps = [row for row in run.metrics() if row["kind"] == "step"]
     assert [row["step"] for row in steps] == [1, 2, 3]
     velocity = {name: torch.zeros_like(value) for name, value in twin.named_parameters()}
@@ -87,7 +90,11 @@ def test_each_row_is_the_step_done_by_hand(run: Run, loader: Loader) -> None:
 def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
     count = loader.order.count
     training.train(
-        run, config(loader, 2 * count / 8), loader, Placed(narrow(), SGD), lambda _: ERRORS
+        run,
+        config(loader, 2 * count / 8),
+        loader,
+        EagerStep(Placed(narrow(), SGD), 0),
+        lambda _: ERRORS,
     )
     rows = run.metrics()
     epochs = [row for row in rows if row["kind"] == "epoch"]
@@ -102,7 +109,11 @@ def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
 
 def test_it_learns_the_synthetic_classes(run: Run, loader: Loader) -> None:
     training.train(
-        run, config(loader, 60, rate=0.005), loader, Placed(narrow(), SGD), lambda _: ERRORS
+        run,
+        config(loader, 60, rate=0.005),
+        loader,
+        EagerStep(Placed(narrow(), SGD), 0),
+        lambda _: ERRORS,
     )
     losses = [row["loss"] for row in run.metrics() if row["kind"] == "step"]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
@@ -116,7 +127,11 @@ def test_a_stalled_start_is_told(
     with torch.no_grad():
         network.fc8.weight.zero_()
     training.train(
-        run, config(loader, 6, rate=1e-12), loader, Placed(network, SGD), lambda _: ERRORS
+        run,
+        config(loader, 6, rate=1e-12),
+        loader,
+        EagerStep(Placed(network, SGD), 0),
+        lambda _: ERRORS,
     )
     events = [row for row in run.metrics() if row["kind"] == "event"]
     assert len(events) == 1 and events[0]["step"] == 5 and "ln(4)" in events[0]["text"]
@@ -128,21 +143,30 @@ def test_a_signal_while_validating_puts_the_epoch_off(run: Run, loader: Loader) 
     settings = RunConfig(optimizer=OptimizerConfig(batch=Images(8)), length=Epochs(2))
     errors = iter([ERRORS, {**ERRORS, "loss": 1.0}])
     whole = Run.create("whole", settings, {})
-    training.train(whole, settings, loader, Placed(narrow(), SGD), lambda _: next(errors))
+    training.train(
+        whole, settings, loader, EagerStep(Placed(narrow(), SGD), 0), lambda _: next(errors)
+    )
 
     def interrupted(_: AlexNet) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal comes first")
 
     with pytest.raises(Stopped) as stopped:
-        training.train(run, settings, loader, Placed(narrow(), SGD), interrupted)
+        training.train(run, settings, loader, EagerStep(Placed(narrow(), SGD), 0), interrupted)
     assert stopped.value.exit_code == 143
     assert [row["kind"] for row in run.metrics()] == ["step"] * 5
     with pytest.raises(Stopped):
-        training.train(run, settings, loader, Placed(narrow(), SGD), interrupted, resume=True)
+        training.train(
+            run, settings, loader, EagerStep(Placed(narrow(), SGD), 0), interrupted, resume=True
+        )
     errors = iter([ERRORS, {**ERRORS, "loss": 1.0}])
     training.train(
-        run, settings, loader, Placed(narrow(), SGD), lambda _: next(errors), resume=True
+        run,
+        settings,
+        loader,
+        EagerStep(Placed(narrow(), SGD), 0),
+        lambda _: next(errors),
+        resume=True,
     )
     assert run.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
     ours, theirs = newest(run.checkpoints), newest(whole.checkpoints)
