@@ -53,6 +53,37 @@ def test_a_run_is_a_folder_with_everything_in_it(place: Path) -> None:
     assert not list(it.rglob(".*")), "nothing temporary is left"
 
 
+def test_going_on_with_a_finished_run_does_nothing(place: Path) -> None:
+    it = place / "runs" / "it"
+    before = (it / "metrics.jsonl").read_bytes(), (it / "model" / "config.json").stat()
+    assert run(["train", DATA, *SMALL, "--name", "it", "--go-on"]) == 0
+    assert before == ((it / "metrics.jsonl").read_bytes(), (it / "model" / "config.json").stat())
+    assert "has done 1 epoch already" in (it / "log.txt").read_text()
+
+
+def test_both_columns_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    apart = ["train", DATA, *SMALL, "--dry-run", "--columns", "2"]
+    whole = said(capsys, ["train", DATA, *SMALL, "--dry-run"])
+    assert "loss" in whole
+    assert said(capsys, [*apart, "--device", "cpu,cpu"]) == said(capsys, apart) == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--device", "cpu,cpu"], "Add --columns 2"),
+        (["--hybrid"], "A hybrid is two processes."),
+        (["--hybrid", "--columns", "2"], "a layout of its own"),
+        (["--recipe", "one_column", "--columns", "2"], "one column only"),
+    ],
+)
+def test_layouts_that_do_not_go_together_leave_nothing_behind(
+    place: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words in said(capsys, ["train", DATA, "--name", "apart", *options], code=2)
+    assert not (place / "runs" / "apart").exists()
+
+
 def test_the_model_answers(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import alexnet
 

@@ -69,7 +69,7 @@ def wait_for_rows(process: subprocess.Popen[str], folder: Path, count: int) -> N
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=slow)])
 def test_killed_at_random_moments(
     uninterrupted: Path, prepared: Path, tmp_path: Path, figure: Figure, kills: int
 ) -> None:
@@ -107,7 +107,7 @@ def test_killed_at_random_moments(
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("cases", [3, pytest.param(50, marks=slow)])
+@pytest.mark.parametrize("cases", [2, pytest.param(50, marks=slow)])
 def test_stopped_by_a_signal_at_random_moments(
     uninterrupted: Path, prepared: Path, tmp_path: Path, figure: Figure, cases: int
 ) -> None:
