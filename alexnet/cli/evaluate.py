@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alexnet import paper, ranks
+from alexnet.cli.running import require_device
 from alexnet.cli.tables import table
-from alexnet.cli.train import require_device
 from alexnet.errors import DataError, UsageError
 
 if TYPE_CHECKING:

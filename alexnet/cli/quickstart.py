@@ -17,7 +17,7 @@ def quickstart(
 ) -> None:
     """Prepare built-in photographs, train, evaluate, predict, and write a report: a few minutes."""
     from alexnet.cli.evaluate import evaluate, predict, report
-    from alexnet.cli.train import start
+    from alexnet.cli.running import start
     from alexnet.prepared import open_or_prepare
     from alexnet.progress import clock
     from alexnet.recipes import recipe

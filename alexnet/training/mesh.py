@@ -120,8 +120,8 @@ class Mesh:
 
     def counts(self, piece: Piece | None) -> bool:
         """Whether this process is the one that counts a parameter in a length of all."""
-        is_first = self.replica == 0
-        return is_first and (self.column == 0 if piece is None or piece.shared else True)
+        is_divided = piece is not None and not piece.shared
+        return self.replica == 0 and (is_divided or self.column == 0)
 
     def _summing(self, group: dist.ProcessGroup) -> Callable[[Tensor], None]:
         def start(w: Tensor) -> None:

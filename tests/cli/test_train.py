@@ -100,8 +100,8 @@ def test_a_set_larger_than_memory_is_told_of_blocks(
     monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
     """Memory said to be small, since no test's set is large; the run ends at its first data."""
-    monkeypatch.setattr("alexnet.cli.train.memory_bytes", lambda: 10**6)
-    monkeypatch.setattr("alexnet.cli.train._train", lambda *_, **__: None)
+    monkeypatch.setattr("alexnet.cli.running.memory_bytes", lambda: 10**6)
+    monkeypatch.setattr("alexnet.cli.running._train", lambda *_, **__: None)
     for shuffle, hinted in (("full", True), ("blocks", False)):
         assert (
             run(["train", DATA, *SMALL, "--set", f"loading.shuffle={shuffle}", "--name", shuffle])
