@@ -26,7 +26,7 @@ def test_a_lost_process_ends_the_others_and_is_named(
         processes, layout = random.choice([2, 4]), random.choice(LAYOUTS)
         run, number = tmp_path / f"run-{case}", (signal.SIGKILL, signal.SIGSTOP)[case % 2]
         job = f"{run}:{layout}:2:float64"
-        started = torchrun(processes, str(MESH_RUN), str(prepared), job)
+        started = torchrun(processes, str(MESH_RUN), str(prepared), job, SILENCE="4")
         children = wait_for_rows(started, run, random.randint(1, 8))
         time.sleep(random.uniform(0, 0.3))
         victim = children[case // 2 % processes]

@@ -3,7 +3,7 @@
 A job is FOLDER:LAYOUT:EPOCHS:DTYPE; its run is begun or goes on. Each process writes
 FOLDER/sent-RANK.json: the bytes that the system has taken from it, for sockets among others, in each
 step. In the environment, STEP=gpu takes a GPU's steps, interpreted; with DIE_AT=N the last process kills
-itself in step N of its first life.
+itself in step N of its first life; SILENCE is how many seconds a process may be silent.
 """
 
 import json
@@ -27,7 +27,7 @@ from alexnet.training.step import EagerStep, Step
 BATCH = 4
 STEP = os.environ.get("STEP", "")
 DIE_AT = int(os.environ.get("DIE_AT", -1))
-ranks.SILENCE = 3.0  # a test that stops a process has no time to wait longer
+ranks.SILENCE = float(os.environ.get("SILENCE", ranks.SILENCE))
 sent: list[int] = []
 
 
