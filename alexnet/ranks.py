@@ -1,11 +1,8 @@
 """The processes that `torchrun` started, as one program: who is who, meeting, failing together.
 
-Every process has a rank; rank 0, the chief, writes and prints what is there once. The processes beat: a
-thread of each says every second that it is alive, and watches over the next one. Where one has been
-silent for `SILENCE` seconds, or has failed, the first cause is written down where all can read it, and
-the others end within seconds, with that cause: nobody waits for a process that is gone.
-
-Alone, without `torchrun`, everything here does nothing.
+Every process has a rank; rank 0, the chief, writes and prints what is there once. They are one program
+inside `joined`; alone, without `torchrun`, everything here does nothing. `alexnet.watch` ends all of them
+where one is lost.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ import json
 import os
 import platform
 import signal
-import sys
 import threading
 import time
 import uuid
@@ -24,16 +20,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alexnet.errors import AlexNetError, EnvironmentProblem, IncompatibleError, Stopped
+from alexnet.watch import Watch, lost
 
 if TYPE_CHECKING:
     import numpy as np
 
 T = TypeVar("T")
 
-SILENCE = 20.0  # seconds without a sign of life after which a process counts as lost
 STUCK = timedelta(minutes=10)  # the longest that an exchange may wait for a process that is alive
-_BEAT = 1.0  # seconds
-_GRACE = 5.0  # seconds in which a process that reads of a failure may leave by itself
 
 
 def started() -> tuple[int, int]:
@@ -169,7 +163,7 @@ def gathered(things: list[T]) -> list[T]:
 
 def first_to_say(text: str) -> bool:
     """Whether no other process has said this, so that one message is not printed many times."""
-    return _last.is_first(text) if _last else started()[0] == 0
+    return _last.watch.is_first(text) if _last else started()[0] == 0
 
 
 class _Together:
@@ -194,7 +188,7 @@ class _Together:
         self._meetings = 0
         self._notes.set(f"who/{number}", self._me)
         self._notes.set(f"beat/{number}", "0")
-        self._watch = _Watch(self._notes.clone())  # type: ignore[attr-defined]
+        self.watch = Watch(self._notes.clone(), *started())  # type: ignore[attr-defined]
         _last = _together = self
 
     def join(self) -> None:
@@ -203,7 +197,7 @@ class _Together:
         import torch.distributed as dist
 
         self.meet()
-        self._watch.start()
+        self.watch.start()
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
             store=self._store,
@@ -222,7 +216,7 @@ class _Together:
         self._notes.add(place, 1)
         while self._notes.add(place, 0) < world():
             if self._notes.check(["fault"]):
-                raise _lost(self._notes.get("fault").decode())
+                raise lost(self._notes.get("fault").decode())
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
 
@@ -253,101 +247,28 @@ class _Together:
 
         if isinstance(error, Stopped | KeyboardInterrupt | SystemExit):
             with suppress(dist.DistError):
-                self._watch.publish(f"{self._me} was stopped")
+                self.watch.publish(f"{self._me} was stopped")
             return error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it to what is left
         try:
-            lost = isinstance(error, dist.DistError) or (
+            is_lost = isinstance(error, dist.DistError) or (
                 isinstance(error, RuntimeError) and "gloo" in str(error).lower()
             )
-            if lost:
-                return _lost(self._watch.first_cause())
+            if is_lost:
+                return lost(self.watch.first_cause())
             what = error.what if isinstance(error, AlexNetError) else repr(error)
-            self._watch.publish(f"{self._me} failed: {what}")
+            self.watch.publish(f"{self._me} failed: {what}")
         except dist.DistError:
-            return _lost("The process that keeps the others together is gone")
+            return lost("The process that keeps the others together is gone")
         return error
-
-    def is_first(self, text: str) -> bool:
-        try:
-            return bool(self._watch.store.add(f"said/{text}", 1) == 1)
-        except RuntimeError:
-            return True
 
     def leave(self) -> None:
         import torch.distributed as dist
 
-        self._watch.stop()
+        self.watch.stop()
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-class _Watch(threading.Thread):
-    """Says that this process is alive, and looks after the next one."""
-
-    def __init__(self, store: Any) -> None:
-        super().__init__(name="watch", daemon=True)
-        self.store = store
-        self._end = threading.Event()
-
-    def run(self) -> None:
-        try:
-            self._watch()
-        except RuntimeError:
-            if not self._end.wait(_GRACE):
-                _end_now("The process that keeps the others together is gone")
-
-    def _watch(self) -> None:
-        self.store.set_timeout(timedelta(seconds=SILENCE))
-        beat, other = 0, (rank() + 1) % world()
-        seen, since = b"", time.monotonic()
-        while not self._end.wait(_BEAT):
-            beat += 1
-            self.store.set(f"beat/{rank()}", str(beat))
-            if self.store.check(["fault"]):
-                if not self._end.wait(_GRACE):
-                    _end_now(self.store.get("fault").decode())
-                return
-            now = self.store.get(f"beat/{other}")
-            if now == b"left":
-                other = (other + 1) % world()
-            elif now != seen:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since > SILENCE:
-                self.publish(f"{self._named(other)} gives no sign of life")
-
-    def publish(self, fault: str) -> None:
-        """Write down the cause of a failure, unless there is one."""
-        self.store.compare_set("fault", "", fault)
-
-    def first_cause(self) -> str:
-        """Why an exchange failed: what is written down, or else who has stopped beating."""
-        for _ in range(10):
-            if self.store.check(["fault"]):
-                break
-            time.sleep(0.1)
-        else:
-            before = self._beats()
-            time.sleep(3 * _BEAT)
-            silent = [n for n, beat in enumerate(self._beats()) if beat == before[n] != b"left"]
-            gone = [self._named(n) for n in silent if n != rank()]
-            self.publish(f"{' and '.join(gone) or 'A process'} {'are' if gone[1:] else 'is'} gone")
-        return str(self.store.get("fault").decode())
-
-    def stop(self) -> None:
-        """This process leaves."""
-        self._end.set()
-        if self.is_alive():
-            self.join()
-        with suppress(RuntimeError):  # who keeps the store may have left before
-            self.store.set(f"beat/{rank()}", "left")
-
-    def _beats(self) -> list[bytes]:
-        return [self.store.get(f"beat/{n}") for n in range(world())]
-
-    def _named(self, number: int) -> str:
-        return str(self.store.get(f"who/{number}").decode())
 
 
 def _life(store: Any) -> str:
@@ -373,23 +294,8 @@ def _life(store: Any) -> str:
             store.add(f"arrived/{life}", 1)
             return life
         if time.monotonic() - began > STUCK.total_seconds():
-            raise _lost(f"not all of the {count} processes have come")
+            raise lost(f"not all of the {count} processes have come")
         time.sleep(0.05)
-
-
-def _lost(cause: str) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"{cause[:1].upper()}{cause[1:]}; nobody can go on without it.",
-        remedy="Start the same command again; a training run goes on with: alexnet resume RUN",
-    )
-
-
-def _end_now(cause: str) -> None:
-    """End a process whose main thread waits for one that is gone."""
-    error = _lost(cause)
-    if first_to_say(str(error)):
-        print(error, file=sys.__stderr__, flush=True)
-    os._exit(error.exit_code)
 
 
 _together: _Together | None = None  # inside `joined`

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent / "alexnet"
 # Stage 0, lowest first: each module may import those of the lines above it.
 BASE = [
     {"errors"},
-    {"files", "ranks"},
+    {"files", "watch"},
+    {"ranks"},
     {"progress", "randomness", "signals"},
     {"paper", "ledger"},
     {"config"},
@@ -42,6 +43,7 @@ PLAIN = {
     "progress",
     "ranks",
     "signals",
+    "watch",
     "paper",
     "ledger",
     "config",

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torture.narrow_run import config_of, train_narrow
 
-from alexnet import ranks
+from alexnet import ranks, watch
 from alexnet.config import Images, OptimizerConfig, Plateau
 from alexnet.errors import AlexNetError
 from alexnet.training import run as store
@@ -27,7 +27,7 @@ from alexnet.training.step import EagerStep, Step
 BATCH = 4
 STEP = os.environ.get("STEP", "")
 DIE_AT = int(os.environ.get("DIE_AT", -1))
-ranks.SILENCE = float(os.environ.get("SILENCE", ranks.SILENCE))
+watch.SILENCE = float(os.environ.get("SILENCE", watch.SILENCE))
 sent: list[int] = []
 
 
