@@ -67,7 +67,8 @@ def start(
     run.log(f"data    {dataset.folder}: {counts} pictures, {len(dataset.classes)} classes")
     run.log(f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}")
     if ranks.world() > 1 or where.layout != "fused":
-        run.log(f"layout  {where.layout}, on {ranks.world()} processes")
+        several = f"{ranks.world()} processes" if ranks.world() > 1 else "one process"
+        run.log(f"layout  {where.layout}, on {several}")
     run.log(f"run     {run.folder}")
     shards = dataset.description["splits"]["train"]["shards"]
     size, memory = sum(shard["bytes"] for shard in shards), memory_bytes()
