@@ -16,7 +16,7 @@ class Progress(Protocol):
     """What long work reports to: how far it is, and one short line of what it sees."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more units are done; `note` replaces the short text beside the bar."""
+        """`count` more units are done, at most all; `note` replaces the short text beside the bar."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ class _Lines:
         self.start = self.told = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        self.done += count
+        self.done = min(self.done + count, self.total)
         self.note = note or self.note
         if time.monotonic() - self.told >= self.interval:
             self._tell()
@@ -90,10 +90,11 @@ def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Progress]:
 
         class Bar:
             def advance(self, count: int = 1, note: str = "") -> None:
+                left = total - shown.tasks[task].completed
                 if note:
-                    shown.update(task, advance=count, note=note)
+                    shown.update(task, advance=min(count, left), note=note)
                 else:
-                    shown.update(task, advance=count)
+                    shown.update(task, advance=min(count, left))
 
         yield Bar()
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+PATHS = {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
 MESH_RUN = TESTS / "training" / "mesh_run.py"
 ENDED_WITHIN = 60.0  # seconds after a process is lost, with torchrun's thirty for those that hang
 
@@ -17,12 +18,11 @@ def torchrun(
     processes: int, *arguments: str, cwd: Path | None = None, **more: str
 ) -> subprocess.Popen[str]:
     """`torchrun` with what it starts finding this package and the tests' modules."""
-    paths = [str(TESTS.parent), str(TESTS)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | more
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.Popen(
         [*start, "--nproc-per-node", str(processes), *arguments],
-        env=environment, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=os.environ | PATHS | more, cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
@@ -38,9 +38,8 @@ def train(processes: int, prepared: Path, *jobs: str, **more: str) -> str:
     command = [str(MESH_RUN), str(prepared), *jobs]
     if processes > 1:
         return finish(torchrun(processes, *command, **more))
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
     process = subprocess.Popen(
-        [sys.executable, *command], env=environment, text=True,
+        [sys.executable, *command], env=os.environ | PATHS, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return finish(process)

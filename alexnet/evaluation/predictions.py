@@ -216,7 +216,6 @@ def _probabilities(
     ]
     mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
     first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
-    shown = 0
     found_NK = np.empty((last - first, len(np.arange(network.classes)[columns_K])), dtype)
     for batch, x_NCHW in zip(mine, _inputs(network, mean_HWC, pictures, views, mine), strict=True):
         probs_BK = _average(network, x_NCHW, views)
@@ -229,9 +228,7 @@ def _probabilities(
             )
         found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK[:, columns_K]
         if bar:
-            others_too = min(len(batch) * ranks.world(), len(pictures) - shown)
-            bar.advance(others_too)
-            shown += others_too
+            bar.advance(len(batch) * ranks.world())  # the others are as far
     return ranks.collected(found_NK)
 
 

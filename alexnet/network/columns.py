@@ -28,7 +28,7 @@ from alexnet.network.alexnet import AlexNet
 from alexnet.network.conv import convolve
 from alexnet.network.dropout import relu_dropout
 from alexnet.network.linear import linear
-from alexnet.network.table import is_conv
+from alexnet.network.table import half, is_conv
 from alexnet.paper import Layer
 
 
@@ -38,12 +38,6 @@ class Piece(NamedTuple):
     name: str
     place: tuple[slice, ...]
     shared: bool  # both columns have it, and all of it
-
-
-def half(count: int, column: int) -> slice:
-    """Which kernels of a layer, and so which rows of its parameters, belong to a column."""
-    middle = (count + 1) // 2
-    return slice(0, middle) if column == 0 else slice(middle, count)
 
 
 class Column(AlexNet):
@@ -129,9 +123,7 @@ class Column(AlexNet):
             inputs, shared = {"weight": slice(None)}, not self.divides(layer)
             if layer.sees == "both columns" and before and self.divides(before):
                 seen = network.weight_and_bias(layer.name)[0].shape[1]
-                each = (
-                    seen // before.kernels
-                )  # numbers of a map, which fc6 reads one after the other
+                each = seen // before.kernels  # numbers of a map, one after the other for fc6
                 for kind, whose in (("weight", column), ("crossing", 1 - column)):
                     maps = half(before.kernels, whose)
                     inputs[kind] = slice(maps.start * each, maps.stop * each)
@@ -194,24 +186,13 @@ class Columns(nn.Module):
         self, column: Column, parts: list[Tensor], layer: Layer, lane: int, dropout: Tensor | None
     ) -> Tensor:
         mine, theirs = parts[column.column], parts[1 - column.column]
-        with torch.cuda.device_of(mine):
-            return self._on_its_device(column, mine, theirs, layer, lane, dropout)
-
-    def _on_its_device(
-        self,
-        column: Column,
-        mine: Tensor,
-        theirs: Tensor,
-        layer: Layer,
-        lane: int,
-        dropout: Tensor | None,
-    ) -> Tensor:
-        if layer.sees != "both columns":
-            return column.convolution(mine, layer)
-        if is_conv(layer):
-            return column.crossed(mine, lambda: theirs.to(mine.device), layer)
         here = None if dropout is None else dropout.to(mine.device)
-        return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, here)
+        with torch.cuda.device_of(mine):
+            if layer.sees != "both columns":
+                return column.convolution(mine, layer)
+            if is_conv(layer):
+                return column.crossed(mine, lambda: theirs.to(mine.device), layer)
+            return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, here)
 
 
 class Link:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alexnet import paper
+from alexnet import paper, ranks
 from alexnet.paper import Layer
 
 LAYERS: tuple[Layer, ...] = paper.LAYERS
@@ -91,6 +91,11 @@ def is_conv(layer: Layer) -> bool:
 def columns_of(layers: tuple[Layer, ...]) -> int:
     """Into how many columns the maps of a network fall: in one, every kernel sees all of them."""
     return paper.COLUMNS if any(layer.sees == "own column" for layer in layers) else 1
+
+
+def half(count: int, column: int) -> slice:
+    """Which kernels of a layer, and so which rows of its parameters, belong to a column."""
+    return ranks.share(count, column, paper.COLUMNS)
 
 
 def name_of(layers: tuple[Layer, ...]) -> str:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 from alexnet import paper
-from alexnet.network.table import LAYERS, Shape, is_conv, shapes
+from alexnet.network.table import LAYERS, Shape, half, is_conv, shapes
 from alexnet.paper import Layer
 
 # A replica in one piece, in two columns, or with the pictures of its convolutions and the units of its
@@ -52,20 +53,23 @@ def traffic(
     if layout == "columns":
         meet = [row for row in rows if row.layer.sees == "both columns"]
         numbers = pictures * sum(2 * _half_input(row) for row in meet) + logits
-        own = sum(_half(row.layer.kernels) * (row.weights_per_kernel + 1) for row in rows)
-        return Traffic(size * numbers, size * _summed(own, replicas))
+        return Traffic(size * numbers, size * _summed(_own(rows), replicas))
     first, *others = connected
     gathered = pictures * first.inputs_seen  # of half the pictures, there and back
     numbers = gathered + pictures * sum(2 * _half_input(row) for row in others) + logits
-    own = sum(_half(row.layer.kernels) * (row.weights_per_kernel + 1) for row in connected)
     shared = sum(row.parameters for row in convolved)
-    gradients = _summed(own, replicas) + _summed(shared, processes)
+    gradients = _summed(_own(connected), replicas) + _summed(shared, processes)
     return Traffic(size * numbers + _LABEL * pictures / 2, size * gradients)
 
 
 def _summed(numbers: int, processes: int) -> float:
     """Numbers that each process sends where all sum theirs in a ring."""
     return 2 * (processes - 1) / processes * numbers
+
+
+def _own(rows: Sequence[Shape]) -> int:
+    """Parameters of the first column's half of these layers."""
+    return sum(_half(row.layer.kernels) * (row.weights_per_kernel + 1) for row in rows)
 
 
 def _half_input(row: Shape) -> int:
@@ -75,4 +79,5 @@ def _half_input(row: Shape) -> int:
 
 def _half(count: int) -> int:
     """What the first column has."""
-    return (count + 1) // 2
+    rows: int = half(count, 0).stop
+    return rows

@@ -119,7 +119,7 @@ def _make_share(
     where more are rejected than may be, which `_fill` will say.
     """
     rejected = 0
-    every, first, left = ranks.world(), ranks.rank(), source.count
+    every, first = ranks.world(), ranks.rank()
     with (
         Workers(workers) as pool,
         progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown,
@@ -131,9 +131,7 @@ def _make_share(
             rejected += sum(bool(outcome.reason) for outcome in shard.outcomes)
             if rejected > most_rejected:
                 return
-            others_too = min(len(batch.entries) * every, left)
-            shown.advance(others_too)
-            left -= others_too
+            shown.advance(len(batch.entries) * every)  # the others are as far
 
 
 def _require_room(folder: Path, source: Source, storage: str) -> None:

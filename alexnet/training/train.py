@@ -115,9 +115,7 @@ def train(
             if _ends_epoch(order, step) or step == last:
                 settle(stepper.finish())
                 end_epoch(step)
-            stopping = ranks.any_of(
-                bool(stop)
-            )  # a signal from here on is answered after the next step
+            stopping = ranks.any_of(bool(stop))  # a signal from here on waits for the next step
             if step % config.checkpoint.every.count == 0 or stopping or step == last:
                 settle(stepper.finish())
                 save(training)

@@ -9,18 +9,7 @@ from pathlib import Path
 import pytest
 
 from alexnet.cli.main import run
-from alexnet.config import StartConfig
-from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
-
-
-@pytest.fixture(scope="module")
-def model(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("models") / "untrained"
-    statistics = {"mean": photo_set.statistics.mean_HWC}
-    network = AlexNet(6, start=StartConfig(rule="he", bias=0.0), seed=1)
-    save_model(folder, network, ModelCard(photo_set.classes, photo_set.titles, statistics))
-    return str(folder)
 
 
 def test_evaluate_prints_errors_accuracies_chance_and_the_papers_gain(

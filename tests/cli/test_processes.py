@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from launch import finish, torchrun
 
-from alexnet.config import StartConfig
-from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
 
 THREADS = {"OMP_NUM_THREADS": "2"}  # as in one process: other sums would be rounded elsewhere
@@ -32,15 +30,6 @@ def together(processes: int, *arguments: str, cwd: Path) -> str:
 def files(folder: Path) -> dict[str, bytes]:
     found = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-@pytest.fixture(scope="module")
-def model(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("models") / "untrained"
-    statistics = {"mean": photo_set.statistics.mean_HWC}
-    network = AlexNet(6, start=StartConfig(rule="he", bias=0.0), seed=1)
-    save_model(folder, network, ModelCard(photo_set.classes, photo_set.titles, statistics))
-    return str(folder)
 
 
 def test_a_set_prepared_by_two_is_that_of_one(photo_folder: Path, tmp_path: Path) -> None:

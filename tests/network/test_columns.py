@@ -15,8 +15,9 @@ from torch import Tensor
 from alexnet import paper
 from alexnet.config import StartConfig
 from alexnet.network import AlexNet
-from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece, half
+from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece
 from alexnet.network.dropout import address
+from alexnet.network.table import half
 from alexnet.training.optimizer import PaperSGD
 
 STEPS, PICTURES, CLASSES, SEED = 20, 3, 5, 11
