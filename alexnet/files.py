@@ -115,6 +115,30 @@ def write_atomically(path: Path, content: bytes | Callable[[Writer], None]) -> W
     return written
 
 
+@contextmanager
+def drafts(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Where files that belong together are filled, by whatever writes them; at the end of the block
+    they get their own names, in this order.
+
+    Raises EnvironmentProblem, leaving none of them, when the disk refuses.
+    """
+    temporary = [temporary_name(path) for path in paths]
+    with _explaining(paths[-1]):
+        for path in paths:
+            make_folder(path.parent)
+            sweep_temporaries(path.parent, path.name)
+        try:
+            yield temporary
+            for path in temporary:
+                flush(path)
+            for path, final in zip(temporary, paths, strict=True):
+                _rename(path, final)
+        except BaseException:
+            for path in temporary:
+                path.unlink(missing_ok=True)
+            raise
+
+
 def append(path: Path, text: str) -> None:
     """Add lines to a file that grows; raises EnvironmentProblem when the disk refuses.
 
@@ -277,6 +301,12 @@ def read_json(path: Path) -> Any:
         raise DataError("A file is missing.", where=path) from None
     except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep among them
         raise DataError(f"Not valid JSON: {error}.", where=path) from None
+
+
+def printable(name: str) -> str:
+    """A file name that is safe to print: bytes that are no UTF-8 and control characters escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _is_alive(pid: int) -> bool:

@@ -15,7 +15,7 @@ BASE = [
     {"errors"},
     {"files", "watch"},
     {"ranks"},
-    {"progress", "randomness", "signals"},
+    {"progress", "randomness", "signals", "drawing"},
     {"paper", "ledger"},
     {"config"},
     {"settings", "recipes"},

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from alexnet.benchmark.result import Part, figure, percent
-from alexnet.reproduce.style import BLUE, GREY, INK, RED, SOFT, drawing, write_png
+from alexnet.drawing import BLUE, GREY, INK, RED, SOFT, drawing, write_png
 
 BAR, TITLE = 0.24, 0.36  # inches
 MADE_FROM = "Made from"  # the key of the picture's own note

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,6 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 
 _BAR = 24  # characters
 _PICTURES_AT_ONCE = 8
-_IGNORED = {"Thumbs.db", "desktop.ini"}
 
 
 def evaluate(
@@ -71,7 +69,8 @@ def predict(
 ) -> None:
     """Name the most probable labels of pictures."""
     from alexnet.evaluation import load
-    from alexnet.sources.base import printable
+    from alexnet.evaluation.pictures import picture_files
+    from alexnet.files import printable
 
     _views(str(views))
     require_device(device)
@@ -79,7 +78,7 @@ def predict(
     console = _console()
     shown: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
-    for picture, answer in _answers(classifier, list(_files(pictures)), top, views):
+    for picture, answer in _answers(classifier, picture_files(pictures), top, views):
         if isinstance(answer, DataError):
             rejected.append({"picture": picture, "reason": answer.what})
             print(f"skipped {printable(str(picture))}: {answer.what}", file=sys.stderr)
@@ -186,19 +185,6 @@ def _views(text: str) -> list[int]:
             remedy=f"For example: --views 1,{paper.VIEWS}",
         )
     return sorted(counts)
-
-
-def _files(names: Sequence[str]) -> Iterator[str]:
-    """The files named, and those in the folders named; hidden ones are left out."""
-    for name in names:
-        if not os.path.isdir(name):
-            yield name
-            continue
-        for folder, inner, files in os.walk(name):
-            inner[:] = sorted(one for one in inner if not one.startswith("."))
-            for file in sorted(files):
-                if not file.startswith(".") and file not in _IGNORED:
-                    yield os.path.join(folder, file)
 
 
 def _answers(

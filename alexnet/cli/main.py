@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from alexnet import __version__, ranks
-from alexnet.cli import benchmark, data, evaluate, inspect, quickstart, train
+from alexnet.cli import benchmark, data, evaluate, features, inspect, quickstart, train
 from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
 from alexnet.signals import stop_request
 
@@ -24,7 +24,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 1  # as Typer has it
 
 # What the processes of `torchrun` do together; anything else the first does alone.
-_SHARED = ("train ", "resume ", "data prepare ", "evaluate ", "predict ")
+_SHARED = ("train ", "resume ", "data prepare ", "evaluate ", "predict ", "features ")
 
 app = typer.Typer(
     add_completion=False,
@@ -41,6 +41,8 @@ app.command()(train.runs)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.predict)
 app.command()(evaluate.report)
+app.command()(features.features)
+app.command()(features.rdm)
 app.command()(inspect.summary)
 app.add_typer(benchmark.app, name="benchmark")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
-import torch
 from PIL import Image
 
 from alexnet import paper
 from alexnet.errors import DataError, UsageError
+from alexnet.evaluation.activations import named_activations
 from alexnet.evaluation.models import find_model
 from alexnet.evaluation.predictions import average_over_views
 from alexnet.evaluation.scores import most_probable
@@ -84,29 +84,41 @@ class Classifier:
 
     def probabilities(self, pictures: Sequence[Picture], views: int = paper.VIEWS) -> np.ndarray:
         """The probability of every class: float64, N x K."""
-        if views not in (1, paper.VIEWS):
-            raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
+        _require_views(views)
         batches = [
             average_over_views(self.network, x_NHWC, views)
             for x_NHWC in self._views(pictures, views)
         ]
         return np.concatenate([np.empty((0, len(self.classes))), *batches])
 
-    def features(self, pictures: Picture | Sequence[Picture], layer: str) -> np.ndarray:
-        """The named activation of each picture's central view: float32, N x U or N x C x H x W.
+    @overload
+    def features(  # type: ignore[overload-overlap]
+        self, pictures: Picture | Sequence[Picture], layers: str, views: int = 1
+    ) -> np.ndarray: ...
+    @overload
+    def features(
+        self, pictures: Picture | Sequence[Picture], layers: Sequence[str], views: int = 1
+    ) -> dict[str, np.ndarray]: ...
+    def features(
+        self, pictures: Picture | Sequence[Picture], layers: str | Sequence[str], views: int = 1
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """The named activations of pictures: float32, N x U or N x C x H x W; of several names, a
+        dictionary.
 
-        Raises UsageError with the nearest name where there is no such layer.
+        They are those of the central view (`views` 1) or the average over ten. Raises UsageError with
+        the nearest name where there is no such activation.
         """
+        if isinstance(layers, str):
+            return self.features(pictures, [layers], views)[layers]
         pictures = [pictures] if isinstance(pictures, Picture) else pictures
-        if not pictures:
-            raise UsageError("There is no picture to take features of.")
-        device = next(self.network.parameters()).device
-        batches = []
-        with torch.inference_mode():
-            for x_NHWC in self._views(pictures, 1):
-                found = self.network.activations(as_batch(x_NHWC).to(device), [layer])
-                batches.append(found[layer].cpu().numpy())
-        return np.concatenate(batches)
+        if not pictures or not layers:
+            raise UsageError(f"There is no {'picture' if layers else 'layer'} to take features of.")
+        _require_views(views)
+        batches = [
+            named_activations(self.network, as_batch(x_NHWC), layers, views)
+            for x_NHWC in self._views(pictures, views)
+        ]
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in layers}
 
     def _views(self, pictures: Sequence[Picture], views: int) -> Iterator[np.ndarray]:
         for first in range(0, len(pictures), _PICTURES_AT_ONCE):
@@ -149,6 +161,11 @@ def pixels_of(picture: Picture) -> np.ndarray:
         raise
     except OSError as error:
         raise DataError(f"Cannot read: {error.strerror}.", where=path) from None
+
+
+def _require_views(views: int) -> None:
+    if views not in (1, paper.VIEWS):
+        raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from alexnet.progress import Progress, progress
 FORMAT = "alexnet-predictions"
 VERSION = 1
 _METADATA = b"alexnet"
-_VIEWS_AT_ONCE = 80  # some 400 MB of activations; more is not faster on a CPU
+VIEWS_AT_ONCE = 80  # some 400 MB of activations; more is not faster on a CPU
 
 
 @dataclass(frozen=True)
@@ -210,14 +210,14 @@ def _probabilities(
 
     Several processes do whole batches each, and all get all; the batches are those of one process.
     """
-    size = _VIEWS_AT_ONCE // views
+    size = VIEWS_AT_ONCE // views
     batches = [
         range(first, min(first + size, len(pictures))) for first in range(0, len(pictures), size)
     ]
     mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
     first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
     found_NK = np.empty((last - first, len(np.arange(network.classes)[columns_K])), dtype)
-    for batch, x_NCHW in zip(mine, _inputs(network, mean_HWC, pictures, views, mine), strict=True):
+    for batch, x_NCHW in zip(mine, inputs(network, mean_HWC, pictures, views, mine), strict=True):
         probs_BK = _average(network, x_NCHW, views)
         if not np.isfinite(probs_BK).all():
             worst = batch[int(np.argmin(np.isfinite(probs_BK).all(axis=1)))]
@@ -232,7 +232,7 @@ def _probabilities(
     return ranks.collected(found_NK)
 
 
-def _inputs(
+def inputs(
     network: AlexNet,
     mean_HWC: np.ndarray,
     pictures: Split,

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alexnet import paper
+from alexnet.drawing import BLUE, GREY, INK, LINE, ORANGE, RED, SOFT, drawing
 from alexnet.evaluation import Prediction, Predictions
 from alexnet.evaluation.scores import most_probable
-from alexnet.reproduce.style import BLUE, GREY, INK, LINE, ORANGE, RED, SOFT, drawing
 
 _MOST_NAMED_CLASSES = 40  # of a confusion table; more would not be legible
 _MOST_COUNTED_CLASSES = 25

@@ -19,6 +19,7 @@ from PIL import Image
 
 from alexnet import paper, recipes
 from alexnet.config import OUR_DEFAULTS, RunConfig
+from alexnet.drawing import inline_svg, write_png
 from alexnet.errors import AlexNetError
 from alexnet.evaluation.evaluate import class_scores, predictions_file, weakest
 from alexnet.evaluation.predictions import Predictions
@@ -27,7 +28,6 @@ from alexnet.files import read_json, write_atomically
 from alexnet.network import AlexNet, load_model
 from alexnet.prepared import PreparedDataset
 from alexnet.reproduce import figures
-from alexnet.reproduce.style import inline_svg, write_png
 from alexnet.settings import differences
 from alexnet.training.run import Run
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alexnet.errors import DataError
+from alexnet.files import printable
 from alexnet.sources import tar
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
     Picture,
     Source,
     identity_of,
-    printable,
     split_by_content,
 )
 from alexnet.sources.layout import TRAIN, arrange, is_hidden, is_train

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -62,12 +61,6 @@ def identity_of(parts: Iterable[object]) -> str:
     for part in parts:
         digest.update(repr(part).encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()
-
-
-def printable(name: str) -> str:
-    """A file name that is safe to print: bytes that are no UTF-8 and control characters escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def as_ppm(pixels_HWC: np.ndarray) -> bytes:

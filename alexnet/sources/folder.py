@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet.errors import DataError
+from alexnet.files import printable
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
     Picture,
     Source,
     identity_of,
-    printable,
     split_by_content,
 )
 from alexnet.sources.layout import arrange, is_hidden, is_train

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alexnet.errors import DataError
-from alexnet.sources.base import printable
+from alexnet.files import printable
 
 TRAIN = "train"
 _TRAIN_NAMES = {"train", "training"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from alexnet.drawing import GREY, RED, inline_svg
 from alexnet.evaluation import Prediction, Predictions
 from alexnet.reproduce.figures import (
     Example,
@@ -18,7 +19,6 @@ from alexnet.reproduce.figures import (
     predictions_with_bars,
     telling,
 )
-from alexnet.reproduce.style import GREY, RED, inline_svg
 
 
 def predictions(own: list[float], labels: list[int], K: int = 10) -> Predictions:

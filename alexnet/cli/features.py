@@ -1,0 +1,230 @@
+"""`alexnet features` and `rdm`: what a network's layers make of pictures, and how unlike those are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alexnet import __version__, ranks
+from alexnet.cli.evaluate import AsJson, Device
+from alexnet.cli.running import require_device
+from alexnet.cli.tables import table
+from alexnet.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from alexnet.retrieval import Stimuli
+
+Force = Annotated[bool, typer.Option("--force", help="Write anew what is there already.")]
+
+
+def features(
+    model: Annotated[str, typer.Argument(help="A run or a model folder.")],
+    pictures: Annotated[
+        list[str],
+        typer.Argument(metavar="SRC...", help="Pictures, folders of them, or one set of pictures."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The file: .npy, .h5, .csv or .mat.")
+    ],
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layers: conv3,fc7; fc7.pre before its ReLU.")
+    ] = None,
+    views: Annotated[int, typer.Option(help="1, the centre, or the average over 10.")] = 1,
+    split: Annotated[
+        str, typer.Option(help="Of which split, where SRC is a set.", show_default="val")
+    ] = "",
+    device: Device = "cpu",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what pictures activate in layers of a network."""
+    from alexnet.evaluation import find_model, load
+    from alexnet.evaluation.activations import row_shapes
+    from alexnet.files import printable
+    from alexnet.network import keep_memory
+    from alexnet.network.weights import read_config
+    from alexnet.retrieval import extract
+    from alexnet.retrieval.output import files_of, require_ending, require_new
+
+    names = list(dict.fromkeys(one for text in layer or ["fc7"] for one in text.split(",")))
+    require_ending(output)
+    if ranks.is_chief():
+        require_new(files_of(output, names), force)
+    require_device(device)
+    keep_memory()
+    classifier = load(model, device)
+    row_shapes(classifier.network, names)  # before any picture is looked at
+    stimuli = _stimuli(pictures, split)
+    for one in stimuli.skipped:
+        print(f"skipped {one.picture}: {one.reason}", file=sys.stderr)
+    sha256 = read_config(find_model(model).folder)["weights_sha256"]
+    made_by = {"name": printable(model), "weights_sha256": sha256}
+    written, shapes = extract(
+        classifier.network, classifier.card, stimuli, names, output,
+        views=views, model=made_by, force=force,
+    )  # fmt: skip
+    if as_json:
+        about = {
+            "model": made_by,
+            "views": views,
+            "pictures": len(stimuli.keys),
+            "skipped": [one._asdict() for one in stimuli.skipped],
+            "layers": shapes,
+            "written": [str(path) for path in written],
+        }
+        print(json.dumps(about, indent=1))
+        return
+    rows = [(name, " × ".join(f"{size:,}" for size in shape)) for name, shape in shapes.items()]
+    print(table(rows, ("layer", "array")))
+    used, left = len(stimuli.keys), len(stimuli.skipped)
+    print(f"\nPictures: {used + left:,} = {used:,} used + {left:,} skipped.")
+    for path in written:
+        print(f"Wrote {path}")
+
+
+def rdm(
+    source: Annotated[
+        Path, typer.Argument(metavar="FEATURES", help="What `alexnet features` wrote.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The file: .npy, .h5, .csv or .mat; a .png beside it."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="pearson, euclidean or cosine.")] = "pearson",
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Which of the file's layers, if not all.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write and draw how unlike every two pictures are to each layer of a file."""
+    from alexnet.drawing import write_png
+    from alexnet.retrieval import METRICS, spearman, stored
+    from alexnet.retrieval.heatmap import heat_maps
+    from alexnet.retrieval.output import files_of, require_ending, require_new
+
+    output = output or source.with_suffix(f".rdm{source.suffix}")
+    require_ending(output)
+    png = output.with_suffix(".png")
+    with stored(source) as found:
+        asked = [one for text in layer or [] for one in text.split(",")] or list(found.layers)
+        arrays = {name: found.layer(name) for name in asked}
+        require_new([*files_of(output, asked), png], force)
+        rdms = _computed(arrays, metric, found.keys)
+        about = {
+            "format": "alexnet-rdm",
+            "version": 1,
+            "alexnet": __version__,
+            "metric": metric,
+            "features": dict(found.about),
+        }
+        written = [*_write_rdms(output, rdms, found.keys, about), png]
+        write_png(heat_maps(rdms, found.keys, METRICS[metric]), png)
+    correlations = spearman(rdms)
+    if as_json:
+        print(json.dumps(_as_dict(rdms, metric, correlations, written), indent=1))
+        return
+    print(f"{len(found.keys):,} pictures, {METRICS[metric]}\n")
+    print(table(*_summary(rdms)))
+    if len(rdms) > 1:
+        print("\nSpearman's correlation between the layers' matrices\n")
+        rows = [
+            [name, *(f"{value:6.3f}" for value in row)]
+            for name, row in zip(rdms, correlations.tolist(), strict=True)
+        ]
+        print(table(rows, ["", *rdms]))
+    print()
+    for path in written:
+        print(f"Wrote {path}")
+
+
+def _stimuli(names: Sequence[str], split: str) -> Stimuli:
+    """One set of pictures, or files and folders.
+
+    A folder of pictures is taken whole; with a split named, it is the set that training makes of it.
+    """
+    from alexnet.prepared import open_or_prepare
+    from alexnet.retrieval import of_files, of_split
+
+    sets = [name for name in names if split or _is_set(name, len(names) == 1)]
+    if sets and len(names) > 1:
+        raise UsageError(
+            "A set of pictures is taken by itself.",
+            where=", ".join(names),
+            remedy=f"For example: alexnet features MODEL {sets[0]} -o FILE",
+        )
+    if sets:
+        return of_split(open_or_prepare(sets[0]), split or "val")
+    return of_files(names)
+
+
+def _is_set(name: str, alone: bool) -> bool:
+    """Whether a name stands for a prepared set, a tar file or, where it is no path, a known set."""
+    from alexnet.sources.archive import is_archive
+
+    path = Path(name)
+    if path.exists():
+        return is_archive(path) if path.is_file() else (path / "dataset.json").is_file()
+    return alone and (":" in name or not path.suffix)
+
+
+def _computed(arrays: Mapping[str, Any], metric: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """The matrix of every layer."""
+    from alexnet.progress import progress
+    from alexnet.retrieval import dissimilarities
+
+    rdms = {}
+    for name, array in arrays.items():
+        pairs = len(keys) * (len(keys) + 1) // 2
+        with progress(f"rdm {name}", pairs, "pairs") as shown:
+            rdms[name] = dissimilarities(array, metric, keys, shown.advance)
+    return rdms
+
+
+def _write_rdms(
+    output: Path, rdms: Mapping[str, np.ndarray], keys: Sequence[str], about: Mapping[str, Any]
+) -> list[Path]:
+    import numpy as np
+
+    from alexnet.retrieval.output import Output, require_room
+
+    shapes = {name: (len(keys),) for name in rdms}
+    found = Output(output, keys, shapes, np.dtype("<f8"), about, columns=keys)
+    require_room(found)
+    with found.writing() as write:
+        write(rdms)
+    return found.files
+
+
+def _summary(rdms: Mapping[str, np.ndarray]) -> tuple[list[list[str]], list[str]]:
+    """Least, middle and greatest dissimilarity of each layer, and the headers of that."""
+    import numpy as np
+
+    rows = []
+    for name, rdm_NN in rdms.items():
+        above = rdm_NN[np.triu_indices(len(rdm_NN), k=1)]
+        three = (above.min(), np.median(above), above.max())
+        rows.append([name, *(f"{value:8.4g}" for value in three)])
+    return rows, ["layer", "   least", "  median", "greatest"]
+
+
+def _as_dict(
+    rdms: Mapping[str, np.ndarray], metric: str, correlations: np.ndarray, written: Sequence[Path]
+) -> dict[str, Any]:
+    import numpy as np
+
+    defined = [[None if np.isnan(one) else one for one in row] for row in correlations.tolist()]
+    return {
+        "metric": metric,
+        "pictures": len(next(iter(rdms.values()))),
+        "layers": list(rdms),
+        "spearman": defined,
+        "written": [str(path) for path in written],
+    }

@@ -1,0 +1,143 @@
+"""The pictures that activations are taken of, in order: files, or the split of a prepared set.
+
+Shape letters: B pictures of a batch, V views, H x W pixels, C colours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from alexnet import ranks
+from alexnet.errors import DataError
+from alexnet.evaluation.classifier import pixels_of
+from alexnet.evaluation.pictures import picture_files
+from alexnet.evaluation.predictions import inputs
+from alexnet.files import printable
+from alexnet.loading.crops import cut_views
+from alexnet.network import AlexNet
+from alexnet.network.alexnet import as_batch
+from alexnet.prepared import PreparedDataset
+from alexnet.progress import progress
+
+_LOOKED_AT_ONCE = 64
+_AHEAD = 1  # batches whose pictures are decoded while the network is at work
+
+# The views of each batch, B * V x C x H x W: of a network, its mean image, V, and the batches.
+Inputs = Callable[[AlexNet, np.ndarray, int, Sequence[range]], Iterator[Tensor]]
+
+
+class Skipped(NamedTuple):
+    """A picture that cannot be used, and why."""
+
+    picture: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stimuli:
+    """Pictures that can be used, by their `keys`; `skipped` cannot, and `source` says what they are
+    of.
+    """
+
+    keys: tuple[str, ...]
+    inputs: Inputs
+    source: Mapping[str, Any]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
+    """The pictures of a split in its order; raises UsageError for a name that does not exist."""
+    pictures = dataset.split(split)
+    if len(pictures) == 0:
+        raise DataError(f"The split {split!r} has no pictures.", where=dataset.folder)
+
+    def views_of(
+        network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
+    ) -> Iterator[Tensor]:
+        return inputs(network, mean_HWC, pictures, views, batches)
+
+    return Stimuli(
+        tuple(pictures.key(i) for i in range(len(pictures))),
+        views_of,
+        {"dataset": str(dataset.folder), "fingerprint": dataset.fingerprint, "split": split},
+    )
+
+
+def of_files(names: Sequence[str]) -> Stimuli:
+    """Picture files, and those in folders in the order of their paths, each of them looked at first.
+
+    Keys are the paths inside a folder that is named alone, otherwise paths as they were typed. Several
+    processes share the looking. Raises DataError where none of the pictures can be used.
+    """
+    root = names[0] if len(names) == 1 and os.path.isdir(names[0]) else ""
+    found = picture_files(names)
+    faults = _faults(found)
+    keys = [printable(os.path.relpath(file, root) if root else file) for file in found]
+    usable = [n for n, fault in enumerate(faults) if not fault]
+    skipped = [Skipped(keys[n], fault) for n, fault in enumerate(faults) if fault]
+    if not usable:
+        reasons = "".join(f"; {one.picture}: {one.reason}" for one in skipped[:3])
+        raise DataError(
+            "None of the pictures could be used.",
+            where=", ".join(names) + reasons,
+            remedy="JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read.",
+        )
+    files = [found[n] for n in usable]
+
+    def views_of(
+        network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
+    ) -> Iterator[Tensor]:
+        return map(as_batch, _cut(files, mean_HWC, views, batches))
+
+    source = {"files": [printable(name) for name in names]}
+    return Stimuli(tuple(keys[n] for n in usable), views_of, source, tuple(skipped))
+
+
+def _faults(files: Sequence[str]) -> list[str]:
+    """Why each of the files cannot be used, or ""."""
+    mine = files[ranks.share(len(files), ranks.rank(), ranks.world())]
+    faults: list[str] = []
+    with (
+        ThreadPoolExecutor(ranks.cores()) as pool,
+        progress("looking at pictures", len(files), "pictures") as shown,
+    ):
+        for first in range(0, len(mine), _LOOKED_AT_ONCE):
+            group = mine[first : first + _LOOKED_AT_ONCE]
+            faults += pool.map(_fault, group)
+            shown.advance(len(group) * ranks.world())  # the others are as far
+    return ranks.gathered(faults)
+
+
+def _fault(file: str) -> str:
+    try:
+        pixels_of(file)
+    except DataError as error:
+        return error.what
+    return ""
+
+
+def _cut(
+    files: Sequence[str], mean_HWC: np.ndarray, views: int, batches: Sequence[range]
+) -> Iterator[np.ndarray]:
+    """The views of each batch of files, decoded by all cores, ahead: float32, B*V x H x W x C."""
+    waiting: deque[list[Future[np.ndarray]]] = deque()
+
+    def taken() -> np.ndarray:
+        pictures = (future.result() for future in waiting.popleft())
+        return np.concatenate([cut_views(pixels, mean_HWC, views) for pixels in pictures])
+
+    with ThreadPoolExecutor(ranks.cores()) as pool:
+        for batch in batches:
+            waiting.append([pool.submit(pixels_of, files[n]) for n in batch])
+            if len(waiting) > _AHEAD:
+                yield taken()
+        while waiting:
+            yield taken()
