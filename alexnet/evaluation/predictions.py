@@ -8,7 +8,8 @@ Shape letters: B pictures of a batch, V views, N pictures, K classes, H x W pixe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,18 +218,19 @@ def _probabilities(
     mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
     first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
     found_NK = np.empty((last - first, len(np.arange(network.classes)[columns_K])), dtype)
-    for batch, x_NCHW in zip(mine, inputs(network, mean_HWC, pictures, views, mine), strict=True):
-        probs_BK = _average(network, x_NCHW, views)
-        if not np.isfinite(probs_BK).all():
-            worst = batch[int(np.argmin(np.isfinite(probs_BK).all(axis=1)))]
-            raise NumericsError(
-                "The network's outputs are not finite numbers.",
-                where=f"picture {pictures.key(worst)}",
-                remedy="The weights are broken: use an earlier checkpoint or another model.",
-            )
-        found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK[:, columns_K]
-        if bar:
-            bar.advance(len(batch) * ranks.world())  # the others are as far
+    with closing(inputs(network, mean_HWC, pictures, views, mine)) as views_of:
+        for batch, x_NCHW in zip(mine, views_of, strict=True):
+            probs_BK = _average(network, x_NCHW, views)
+            if not np.isfinite(probs_BK).all():
+                worst = batch[int(np.argmin(np.isfinite(probs_BK).all(axis=1)))]
+                raise NumericsError(
+                    "The network's outputs are not finite numbers.",
+                    where=f"picture {pictures.key(worst)}",
+                    remedy="The weights are broken: use an earlier checkpoint or another model.",
+                )
+            found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK[:, columns_K]
+            if bar:
+                bar.advance(len(batch) * ranks.world())  # the others are as far
     return ranks.collected(found_NK)
 
 
@@ -238,15 +240,19 @@ def inputs(
     pictures: Split,
     views: int,
     batches: Sequence[range],
-) -> Iterator[Tensor]:
-    """The views of each batch: cut on the GPU if the network is there."""
+) -> Generator[Tensor]:
+    """The views of each batch: cut on the GPU if the network is there.
+
+    Close it: threads that it leaves behind would be waited for by whatever comes upon it.
+    """
     weights = next(network.parameters())
     if weights.is_cuda and HAS_TRITON:
         from alexnet.loading.gpu import device_view_batches
 
         like = (weights.device, weights.dtype)
-        return device_view_batches(pictures, mean_HWC, views, batches, *like)
-    return map(as_batch, view_batches(pictures, mean_HWC, views, batches))
+        yield from device_view_batches(pictures, mean_HWC, views, batches, *like)
+    else:
+        yield from map(as_batch, view_batches(pictures, mean_HWC, views, batches))
 
 
 def _pictures_of(dataset: PreparedDataset, split: str) -> Split:

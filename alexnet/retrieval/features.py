@@ -6,7 +6,8 @@ Shape letters: N pictures, B of a batch, U units, C maps, H x W positions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,8 +71,10 @@ def extract(
     ranks.require_same(
         {"the pictures": identity.hexdigest(), **{k: str(v) for k, v in about.items()}}
     )
-    found = _found(network, card, stimuli, shapes, views)
-    with progress("activations", len(stimuli.keys), "pictures") as shown:
+    with (
+        closing(_found(network, card, stimuli, shapes, views)) as found,
+        progress("activations", len(stimuli.keys), "pictures") as shown,
+    ):
         if not ranks.is_chief():
             for _ in found:
                 pass
@@ -93,21 +96,24 @@ def _found(
     stimuli: Stimuli,
     shapes: Mapping[str, tuple[int, ...]],
     views: int,
-) -> Iterator[dict[str, np.ndarray]]:
-    """The activations of all pictures in order, one batch of each process at a time.
+) -> Generator[dict[str, np.ndarray]]:
+    """The activations of all pictures in order, batch by batch; the processes exchange one each at a
+    time.
 
     The batches are those of one process.
     """
     count, size = len(stimuli.keys), VIEWS_AT_ONCE // views
     batches = [range(first, min(first + size, count)) for first in range(0, count, size)]
     mine = batches[ranks.rank() :: ranks.world()]
-    x_of_batches = stimuli.inputs(network, card.mean_HWC, views, mine)
-    for number in range(-(-len(batches) // ranks.world())):
-        rows = {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
-        if number < len(mine):
-            rows = named_activations(network, next(x_of_batches), list(shapes), views)
-            _require_finite(rows, [stimuli.keys[n] for n in mine[number]])
-        yield {name: ranks.collected(rows[name]) for name in shapes}
+    with closing(stimuli.inputs(network, card.mean_HWC, views, mine)) as x_of_batches:
+        for number in range(-(-len(batches) // ranks.world())):
+            rows = {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
+            if number < len(mine):
+                rows = named_activations(network, next(x_of_batches), list(shapes), views)
+                _require_finite(rows, [stimuli.keys[n] for n in mine[number]])
+            rows = {name: ranks.collected(rows[name]) for name in shapes}
+            for first in range(0, len(rows[next(iter(shapes))]), size):
+                yield {name: values[first : first + size] for name, values in rows.items()}
 
 
 def _require_finite(rows: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from alexnet.drawing import INK, SOFT, drawing
 
-_MOST_KEYS = 40  # beside one matrix; more would not be legible
+_MOST_KEYS = 40  # beside a matrix that stands alone; more would not be legible
+_MOST_KEYS_OF_SEVERAL = 16
 _MOST_GROUPS = 30
 _ACROSS = 4
 _LONGEST = 24  # characters
@@ -45,7 +46,8 @@ def heat_maps(rdms: Mapping[str, np.ndarray], keys: Sequence[str], title: str) -
             bar.outline.set_visible(False)
             if alone or place % across == across - 1 or place == len(rdms) - 1:
                 bar.set_label(title, color=SOFT)
-            _name(axes, keys, alone or (place % across == 0))
+            most = _MOST_KEYS if alone else _MOST_KEYS_OF_SEVERAL
+            _name(axes, keys, most, place % across == 0)
     return figure
 
 
@@ -67,8 +69,8 @@ def _interpolation(count: int) -> str:
     return "nearest" if count <= 500 else "antialiased"
 
 
-def _name(axes: Axes, keys: Sequence[str], at_the_left: bool) -> None:
-    """Keys or folders at two sides, and lines between folders."""
+def _name(axes: Axes, keys: Sequence[str], most: int, at_the_left: bool) -> None:
+    """At most so many keys, or folders, below and at the left, and lines between folders."""
     groups = groups_of(keys)
     axes.spines[:].set_visible(False)
     for _, first, _ in groups[1:]:
@@ -77,7 +79,7 @@ def _name(axes: Axes, keys: Sequence[str], at_the_left: bool) -> None:
         axes.axvline(first - 0.5, **style)  # type: ignore[arg-type]
     places: list[float] = []
     names: list[str] = []
-    if len(keys) <= _MOST_KEYS and at_the_left:
+    if len(keys) <= most:
         places, names = list(range(len(keys))), list(keys)
     elif 0 < len(groups) <= _MOST_GROUPS:
         places = [(first + end - 1) / 2 for _, first, end in groups]

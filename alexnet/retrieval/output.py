@@ -138,8 +138,8 @@ def keys_file(path: Path) -> Path:
 
 
 def about_file(path: Path) -> Path:
-    """What `f.npy` or `f.csv` is: `f.json`."""
-    return path.with_suffix(".json")
+    """What `f.npy` is: `f.json`; `f.csv` may lie beside it: `f.csv.json`."""
+    return path.with_suffix(".json" if path.suffix == ".npy" else f"{path.suffix}.json")
 
 
 def import_h5py() -> ModuleType:
@@ -182,7 +182,7 @@ def _as_npy(output: Output) -> Iterator[Write]:
                 writers[path].write(np.ascontiguousarray(rows[name], output.dtype).reshape(-1))
 
         yield write
-        about.write(canonical_json(_description(output, writers)))
+        about.write(canonical_json(_described(output, writers)))
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def _as_csv(output: Output) -> Iterator[Write]:
 
         yield write
         about = writers[about_file(output.path)]
-        about.write(canonical_json(_description(output, writers)))
+        about.write(canonical_json(_described(output, writers)))
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def _as_h5(output: Output) -> Iterator[Write]:
             file.create_dataset(name, whole, output.dtype, chunks=chunk)
         text = h5py.string_dtype("utf-8")
         file.create_dataset("keys", data=np.array(output.keys, object), dtype=text)
-        file.create_dataset("about", data=_json(output.about), dtype=text)
+        file.create_dataset("about", data=json.dumps(_described(output)), dtype=text)
         file.attrs.update(_plain(output.about))
         done = 0
 
@@ -271,7 +271,7 @@ def _as_mat(output: Output) -> Iterator[Write]:
             arrays[name] = np.memmap(spool, output.dtype, "r", shape=whole)
         variables: dict[str, Any] = {variable(name): array for name, array in arrays.items()}
         variables["keys"] = np.array(output.keys, object)[:, None]
-        variables["about"] = _json(output.about)
+        variables["about"] = json.dumps(_described(output))
         files.step("create", draft)
         with open(draft, "w+b") as file:
             scipy.io.savemat(file, variables, oned_as="column")
@@ -294,17 +294,18 @@ def _written(output: Output) -> Iterator[dict[Path, Writer]]:
             writer.finish()
 
 
-def _description(output: Output, writers: Mapping[Path, Writer]) -> dict[str, Any]:
-    """The JSON beside the arrays: what they are, where, and of which bytes."""
-    arrays = {
-        name: {
-            "file": path.name,
-            "shape": [len(output.keys), *output.shapes[name]],
-            "sha256": writers[path].digest.hexdigest(),
-        }
-        for name, path in output.arrays.items()
-    }
-    return {**output.about, "layers": arrays}
+def _described(output: Output, writers: Mapping[Path, Writer] | None = None) -> dict[str, Any]:
+    """What the arrays are, in their order; where they have files of their own, of which bytes those
+    are.
+    """
+    layers: list[dict[str, Any]] = [
+        {"name": name, "shape": [len(output.keys), *shape]} for name, shape in output.shapes.items()
+    ]
+    if writers:
+        for layer in layers:
+            path = output.arrays[layer["name"]]
+            layer |= {"file": path.name, "sha256": writers[path].digest.hexdigest()}
+    return {**output.about, "layers": layers}
 
 
 def _plain(about: Mapping[str, Any]) -> dict[str, str | int]:
@@ -315,10 +316,6 @@ def _plain(about: Mapping[str, Any]) -> dict[str, str | int]:
         named = {f"{key}_{name}": one for name, one in below.items()} or {key: value}
         found.update({name: one for name, one in named.items() if isinstance(one, str | int)})
     return found
-
-
-def _json(about: Mapping[str, Any]) -> str:
-    return json.dumps(about, sort_keys=True)
 
 
 def _columns(output: Output, name: str) -> Iterator[str]:

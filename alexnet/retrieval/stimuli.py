@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ _LOOKED_AT_ONCE = 64
 _AHEAD = 1  # batches whose pictures are decoded while the network is at work
 
 # The views of each batch, B * V x C x H x W: of a network, its mean image, V, and the batches.
-Inputs = Callable[[AlexNet, np.ndarray, int, Sequence[range]], Iterator[Tensor]]
+Inputs = Callable[[AlexNet, np.ndarray, int, Sequence[range]], Generator[Tensor]]
 
 
 class Skipped(NamedTuple):
@@ -61,7 +61,7 @@ def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
 
     def views_of(
         network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
-    ) -> Iterator[Tensor]:
+    ) -> Generator[Tensor]:
         return inputs(network, mean_HWC, pictures, views, batches)
 
     return Stimuli(
@@ -84,18 +84,18 @@ def of_files(names: Sequence[str]) -> Stimuli:
     usable = [n for n, fault in enumerate(faults) if not fault]
     skipped = [Skipped(keys[n], fault) for n, fault in enumerate(faults) if fault]
     if not usable:
-        reasons = "".join(f"; {one.picture}: {one.reason}" for one in skipped[:3])
+        reasons = [f"{one.picture}: {one.reason}" for one in skipped[:3]]
         raise DataError(
             "None of the pictures could be used.",
-            where=", ".join(names) + reasons,
+            where=" ".join(reasons) or ", ".join(names),
             remedy="JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read.",
         )
     files = [found[n] for n in usable]
 
     def views_of(
         network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
-    ) -> Iterator[Tensor]:
-        return map(as_batch, _cut(files, mean_HWC, views, batches))
+    ) -> Generator[Tensor]:
+        yield from map(as_batch, _cut(files, mean_HWC, views, batches))
 
     source = {"files": [printable(name) for name in names]}
     return Stimuli(tuple(keys[n] for n in usable), views_of, source, tuple(skipped))

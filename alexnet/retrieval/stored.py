@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import re
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from alexnet.errors import DataError, UsageError, did_you_mean
 from alexnet.files import read_json
 from alexnet.retrieval.output import (
     about_file,
-    arrays_of,
     import_h5py,
     keys_file,
     require_ending,
@@ -98,8 +96,6 @@ def _csv(path: Path, stack: ExitStack) -> Stored:
     layers = {}
     for name, file in _files(path, about).items():
         keys, layers[name] = _table(file, stack)
-        if len(layers) == 1 and not about and (named := re.match(r"(.+)\[[\d,]+\]$", _first(file))):
-            layers = {named[1]: layers[name]}
     return Stored(tuple(keys), layers, about)
 
 
@@ -109,22 +105,20 @@ def _table(path: Path, stack: ExitStack) -> tuple[list[str], np.ndarray]:
     spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - as long as the stack
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = csv.reader(file)
-        columns = len(next(lines)) - 1
+        columns = len(next(lines, [])) - 1
         for number, (key, *numbers) in enumerate(lines, start=2):
             if len(numbers) != columns:
                 raise ValueError(f"line {number} has {len(numbers)} numbers, not {columns}")
             keys.append(key)
             spool.write(np.array(numbers, np.float64).tobytes())
     spool.flush()
-    if not keys or not columns:
+    if not keys or columns < 1:
         raise ValueError("there are no numbers in it")
+    with open(path, "rb") as end:
+        end.seek(-1, os.SEEK_END)
+        if end.read() != b"\n":
+            raise ValueError("it is cut: the last line has no end")
     return keys, np.memmap(spool, np.float64, "r", shape=(len(keys), columns))
-
-
-def _first(path: Path) -> str:
-    """The name of the first column of numbers."""
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return next(csv.reader(file))[1]
 
 
 def _h5(path: Path, stack: ExitStack) -> Stored:
@@ -149,7 +143,7 @@ def _mat(path: Path, stack: ExitStack) -> Stored:
         except Exception as error:  # of a damaged file SciPy raises whatever comes
             raise ValueError(str(error)) from None
     about = json.loads(found["about"][0]) if "about" in found else {}
-    names = {variable(name): name for name in about.get("layers", [])}
+    names = {variable(name): name for name in _names(about)}
     layers = {
         names.get(name, name): value
         for name, value in found.items()
@@ -163,34 +157,33 @@ def _mat(path: Path, stack: ExitStack) -> Stored:
 def _about(path: Path) -> tuple[dict[str, Any], Path]:
     """The description of the files that `path` is one of, and their common name; else nothing."""
     stem = path.stem
-    for _ in count():
+    while stem:
         whose = path.with_name(stem + path.suffix)
-        if about_file(whose).is_file():
-            about = read_json(about_file(whose))
-            layers = about.get("layers") if isinstance(about, dict) else None
-            named = isinstance(layers, dict) and path in (
-                whose,
-                *arrays_of(whose, tuple(layers)).values(),
-            )
-            if named:
-                return about, whose
-        if "." not in stem:
-            return {}, path
+        about = read_json(about_file(whose)) if about_file(whose).is_file() else {}
+        files = [layer["file"] for layer in about["layers"]] if "layers" in about else []
+        stands_for_all = whose == path and not path.exists() and files
+        if path.name in files or (stands_for_all and files[0].endswith(path.suffix)):
+            return about, whose
         stem = stem.rpartition(".")[0]
-    raise AssertionError
+    return {}, path
 
 
 def _files(path: Path, about: Mapping[str, Any]) -> dict[str, Path]:
     """The file of each layer that `path` stands for."""
-    known = {name: path.with_name(one["file"]) for name, one in about.get("layers", {}).items()}
+    known = {one["name"]: path.with_name(one["file"]) for one in about.get("layers", [])}
     asked = {name: file for name, file in known.items() if file == path}
     return asked or known or {path.stem: path}
 
 
 def _in_order(layers: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     """Layers as they were asked for; HDF5 lists them by the alphabet."""
-    order = [name for name in about.get("layers", []) if name in layers]
-    return {name: layers[name] for name in [*order, *(set(layers) - set(order))]}
+    order = [name for name in _names(about) if name in layers]
+    return {name: layers[name] for name in dict.fromkeys([*order, *layers])}
+
+
+def _names(about: Mapping[str, Any]) -> list[str]:
+    """The layers that a description has, in the order in which they were asked for."""
+    return [layer["name"] for layer in about.get("layers", [])]
 
 
 def _require_whole(found: Stored) -> None:

@@ -56,6 +56,23 @@ def test_evaluation_and_predictions_of_two_are_those_of_one(
     assert alone(*predict, cwd=tmp_path) in together(2, *predict, cwd=tmp_path)
 
 
+@pytest.mark.slow
+def test_activations_of_two_are_those_of_one(
+    model: str, photo_folder: Path, tmp_path: Path
+) -> None:
+    (photo_folder / "train" / "cat" / "broken.jpg").write_bytes(b"no picture")
+    features = ("features", model, str(photo_folder), "--layer", "conv3.pre,fc7", "--views", "10")
+    try:
+        for ending in ("npy", "h5"):  # 36 pictures, eight at once: five batches
+            shown = alone(*features, "-o", f"one/f.{ending}", cwd=tmp_path)
+            said = together(2, *features, "-o", f"two/f.{ending}", cwd=tmp_path)
+            assert files(tmp_path / "one") == files(tmp_path / "two")
+            assert shown.replace("one/", "two/") in said
+            assert said.count("skipped train/cat/broken.jpg") == 1
+    finally:
+        (photo_folder / "train" / "cat" / "broken.jpg").unlink()
+
+
 def test_processes_that_disagree_are_told_before_the_first_step(
     photo_set: PreparedDataset, tmp_path: Path
 ) -> None:

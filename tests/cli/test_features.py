@@ -1,0 +1,107 @@
+"""Activations and dissimilarities, as typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet.cli.main import run
+from alexnet.prepared import PreparedDataset
+
+
+@pytest.fixture
+def stimuli(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six photographs of two classes, one file that is none, in the folder where commands run."""
+    for name in ("cat", "rocket"):
+        (tmp_path / "stimuli" / name).mkdir(parents=True)
+        for n in range(3):
+            picture = photo_folder / "train" / name / f"{n}.png"
+            (tmp_path / "stimuli" / name / f"{n}.png").write_bytes(picture.read_bytes())
+    (tmp_path / "stimuli" / "cat" / "2b.jpg").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_features_of_a_folder_and_their_dissimilarities(
+    model: str, stimuli: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["features", model, "stimuli", "-o", "f.npy"]
+    assert run([*typed, "--layer", "conv3,fc7", "--layer", "fc7.pre"]) == 0
+    out, err = capsys.readouterr()
+    assert "Pictures: 7 = 6 used + 1 skipped." in out
+    assert "conv3    6 × 384 × 13 × 13" in out
+    assert "skipped cat/2b.jpg: The picture cannot be used: not an image" in err
+    assert np.load("f.fc7.npy", mmap_mode="r").shape == (6, 4096)
+    about = json.loads(Path("f.json").read_text())
+    assert [one["picture"] for one in about["skipped"]] == ["cat/2b.jpg"]
+    assert about["source"] == {"files": ["stimuli"]} and len(about["model"]["weights_sha256"]) == 64
+
+    assert run(["rdm", "f.npy"]) == 0
+    out = capsys.readouterr().out
+    assert "6 pictures, 1 - Pearson correlation" in out
+    assert [line.split()[0] for line in out.splitlines() if " 1.000" in line] == [
+        *("conv3", "fc7", "fc7.pre")
+    ]
+    x_NU = np.load("f.conv3.npy").reshape(6, -1).astype(float)
+    assert np.load("f.rdm.conv3.npy") == pytest.approx(1 - np.corrcoef(x_NU), abs=1e-9)
+    with Image.open("f.rdm.png") as picture:
+        assert picture.width > 1000
+    written = ["rdm", "f.npy", "--layer", "fc7", "--metric", "cosine", "-o", "c.csv", "--json"]
+    assert run(written) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["layers"] == ["fc7"] and found["written"] == ["c.csv", "c.csv.json", "c.png"]
+    assert Path("c.csv").read_text().splitlines()[0] == (
+        "key,cat/0.png,cat/1.png,cat/2.png,rocket/0.png,rocket/1.png,rocket/2.png"
+    )
+
+    assert run(["rdm", "f.npy"]) == 2
+    assert "f.rdm.keys.csv exists" in capsys.readouterr().err
+    assert run(["rdm", "f.npy", "--force"]) == 0
+    assert run(["rdm", "f.npy", "--layer", "fc6", "-o", "g.npy"]) == 2
+    assert "Did you mean 'fc7'?" in capsys.readouterr().err
+
+
+def test_features_of_a_split_from_python_are_those_of_the_verb(
+    model: str, photo_set: PreparedDataset, stimuli: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import alexnet
+
+    assert run(["features", model, str(photo_set.folder), "-o", "f.h5", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pictures"] == 12 and found["layers"] == {"fc7": [12, 4096]}
+    import h5py
+
+    split = photo_set.split("val")
+    mine = alexnet.load(model).features([split.pixels(i) for i in range(12)], ["pool5", "fc7"])
+    with h5py.File("f.h5") as file:
+        assert file["fc7"][:] == pytest.approx(mine["fc7"], rel=1e-4, abs=1e-4)
+    assert mine["pool5"].shape == (12, 256, 6, 6)
+
+
+def test_what_is_mistyped_is_told(
+    model: str, stimuli: Path, photo_set: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*typed: str) -> tuple[int, str]:
+        return run(["features", model, *typed]), capsys.readouterr().err
+
+    code, err = said("stimuli", "-o", "f.npy", "--layer", "fc7.per")
+    assert code == 2 and "Did you mean 'fc7.pre'?" in err
+    code, err = said("stimuli", "-o", "f.hdf")
+    assert code == 2 and "Did you mean '.h5'?" in err
+    code, err = said("stimuli", str(photo_set.folder), "-o", "f.npy")
+    assert code == 2 and "taken by itself" in err
+    assert list(Path().glob("f*")) == []
+
+
+def test_one_picture_has_no_dissimilarities(
+    stimuli: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("one.npy", np.ones((1, 8)))
+    assert run(["rdm", "one.npy"]) == 2
+    assert "the file has 1" in capsys.readouterr().err
+    assert run(["rdm", "none.npy"]) == 3
+    assert "There is no such file." in capsys.readouterr().err

@@ -1,0 +1,26 @@
+"""A network of the paper's eight layers with a handful of kernels, and what it needs to be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from alexnet import paper
+from alexnet.config import StartConfig
+from alexnet.network import AlexNet, ModelCard
+from alexnet.prepared import PreparedDataset
+
+KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 24}
+
+
+@pytest.fixture(scope="session")
+def narrow() -> AlexNet:
+    layers = tuple(
+        layer._replace(kernels=KERNELS.get(layer.name, layer.kernels)) for layer in paper.LAYERS
+    )
+    return AlexNet(6, layers, StartConfig(rule="he", bias=0.0), seed=2)
+
+
+@pytest.fixture(scope="session")
+def card(photo_set: PreparedDataset) -> ModelCard:
+    statistics = {"mean": photo_set.statistics.mean_HWC}
+    return ModelCard(photo_set.classes, photo_set.titles, statistics)
