@@ -1,0 +1,65 @@
+"""From a folder of stimuli to representational dissimilarity matrices, from V1 to IT.
+
+    python examples/neuroscience.py MODEL STIMULI OUT [MEASURED]
+
+MODEL is a run or a model folder; STIMULI is a folder of pictures; MEASURED is a matrix of the same
+stimuli, say from recordings: .npy, .csv, .h5 or .mat, in the order of the stimuli or with their keys.
+
+Which layer stands for which area is a hypothesis, here the one that most comparisons of this network
+begin with; the last table is what speaks for it or against it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import alexnet
+from alexnet.drawing import write_png
+from alexnet.retrieval import dissimilarities, extract, of_files, spearman, stored
+from alexnet.retrieval.heatmap import heat_maps
+
+AREAS = {"V1": "pool1", "V2": "pool2", "V4": "conv3", "IT": "fc7"}
+
+
+def matrices(model: str, stimuli: str, out: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Each area's matrix, N x N, and the keys of the N stimuli; activations go to OUT/features.h5."""
+    classifier = alexnet.load(model)
+    pictures = of_files([stimuli])
+    for one in pictures.skipped:
+        print(f"skipped {one.picture}: {one.reason}", file=sys.stderr)
+    path = out / "features.h5"
+    extract(classifier.network, classifier.card, pictures, list(AREAS.values()), path, force=True)
+    with stored(path) as features:
+        rdms = {area: dissimilarities(features.layer(name)) for area, name in AREAS.items()}
+    write_png(heat_maps(rdms, pictures.keys, "1 - Pearson correlation"), out / "areas.png")
+    return rdms, pictures.keys
+
+
+def measured(path: Path, keys: tuple[str, ...]) -> np.ndarray:
+    """A given matrix with its rows and columns in the order of `keys`, where it has keys itself."""
+    with stored(path) as given:
+        (rdm_NN,) = (np.array(layer[:], np.float64) for layer in given.layers.values())
+        if rdm_NN.shape != (len(keys), len(keys)):
+            raise SystemExit(f"{path} is not {len(keys)} x {len(keys)}, as there are stimuli.")
+        if set(given.keys) == set(keys):
+            order = [given.keys.index(key) for key in keys]
+            rdm_NN = rdm_NN[np.ix_(order, order)]
+    return rdm_NN
+
+
+def main(model: str, stimuli: str, out: str, given: str = "") -> None:
+    """Print how alike the areas' matrices are, and each of them to the given one."""
+    rdms, keys = matrices(model, stimuli, Path(out))
+    if given:
+        rdms["measured"] = measured(Path(given), keys)
+    print(f"Spearman's correlation between matrices of {len(keys)} stimuli")
+    print("          " + "".join(f"{name:>10}" for name in rdms))
+    for name, row in zip(rdms, spearman(rdms), strict=True):
+        print(f"{name:<10}" + "".join(f"{value:10.3f}" for value in row))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,67 @@
+"""The programs in `examples/`, on real photographs."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet.evaluation import Classifier
+from alexnet.network import AlexNet, ModelCard
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def classifier(narrow: AlexNet, card: ModelCard) -> Classifier:
+    return Classifier(narrow, card)
+
+
+def test_areas_of_a_folder_of_stimuli_beside_a_given_matrix(
+    classifier: Classifier, photo_folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    neuroscience = example("neuroscience")
+    monkeypatch.setattr(neuroscience.alexnet, "load", lambda model: classifier, raising=False)
+    stimuli = str(photo_folder / "val")
+    rdms, keys = neuroscience.matrices("a model", stimuli, tmp_path)
+    assert keys[0] == "cat/4.png" and rdms["IT"].shape == (12, 12)
+    assert (tmp_path / "areas.png").stat().st_size > 10_000
+    order = np.random.default_rng(0).permutation(12)
+    given = rdms["V4"][np.ix_(order, order)]
+    lines = [f"{keys[n]}," + ",".join(map(str, row)) for n, row in zip(order, given, strict=True)]
+    header = "key," + ",".join(keys[n] for n in order)
+    (tmp_path / "theirs.csv").write_text("\n".join([header, *lines, ""]))
+    neuroscience.main("a model", stimuli, str(tmp_path), str(tmp_path / "theirs.csv"))
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split() == ["V1", "V2", "V4", "IT", "measured"]
+    assert table[-1].split()[3] == "1.000" and float(table[-1].split()[1]) < 1
+
+
+def test_what_brain_score_is_given_is_what_the_model_makes_of_pictures(
+    classifier: Classifier, photo_folder: Path
+) -> None:
+    brain_score = example("brain_score")
+    files = sorted((photo_folder / "val").rglob("*.png"))[:3]
+    images = brain_score.preprocess(classifier, [str(file) for file in files])
+    assert images.shape == (3, 3, 224, 224) and images.dtype == np.float32
+    layers = [*brain_score.LAYERS, "logits"]
+    found = brain_score.activations_of(classifier, list(images), layers)
+    assert list(found) == layers and found["pool1"].shape == (3, 8, 27, 27)
+    probs_NK = torch.softmax(torch.from_numpy(found["logits"]).double(), dim=1).numpy()
+    assert probs_NK == pytest.approx(classifier.probabilities(files, views=1), rel=1e-3)
+    assert found["fc7"] == pytest.approx(classifier.features(files, "fc7"), rel=1e-3, abs=1e-3)
+    assert set(brain_score.REGIONS) == {"V1", "V2", "V4", "IT"}
+    assert set(brain_score.REGIONS.values()) <= set(brain_score.LAYERS)
