@@ -21,7 +21,7 @@ METRICS = {
     "euclidean": "Euclidean distance",
     "cosine": "1 - cosine",
 }
-_BLOCK_BYTES = 2**27
+_BLOCK_BYTES = 2**28  # two are in memory; smaller ones are multiplied more slowly
 _BLOCK_ROWS = 1024
 _NAMED = 10
 
@@ -44,11 +44,9 @@ def dissimilarities(
     N = layer.shape[0]
     if N < 2:
         raise UsageError(f"Dissimilarities are between two pictures; the file has {N}.")
-    rows = _Rows(layer, metric, keys)
     size = min(max(1, _BLOCK_BYTES // (8 * prod(layer.shape[1:]))), _BLOCK_ROWS)
     blocks = [slice(first, min(first + size, N)) for first in range(0, N, size)]
-    if metric == "euclidean":
-        rows.centre(blocks)
+    rows = _Rows(layer, metric, keys, blocks)
     rdm_NN = np.empty((N, N))
     squares_N = np.empty(N)
     for number, down in enumerate(blocks):
@@ -83,44 +81,60 @@ def spearman(rdms: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class _Rows:
-    """Rows of a layer as vectors whose products make the dissimilarities."""
+    """Rows of a layer as vectors whose products make the dissimilarities; looked at once, when made.
 
-    def __init__(self, layer: Any, metric: str, keys: Sequence[str]) -> None:
+    A row is what it is less `offset`, times `scale`: of length 1, for a correlation also of mean 0.
+    Distances are measured from the average picture: the smaller the numbers, the more exact.
+    """
+
+    def __init__(
+        self, layer: Any, metric: str, keys: Sequence[str], blocks: Sequence[slice]
+    ) -> None:
+        N, U = layer.shape[0], prod(layer.shape[1:])
         self.layer, self.metric = layer, metric
-        self.keys = keys or [str(n) for n in range(layer.shape[0])]
-        self.mean_U: np.ndarray | float = 0.0
+        self.keys = keys or [str(n) for n in range(N)]
+        self.offset_N1, self.scale_N1 = np.zeros((N, 1)), np.ones((N, 1))
+        self.mean_U = np.zeros(U)
+        for block in blocks:
+            values_BU = self._vectors(block)
+            self._require_finite(block, values_BU)
+            if metric == "euclidean":
+                self.mean_U += values_BU.sum(axis=0) / N
+                continue
+            undefined_B = np.logical_not(values_BU.any(axis=1))
+            if metric == "pearson":
+                undefined_B = np.equal(values_BU.min(axis=1), values_BU.max(axis=1))
+                self.offset_N1[block] = values_BU.mean(axis=1, keepdims=True)
+                values_BU -= self.offset_N1[block]
+            self._require_defined(block, undefined_B)
+            self.scale_N1[block] = 1 / np.linalg.norm(values_BU, axis=1, keepdims=True)
 
-    def centre(self, blocks: Sequence[slice]) -> None:
-        """Have distances measured from the average picture: the smaller the numbers, the more exact."""
-        sums = [self.vectors(block).sum(axis=0) for block in blocks]
-        self.mean_U = np.sum(sums, axis=0) / self.layer.shape[0]
+    def ready(self, block: slice) -> np.ndarray:
+        """Rows of which products are taken: float64, B x U."""
+        values_BU = self._vectors(block)
+        if self.metric == "euclidean":
+            values_BU -= self.mean_U
+            return values_BU
+        if self.metric == "pearson":
+            values_BU -= self.offset_N1[block]
+        values_BU *= self.scale_N1[block]
+        return values_BU
 
-    def vectors(self, block: slice) -> np.ndarray:
-        """Rows as they are: float64, B x U."""
-        values = np.asarray(self.layer[block], np.float64)
-        values_BU = values.reshape(len(values), -1)
+    def _vectors(self, block: slice) -> np.ndarray:
+        values = np.array(self.layer[block], np.float64, order="C")
+        return values.reshape(len(values), -1)
+
+    def _require_finite(self, block: slice, values_BU: np.ndarray) -> None:
         finite_B = np.isfinite(values_BU).all(axis=1)
         if not finite_B.all():
             raise NumericsError(
                 "Activations are not finite numbers.",
                 where=f"picture {self.keys[block.start + int(np.argmin(finite_B))]}",
             )
-        return values_BU
 
-    def ready(self, block: slice) -> np.ndarray:
-        """Rows of which products are taken: of length 1, for a correlation also of mean 0."""
-        values_BU = self.vectors(block)
-        if self.metric == "euclidean":
-            return np.asarray(values_BU - self.mean_U)
-        undefined_B = np.logical_not(values_BU.any(axis=1))
-        if self.metric == "pearson":
-            undefined_B = np.equal(values_BU.min(axis=1), values_BU.max(axis=1))
-            values_BU = values_BU - values_BU.mean(axis=1, keepdims=True)
-        if undefined_B.any():
-            self._refuse(block, undefined_B)
-        return np.asarray(values_BU / np.linalg.norm(values_BU, axis=1, keepdims=True))
-
-    def _refuse(self, block: slice, undefined_B: np.ndarray) -> None:
+    def _require_defined(self, block: slice, undefined_B: np.ndarray) -> None:
+        if not undefined_B.any():
+            return
         named = [self.keys[block.start + n] for n in np.flatnonzero(undefined_B).tolist()]
         more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         what = "constant: no correlation is" if self.metric == "pearson" else "zero: no angle is"
