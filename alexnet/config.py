@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from alexnet import paper
+from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
 from alexnet.errors import UsageError
 
 
@@ -49,28 +50,36 @@ class Images:
 
 @dataclass(frozen=True)
 class StartConfig:
-    """The first weights and biases (section 5)."""
+    """The first weights and biases (section 5).
+
+    `gaussian` has the deviation that the network's table gives a layer, `he` that of sqrt(2 / inputs of
+    a kernel); `gain` and `bias` are factors on it, and on the table's biases.
+    """
 
     rule: Literal["gaussian", "he"] = "gaussian"
-    deviation: float = paper.WEIGHT_DEVIATION  # of the Gaussian rule alone
-    gain: float = 1.0  # of the He rule alone: a factor on sqrt(2 / inputs of a kernel)
-    bias: float = paper.BIAS_START  # of those layers whose biases the paper starts at one
+    gain: float = 1.0
+    bias: float = 1.0
 
     def __post_init__(self) -> None:
-        _within("network.start.deviation", self.deviation, above=0)
         _within("network.start.gain", self.gain, above=0)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network, and how it starts.
+    """Which network, one of `alexnet.conventions`, and how it starts."""
 
-    `one_column` is the net for one GPU that section 3.2 compares with: half the kernels, in one column.
-    In `no_links` the columns meet in the fully connected layers only.
-    """
-
-    layers: Literal["alexnet", "one_column", "no_links"] = "alexnet"
+    convention: str = "paper"
+    nonlinearity: Nonlinearity = "relu"
     start: StartConfig = field(default_factory=StartConfig)
+
+    def __post_init__(self) -> None:
+        if self.convention not in CONVENTIONS:
+            known = f"one of {', '.join(CONVENTIONS)}"
+            raise wrong_value("network.convention", self.convention, known)
+
+    def of(self, classes: int) -> Convention:
+        """The network for so many classes."""
+        return convention(self.convention, classes, self.nonlinearity)
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def paper() -> Recipe:
 def one_column() -> Recipe:
     """The net for one GPU of section 3.2: half the kernels of conv1 to conv4, in one column."""
     return Recipe(
-        config=RunConfig(recipe="one_column", network=NetworkConfig(layers="one_column")),
-        departures={"network.layers": "what the two columns are compared with in section 3.2"},
+        config=RunConfig(recipe="one_column", network=NetworkConfig(convention="one_column")),
+        departures={"network.convention": "what the two columns are compared with in section 3.2"},
         expected="ILSVRC-2010: 1.7 and 1.2 points above the paper's 37.5 % top-1 and 17.0 % top-5 error",
     )
 
@@ -53,8 +53,8 @@ def one_column() -> Recipe:
 def no_links() -> Recipe:
     """Two columns that meet in the fully connected layers only: conv3 sees its own (section 3.2)."""
     return Recipe(
-        config=RunConfig(recipe="no_links", network=NetworkConfig(layers="no_links")),
-        departures={"network.layers": "what the exchange before conv3 is worth"},
+        config=RunConfig(recipe="no_links", network=NetworkConfig(convention="no_links")),
+        departures={"network.convention": "what the exchange before conv3 is worth"},
         expected="ILSVRC-2012 validation: 41.8 % top-1 and 19.3 % top-5 error in a log of the original "
         "program, against 40.7 and 18.2",
     )

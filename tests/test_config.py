@@ -56,7 +56,7 @@ def test_defaults_are_section_5() -> None:
     assert values["optimizer.learning_rate"] == 0.01
     assert values["optimizer.momentum"] == 0.9
     assert values["optimizer.weight_decay"] == 0.0005
-    assert values["network.start.deviation"] == 0.01
+    assert values["network.convention"] == "paper"
     assert values["schedule.factor"] == 10
     assert values["schedule.drops"] == 3
     assert values["length"] == "90 epochs"

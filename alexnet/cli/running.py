@@ -170,7 +170,6 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     Raises IncompatibleError where the processes are not about to do the same.
     """
     from alexnet.network import AlexNet
-    from alexnet.network.table import NETWORKS
     from alexnet.training.mesh import Mesh, Placed
     from alexnet.training.step import step_for
 
@@ -188,8 +187,8 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     if device == "cuda" and ranks.world() > 1:
         device = f"cuda:{ranks.local_rank()}"
         require_device(device)
-    about = config.network
-    network = AlexNet(len(dataset.classes), NETWORKS[about.layers], about.start, config.seed)
+    classes, about = len(dataset.classes), config.network
+    network = AlexNet(classes, about.of(classes), about.start, config.seed)
     mesh = Mesh(config.optimizer.batch.count, where.layout, device)
     placed = Placed(network.to(device), config.optimizer, mesh, where.second)
     return step_for(placed, config.seed, where.precision)
@@ -259,10 +258,10 @@ def _require_same_data(run: Run, dataset: PreparedDataset, override: Collection[
 
 def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> None:
     """Raise EnvironmentProblem unless the run's checkpoints and model fit where `folder` is."""
-    from alexnet.network.table import NETWORKS, shapes, with_classes
+    from alexnet.network.table import shapes
 
-    layers = with_classes(NETWORKS[config.network.layers], len(dataset.classes))
-    weights = 4 * sum(shape.parameters for shape in shapes(layers))  # bytes
+    rows = shapes(config.network.of(len(dataset.classes)))
+    weights = 4 * sum(shape.parameters for shape in rows)  # bytes
     states = 2 * weights * (config.checkpoint.keep + 1)  # with velocities; one more while saving
     remedy = "Free some space, or keep fewer states: --set checkpoint.keep=2"
     there = sum(path.stat().st_size for path in folder.glob("*/*.safetensors"))  # of this run

@@ -10,20 +10,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
 
-from alexnet import paper
+from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
 from alexnet.errors import AlexNetError, DataError, IncompatibleError
 from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, write_json
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.table import NETWORKS, name_of
 
-FORMAT = 1
+FORMAT = 2
 _CONFIG_KINDS = {
     **dict.fromkeys(("classes", "titles"), list),
     **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
@@ -93,7 +92,8 @@ def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
     )
     config = {
         "format": FORMAT,
-        "architecture": name_of(network.layers),
+        "convention": network.convention.name,
+        "nonlinearity": network.convention.nonlinearity,
         "classes": list(card.classes),
         "titles": list(card.titles),
         "classes_sha256": classes_hash(card.classes),
@@ -115,18 +115,19 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
             where=weights,
             remedy="Copy the whole model folder again, or export it from its run.",
         )
+    classes = tuple(config["classes"])
+    about = convention_of(config)
     statistics = read_arrays(folder / "statistics.safetensors")
     mean = statistics.get("mean")
-    if mean is None or mean.shape != (paper.SIDE, paper.SIDE, 3) or mean.dtype != np.float32:
+    if mean is None or mean.shape != (about.side, about.side, 3) or mean.dtype != np.float32:
         raise DataError("It holds no mean image.", where=folder / "statistics.safetensors")
-    classes = tuple(config["classes"])
     arrays = read_arrays(weights)
-    rows = arrays.get("fc8.weight", np.empty(0)).shape[:1]
+    rows = arrays.get(f"{about.output.name}.weight", np.empty(0)).shape[:1]
     if rows != (len(classes),):  # before there is a network of so many
         raise IncompatibleError(
             f"The weights are not of the {len(classes):,} classes of config.json.", where=weights
         )
-    network = AlexNet(len(classes), NETWORKS[config["architecture"]])
+    network = AlexNet(len(classes), about)
     set_parameters(network, arrays, weights)
     card = ModelCard(
         classes,
@@ -138,6 +139,11 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     return network, card
 
 
+def convention_of(config: Mapping[str, Any]) -> Convention:
+    """The network that a model folder's config.json describes."""
+    return convention(config["convention"], len(config["classes"]), config["nonlinearity"])
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A model folder's config.json, every part of it checked.
 
@@ -147,11 +153,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise DataError("Not a JSON object.", where=path)
-    named = config.get("architecture")
-    if config.get("format") != FORMAT or not (isinstance(named, str) and named in NETWORKS):
+    named, applied = config.get("convention"), config.get("nonlinearity")
+    known = named in tuple(CONVENTIONS) and applied in get_args(Nonlinearity)
+    if config.get("format") != FORMAT or not known:
         raise IncompatibleError(
-            f"This is format {config.get('format')} of {named!r}; "
-            f"this version reads format {FORMAT} of {', '.join(NETWORKS)}.",
+            f"This is format {config.get('format')} of {named!r} with {applied!r}; "
+            f"this version reads format {FORMAT} of {', '.join(CONVENTIONS)}.",
             where=path,
         )
     if lacks := _CONFIG_KINDS.keys() - config.keys():

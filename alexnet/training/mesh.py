@@ -147,9 +147,9 @@ class Placed:
         second: str = "",
     ) -> None:
         self.mesh = mesh = mesh or Mesh(sgd.batch.count)
-        if mesh.layout == "columns" and whole.columns == 1:
+        if mesh.layout == "columns" and not whole.convention.comes_apart:
             raise UsageError(
-                "This network has one column only.",
+                f"The network {whole.convention.name!r} has no columns that can be computed apart.",
                 remedy="Train it in one piece, or --hybrid.",
             )
         self.whole = whole

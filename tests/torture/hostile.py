@@ -401,7 +401,7 @@ def config(weights: bytes, classes: Any = ("cat", "dog"), **changes: Any) -> dic
     names = list(classes)
     hashed = names if all(isinstance(name, str) for name in names) else []
     about = {
-        "format": 1, "architecture": "alexnet", "classes": names, "titles": names,
+        "format": 2, "convention": "paper", "nonlinearity": "relu", "classes": names, "titles": names,
         "classes_sha256": classes_hash(hashed), "preprocessing": {}, "provenance": {},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }  # fmt: skip
@@ -513,7 +513,7 @@ def _models() -> Iterator[Case]:
         "preprocessing that is a list": config(whole, preprocessing=[]),
         "a hash that is a list": config(whole, weights_sha256=[]),
         "a format that is a dictionary": config(whole, format={}),
-        "an architecture that is a list": config(whole, architecture=[[]]),
+        "a convention that is a list": config(whole, convention=[[]]),
         "NaN": json.dumps(config(whole)).replace('"format": 1', '"format": NaN').encode(),
     }
     for name, about in abouts.items():

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexnet import paper
 from alexnet.config import (
     AugmentationConfig,
     CheckpointConfig,
@@ -20,6 +19,7 @@ from alexnet.config import (
     StartConfig,
     Steps,
 )
+from alexnet.conventions import PAPER
 from alexnet.errors import NumericsError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -66,10 +66,7 @@ def narrow() -> AlexNet:
         "fc6": 32,
         "fc7": 32,
     }
-    layers = tuple(
-        layer._replace(kernels=kernels.get(layer.name, layer.kernels)) for layer in paper.LAYERS
-    )
-    return AlexNet(4, layers, StartConfig(rule="he", gain=0.8, bias=0.0))
+    return AlexNet(4, PAPER.with_kernels(kernels), StartConfig(rule="he", gain=0.8, bias=0.0))
 
 
 def on_gpu(precision: str = "fp32", graphs: bool = False) -> GpuStep:
