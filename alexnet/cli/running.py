@@ -279,6 +279,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> Loade
         config.seed,
         config.loading.shuffle,
         stepper.placed.mesh.pictures,
+        stepper.network.convention.crop,
     )
 
 

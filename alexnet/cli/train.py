@@ -9,6 +9,7 @@ import typer
 from alexnet import ranks
 from alexnet.cli.running import go_on_with, is_done, start, try_one_batch, where_of
 from alexnet.cli.tables import table
+from alexnet.conventions import CONVENTIONS
 from alexnet.errors import UsageError, did_you_mean
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import differences, from_dict, origins, to_dict, with_settings
@@ -56,7 +57,7 @@ def train(
         print(table(origins(config, chosen.config, settings or []), ("key", "value", "origin")))
         return
     where = where_of(device, precision, columns, hybrid)
-    dataset = open_or_prepare(data, download)
+    dataset = open_or_prepare(data, download, CONVENTIONS[config.network.convention].side)
     if dry_run:
         try_one_batch(config, dataset, where)
     else:

@@ -240,13 +240,13 @@ def _inputs(
     batches: Sequence[range],
 ) -> Iterator[Tensor]:
     """The views of each batch: cut on the GPU if the network is there."""
-    weights = next(network.parameters())
+    weights, crop = next(network.parameters()), network.convention.crop
     if weights.is_cuda and HAS_TRITON:
         from alexnet.loading.gpu import device_view_batches
 
-        like = (weights.device, weights.dtype)
+        like = (weights.device, weights.dtype, crop)
         return device_view_batches(pictures, mean_HWC, views, batches, *like)
-    return map(as_batch, view_batches(pictures, mean_HWC, views, batches))
+    return map(as_batch, view_batches(pictures, mean_HWC, views, batches, crop))
 
 
 def _pictures_of(dataset: PreparedDataset, split: str) -> Split:

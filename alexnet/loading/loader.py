@@ -48,8 +48,8 @@ class Loader:
     """The training split as batches, augmented as section 4.1 says.
 
     Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. `part` says which
-    of each step's pictures are made here, all by default. `waited` is how many seconds the caller of
-    `batches` has spent waiting for them.
+    of each step's pictures are made here, all by default; `crop` is their side in pixels. `waited` is how
+    many seconds the caller of `batches` has spent waiting for them.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Loader:
         seed: int,
         shuffle: Shuffle = "full",
         part: slice = slice(None),
+        crop: int = paper.CROP,
     ) -> None:
         self.split, self.statistics, self.augmentation = split, statistics, augmentation
         self.order = Order(len(split), batch, seed, shuffle)
@@ -68,7 +69,8 @@ class Loader:
         self._window: int | None = None
         self._cutter = Cutter(split, statistics.mean_HWC)
         self._part, self.size = part, len(range(batch)[part])
-        self._buffers = Buffers((self.size, 1, paper.CROP, paper.CROP, 3))
+        self._buffers = Buffers((self.size, 1, crop, crop, 3))
+        self.crop, self._room = crop, split.side - crop
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
@@ -115,7 +117,9 @@ class Loader:
         shifts_B3 = np.empty((len(indices_B), 3), np.float32)
         for epoch in np.unique(epochs_B):
             here, indices = epochs_B == epoch, indices_B[epochs_B == epoch]
-            views_B3[here] = random_views(seed, epoch, indices, self.augmentation.reflections)
+            views_B3[here] = random_views(
+                seed, epoch, indices, self.augmentation.reflections, self._room
+            )
             shifts_B3[here] = colour_shifts(
                 seed,
                 epoch,
@@ -156,23 +160,27 @@ def _listed(values_C: np.ndarray) -> str:
 
 
 def view_batches(
-    split: Split, mean_HWC: np.ndarray, count: int, batches: Sequence[range]
+    split: Split,
+    mean_HWC: np.ndarray,
+    count: int,
+    batches: Sequence[range],
+    crop: int = paper.CROP,
 ) -> Iterator[np.ndarray]:
     """The evaluation views of batches of a split: float32, B*V x 224 x 224 x 3, made ahead.
 
-    `batches` are the pictures of each. A batch's memory serves another as soon as nothing refers to it
-    any more.
+    `batches` are the pictures of each, `crop` is the side of a view. A batch's memory serves another as
+    soon as nothing refers to it any more.
     """
     cutter = Cutter(split, mean_HWC)
-    buffers = Buffers((max(map(len, batches), default=0), count, paper.CROP, paper.CROP, 3))
-    views_1V3 = np.array([views(count)], np.int64)
+    buffers = Buffers((max(map(len, batches), default=0), count, crop, crop, 3))
+    views_1V3 = np.array([views(count, split.side - crop)], np.int64)
 
     def make(batch: range) -> np.ndarray:
         indices_B = np.array(batch)
         out = buffers.take()[: len(indices_B)]
         views_BV3 = np.repeat(views_1V3, len(indices_B), axis=0)
         cutter.cut(indices_B, views_BV3, np.zeros((len(indices_B), 3), np.float32), out)
-        return out.reshape(-1, paper.CROP, paper.CROP, 3)
+        return out.reshape(-1, crop, crop, 3)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
         jobs = ((make, (batch,)) for batch in batches)

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet import paper, ranks
+from alexnet import ranks
 from alexnet.loading.gpu import DeviceBatch, DeviceLoader
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet
@@ -187,7 +187,8 @@ class GpuStep:
     def _prepare(self, batch: int) -> None:
         """Room for what a recorded step reads and writes; then record it."""
         like: dict[str, Any] = {"device": self.device}
-        self._x = torch.zeros(batch, 3, paper.CROP, paper.CROP, dtype=self.dtype, **like)
+        crop = self.network.convention.crop
+        self._x = torch.zeros(batch, 3, crop, crop, dtype=self.dtype, **like)
         self._x = self._x.contiguous(memory_format=torch.channels_last)
         mesh = self.placed.mesh
         self._labels_B = torch.zeros(batch * mesh.columns_of_pictures, dtype=torch.int64, **like)
