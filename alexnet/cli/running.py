@@ -60,6 +60,7 @@ def start(
     _require_trainable(dataset)
     _require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
     stepper = _stepper(name, config, dataset, where)
+    said = _take_over(config, dataset, stepper)
     about = (where.device, where.precision, where.layout)
     run = Run.create(name, config, describe(dataset), *about)
     run.lock()
@@ -77,6 +78,8 @@ def start(
             f"! the pictures ({size / 1e9:.0f} GB) are more than this machine's memory "
             f"({memory / 1e9:.0f} GB): --set loading.shuffle=blocks reads them in runs of neighbours"
         )
+    for line in said:
+        run.log(line)
     _train(run, config, dataset, stepper, resume=False)
     return run
 
@@ -194,6 +197,19 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     return step_for(placed, config.seed, where.precision)
 
 
+def _take_over(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> list[str]:
+    """Start with the weights of another model, if the configuration names one; what was done."""
+    from alexnet.network.transfer import take_over
+    from alexnet.network.weights import load_model
+
+    if not (folder := config.network.start.model):
+        return []
+    other, card = load_model(Path(folder))
+    said = take_over(stepper.placed.whole, dataset.classes, other, card.classes)
+    stepper.ready()
+    return [f"start   {folder}", *(f"start   {line}" for line in said)]
+
+
 def where_of(device: str, precision: str, columns: int, hybrid: bool) -> Where:
     """What the options ask for; raises UsageError where they do not go together."""
     from alexnet.network.precision import choose_precision
@@ -305,6 +321,7 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
 
 def try_one_batch(config: RunConfig, dataset: PreparedDataset, where: Where) -> None:
     stepper = _stepper("", config, dataset, where)
+    print("\n".join(_take_over(config, dataset, stepper)), file=sys.stderr)
     (batch,) = stepper.loader(_loader(config, dataset, stepper)).batches(0, 1)
     (outcome,) = stepper.take(batch, config.optimizer.learning_rate) + stepper.finish()
     count = config.optimizer.batch.count

@@ -45,6 +45,17 @@ def random_views(
     return views_N3
 
 
+def shared_views(
+    seed: int, places_N: np.ndarray, reflections: bool, room: int = ROOM
+) -> np.ndarray:
+    """The original program's: one view for 32 pictures that follow each other, of one place more.
+
+    `places_N` are the pictures' in the sequence of all epochs. int64, N x 3: the fields of a `View`.
+    """
+    groups_N = places_N // paper.PROGRAM_CROP_GROUP
+    return random_views(seed, 0, groups_N, reflections, room + 1)
+
+
 def views(count: int, room: int = ROOM) -> list[View]:
     """The views of evaluation: the centre alone (1), or four corners and centre, then reflected (10).
 

@@ -107,10 +107,13 @@ class DeviceBatch:
     pictures_NHWC: Tensor
     mean_HWC: Tensor
     cuts_B8: Tensor
+    divisors_B: np.ndarray | None  # of the pictures after their colour noise, where they have any
 
     def cut_into(self, x_BCHW: Tensor) -> None:
         """Write the network's input, B x 3 x 224 x 224."""
         cut_views(self.pictures_NHWC, self.mean_HWC, self.cuts_B8, x_BCHW)
+        if self.divisors_B is not None:
+            x_BCHW /= torch.from_numpy(self.divisors_B).to(x_BCHW)[:, None, None, None]
 
     @property
     def labels_B(self) -> Tensor:
@@ -152,7 +155,10 @@ class DeviceLoader:
         for slot, (step, epochs_B, indices_B), waited in ring.run(map(job, range(first, last))):
             self.waited += waited
             pictures = slot.pictures if self.pictures_NHWC is None else self.pictures_NHWC
-            yield DeviceBatch(step, epochs_B, indices_B, pictures, self.mean_HWC, slot.cuts)
+            divisors_B = self.loader.divisors(epochs_B)
+            yield DeviceBatch(
+                step, epochs_B, indices_B, pictures, self.mean_HWC, slot.cuts, divisors_B
+            )
 
     def _fill(self, slot: _Slot, step: int) -> tuple[np.ndarray, np.ndarray]:
         epochs_B, indices_B = self.loader.of_step(step)
@@ -160,7 +166,7 @@ class DeviceLoader:
             slot.host_pictures[place] = self.loader.split.pixels(int(indices_B[place]))
         resident = self.pictures_NHWC is not None
         pictures_B = indices_B if resident else np.arange(len(indices_B))
-        views_B3, shifts_B3 = self.loader.draws(epochs_B, indices_B)
+        views_B3, shifts_B3 = self.loader.draws(step, epochs_B, indices_B)
         labels_B = self.loader.split.labels[indices_B]
         slot.host_cuts[:] = describe_cuts(pictures_B, views_B3, labels_B, shifts_B3)
         return epochs_B, indices_B

@@ -19,7 +19,7 @@ from alexnet.config import AugmentationConfig
 from alexnet.errors import DataError
 from alexnet.loading.buffers import Buffers
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import random_views, views
+from alexnet.loading.crops import random_views, shared_views, views
 from alexnet.loading.cutting import Cutter
 from alexnet.loading.order import Order, Shuffle
 from alexnet.prepared import Advice, Split, Statistics
@@ -83,9 +83,11 @@ class Loader:
     def make(self, step: int) -> Batch:
         """The batch of one step, computed here and now."""
         epochs_B, indices_B = self.of_step(step)
-        views_B3, shifts_B3 = self.draws(epochs_B, indices_B)
+        views_B3, shifts_B3 = self.draws(step, epochs_B, indices_B)
         x_BVHWC = self._buffers.take()
         self._cutter.cut(indices_B, views_B3[:, None], shifts_B3, x_BVHWC)
+        if (divisors_B := self.divisors(epochs_B)) is not None:
+            x_BVHWC /= divisors_B[:, None, None, None, None]
         return Batch(step, x_BVHWC[:, 0], self.split.labels[indices_B], epochs_B, indices_B)
 
     def of_step(self, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +112,9 @@ class Loader:
                 for first, end in zip(*self.order.window(window), strict=True):
                     self.split.advise(int(first), int(end), advice)
 
-    def draws(self, epochs_B: np.ndarray, indices_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def draws(
+        self, step: int, epochs_B: np.ndarray, indices_B: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Where each picture is cut, int64 B x 3 (`crops.View`), and its colour shift, float32 B x 3."""
         seed, statistics = self.order.seed, self.statistics
         views_B3 = np.empty((len(indices_B), 3), np.int64)
@@ -126,9 +130,20 @@ class Loader:
                 indices,
                 statistics.eigenvectors_33,
                 statistics.deviations_3,
-                self.augmentation.colour,
+                self.augmentation.colour_at(epoch),
             )
+        if self.augmentation.crops == "shared":
+            places_B = step * self.order.batch + np.arange(self.order.batch)[self._part]
+            views_B3 = shared_views(seed, places_B, self.augmentation.reflections, self._room)
         return views_B3, shifts_B3
+
+    def divisors(self, epochs_B: np.ndarray) -> np.ndarray | None:
+        """What each picture is divided by after its colour noise: float32, B; None: nothing."""
+        divisor = self.augmentation.colour_divisor
+        if divisor == 1:
+            return None
+        noisy_B = [self.augmentation.colour_at(epoch) > 0 for epoch in epochs_B]
+        return np.where(noisy_B, divisor, 1).astype(np.float32)
 
     def require_likeness(self, batch: Batch) -> None:
         """Raise DataError if a batch's colours are not those of the statistics that it is to have.

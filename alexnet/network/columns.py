@@ -56,8 +56,9 @@ class Column(AlexNet):
             layer, _, kind = name.partition(".")
             if layer not in self._modules:
                 self.add_module(layer, nn.Module())
-            part = network.get_parameter(piece.name).detach()[piece.place].clone()
-            self.get_submodule(layer).register_parameter(kind, nn.Parameter(part))
+            w = network.get_parameter(piece.name)
+            part = nn.Parameter(w.detach()[piece.place].clone(), w.requires_grad)
+            self.get_submodule(layer).register_parameter(kind, part)
 
     def divides(self, layer: Layer) -> bool:
         """Whether each column has its own half of a layer."""

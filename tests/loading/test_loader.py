@@ -111,7 +111,7 @@ def test_jpegs_are_decoded_then_cut(tmp_path: Path) -> None:
     stored = prepare(open_source("synthetic:40x4"), tmp_path / "jpeg", storage="jpeg")
     loader = loader_of(stored, batch=50)
     batch = loader.make(1)
-    views_B3, shifts_B3 = loader.draws(batch.epochs_B, batch.indices_B)
+    views_B3, shifts_B3 = loader.draws(batch.step, batch.epochs_B, batch.indices_B)
     expected = np.empty((224, 224, 3), np.float32)
     for place, index in enumerate(batch.indices_B):
         pixels, view = loader.split.pixels(int(index)), View(*views_B3[place])
@@ -123,7 +123,7 @@ def test_every_bit_of_a_batch(dataset: PreparedDataset) -> None:
     """In float32: the pixel less the mean, then the colour."""
     loader, mean = loader_of(dataset, batch=50), dataset.statistics.mean_HWC
     batch = loader.make(1)
-    views_B3, shifts_B3 = loader.draws(batch.epochs_B, batch.indices_B)
+    views_B3, shifts_B3 = loader.draws(batch.step, batch.epochs_B, batch.indices_B)
     for place, (top, left, reflected) in enumerate(views_B3):
         pixels = loader.split.pixels(int(batch.indices_B[place]))
         whole = pixels.astype(np.float32) - mean + shifts_B3[place]
