@@ -136,7 +136,8 @@ class DeviceLoader:
         self.waited = 0.0
         self.mean_HWC = torch.from_numpy(loader.statistics.mean_HWC).to(self.device)
         if resident is None:
-            resident = _fits(loader.split, self.device)
+            split = loader.split
+            resident = _fits(len(split) * split.side**2 * 3, self.device)
         self.pictures_NHWC = _all_pictures(loader.split, self.device) if resident else None
 
     def make(self, step: int) -> Batch:
@@ -272,12 +273,12 @@ class _Ring:
         return found
 
 
-def _fits(split: Split, device: torch.device) -> bool:
-    """Whether all pictures may stay on the device."""
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of pictures may stay on the device."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return len(split) * split.side**2 * 3 <= _RESIDENT_SHARE * free
+    return size <= _RESIDENT_SHARE * free
 
 
 def _all_pictures(split: Split, device: torch.device) -> Tensor:

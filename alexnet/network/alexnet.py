@@ -24,7 +24,7 @@ from alexnet.network.dropout import relu_dropout
 from alexnet.network.initialization import initialize
 from alexnet.network.linear import linear
 from alexnet.network.local import locally_connected
-from alexnet.network.lrn import LRN, NONE, block, normalize, normalize_within
+from alexnet.network.lrn import LRN, block, normalize, normalize_within, relu_pool
 from alexnet.network.table import Shape, is_connected, is_local, shapes
 from alexnet.paper import Layer
 
@@ -108,7 +108,7 @@ class AlexNet(nn.Module):
             case ("relu", "pool", *_) | ("relu", "norm", "pool", *_):
                 return self.activated(convolve(x, weight, None, layer), bias, layer)
             case ("relu", *rest):
-                return self._after(convolve(x, weight, bias, layer, relu=True), rest)
+                return self._after(convolve(x, weight, bias, layer, relu=True), rest, relu=True)
         return self._after(convolve(x, weight, bias, layer), layer.followed_by)
 
     def activated(self, x: Tensor, bias: Tensor, layer: Layer) -> Tensor:
@@ -117,10 +117,10 @@ class AlexNet(nn.Module):
         overhangs = self.convention.overhang and (x.shape[2] - size) % stride
         match layer.followed_by:
             case ("relu", "pool", *rest) if not overhangs:
-                return self._after(block(x, bias, NONE, self.norm_groups, size, stride), rest)
+                return self._after(relu_pool(x, bias, size, stride), rest, True)
             case ("relu", "norm", "pool", *rest) if not overhangs:
                 lrn = LRN.of(self.convention.norm)
-                return self._after(block(x, bias, lrn, self.norm_groups, size, stride), rest)
+                return self._after(block(x, bias, lrn, self.norm_groups, size, stride), rest, True)
         return self._after(x + bias[:, None, None], layer.followed_by)
 
     @property
@@ -181,10 +181,17 @@ class AlexNet(nn.Module):
 
         return load_model(Path(folder))[0]
 
-    def _after(self, x: Tensor, followers: Sequence[str]) -> Tensor:
-        """What follows a layer's sums, each operation by itself; dropout is not among them."""
+    def _after(self, x: Tensor, followers: Sequence[str], relu: bool = False) -> Tensor:
+        """What follows a layer's sums, or their `relu`; dropout is not among it."""
         for follower in followers:
-            x = self._follow(x, follower)
+            if (
+                follower == "norm" and relu
+            ):  # the block's ReLU changes nothing, nor does its pooling
+                lrn, zeros = LRN.of(self.convention.norm), x.new_zeros(x.shape[1])
+                x = block(x, zeros, lrn, self.norm_groups, 1, 1)
+            else:
+                x = self._follow(x, follower)
+            relu = relu or follower == "relu"
         return x
 
     def _follow(self, x: Tensor, follower: str) -> Tensor:

@@ -10,10 +10,16 @@ from alexnet.paper import Layer
 
 
 def locally_connected(x_NCHW: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
-    """N x K x Y x X from kernels K x C x S x S x Y x X and K*Y*X biases."""
+    """N x K x Y x X from kernels K x C x S x S x Y x X and K*Y*X biases.
+
+    At each place a product of what the kernels see there, N x S*S*C, with those kernels.
+    """
     K, C, S, _, Y, X = weight.shape
-    assert layer.padding[0] == layer.padding[1]
-    patches_NIP = F.unfold(x_NCHW, S, padding=layer.padding[0], stride=layer.stride)
-    weight_PIK = weight.reshape(K, C * S * S, Y * X).permute(2, 1, 0)
-    y_PNK = torch.bmm(patches_NIP.permute(2, 0, 1), weight_PIK)
+    before, after = layer.padding
+    assert layer.stride == 1
+    x_HWNC = F.pad(x_NCHW.permute(2, 3, 0, 1).contiguous(), (0, 0, 0, 0, *(before, after) * 2))
+    seen = [x_HWNC[y : y + Y, x : x + X] for y in range(S) for x in range(S)]
+    seen_PNI = torch.cat(seen, dim=-1).flatten(0, 1)
+    weight_PIK = weight.permute(4, 5, 2, 3, 1, 0).reshape(Y * X, S * S * C, K)
+    y_PNK = torch.bmm(seen_PNI, weight_PIK)
     return y_PNK.permute(1, 2, 0).reshape(-1, K, Y, X) + bias.reshape(K, Y, X)

@@ -39,6 +39,7 @@ class LRN:
 
 
 NONE = LRN(k=1.0, n=1, alpha=0.0, beta=0.75)  # the same block without normalization: a / 1
+_WIDTHS = (128, 96, 64, 48, 32)  # maps; a kernel is compiled for each width that is used
 
 
 def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
@@ -82,6 +83,13 @@ def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, str
         )[0]
         return y_NCYX
     return plain_block(x_NCHW, bias_C, lrn, columns, size, stride)
+
+
+def relu_pool(x_NCHW: Tensor, bias_C: Tensor, size: int, stride: int) -> Tensor:
+    """The block without normalization, in pieces of 128 maps, or as many as go, at a time."""
+    C = x_NCHW.shape[1]
+    width = next((width for width in _WIDTHS if C % width == 0), C)
+    return block(x_NCHW, bias_C, NONE, C // width, size, stride)
 
 
 def _fits(x_NCHW: Tensor, lrn: LRN, columns: int, size: int) -> bool:

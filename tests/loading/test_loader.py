@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet.config import AugmentationConfig
+from alexnet.config import AugmentationConfig, Epochs
 from alexnet.loading import loader as loading
 from alexnet.loading.colour import colour_shifts
 from alexnet.loading.crops import View, cut, cut_views, random_views
@@ -136,3 +136,14 @@ def test_batches_in_blocks_are_those_of_their_steps(dataset: PreparedDataset) ->
     args = (dataset.split("train"), dataset.statistics, AugmentationConfig(), 16, 0, "blocks")
     for batch in Loader(*args).batches(3, 8):  # with advice to the system, which changes nothing
         np.testing.assert_array_equal(batch.x_BHWC, Loader(*args).make(batch.step).x_BHWC)
+
+
+def test_the_programs_colours_are_divided_while_there_is_noise(dataset: PreparedDataset) -> None:
+    parts = dataset.split("train"), dataset.statistics
+    draws = AugmentationConfig(colour_until=Epochs(1), colour_divisor=1.1)
+    theirs, plain = Loader(*parts, draws, 8, 0), Loader(*parts, AugmentationConfig(), 8, 0)
+    quiet = Loader(*parts, AugmentationConfig(colour=0.0), 8, 0)
+    last = len(dataset.split("train")) // 8 - 1  # of the first epoch
+    expected = plain.make(last).x_BHWC / np.float32(1.1)
+    np.testing.assert_array_equal(theirs.make(last).x_BHWC, expected)
+    np.testing.assert_array_equal(theirs.make(last + 2).x_BHWC, quiet.make(last + 2).x_BHWC)
