@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from alexnet import paper
-from alexnet.conventions import Convention
+from alexnet.conventions import CAFFE, CAFFENET, ONETOWER, ORIGINAL2012, PAPER, Convention
+from alexnet.files import write_atomically
 from alexnet.network.table import Shape, is_connected, shapes
 from alexnet.paper import Normalization
 
 _NONE = "none"
+
+# The table of docs/which-alexnet.md, and where it stands.
+SIDE_BY_SIDE = (PAPER, ORIGINAL2012, CAFFE, CAFFENET, ONETOWER)
+BEGIN, END = "<!-- networks -->\n", "<!-- /networks -->\n"
 
 
 class Difference(NamedTuple):
@@ -118,3 +124,33 @@ def _merged(first: list[str], second: list[str]) -> list[str]:
             before = merged.index(second[place - 1]) + 1 if place else 0
             merged.insert(before, name)
     return merged
+
+
+def matrix(conventions: Sequence[Convention]) -> str:
+    """Networks side by side as a Markdown table: the properties that are not the same in all."""
+    columns = [properties(one) for one in conventions]
+    names: list[str] = []
+    for column in columns:
+        names = _merged(names, list(column))
+    lines = [
+        f"| | {' | '.join(one.name for one in conventions)} |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for name in names:
+        cells = [column.get(name, "–") for column in columns]
+        if len(set(cells)) > 1:
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_page() -> None:
+    """Write the table of docs/which-alexnet.md."""
+    page = Path(__file__).parents[2] / "docs" / "which-alexnet.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    write_atomically(page, f"{before}{BEGIN}{matrix(SIDE_BY_SIDE)}{END}{after}".encode())
+
+
+if __name__ == "__main__":
+    write_page()
+    print("docs/which-alexnet.md")

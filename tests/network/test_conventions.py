@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from alexnet.conventions import (
 from alexnet.errors import UsageError
 from alexnet.network import AlexNet
 from alexnet.network.columns import Columns
-from alexnet.network.compare import differences, properties
+from alexnet.network.compare import BEGIN, END, SIDE_BY_SIDE, differences, matrix, properties
 from alexnet.network.dropout import address
 from alexnet.network.local import locally_connected
 from alexnet.network.lrn import LRN, normalize_within
@@ -252,3 +253,10 @@ def properties_of_layers(about: Convention) -> set[str]:
 
 def test_crops_and_columns_are_the_papers() -> None:
     assert (PAPER.crop, PAPER.side, PAPER.columns) == (paper.CROP, paper.SIDE, paper.COLUMNS)
+
+
+def test_the_page_has_the_table_and_the_counts_of_today() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "which-alexnet.md").read_text(encoding="utf-8")
+    assert BEGIN + matrix(SIDE_BY_SIDE) + END in page, "run `make docs`"
+    for name in ("paper", "onetower", "alexnet6", "one_column", "no_links"):
+        assert f"{sum(row.parameters for row in shapes(CONVENTIONS[name])):,}" in page
