@@ -58,6 +58,11 @@ class Convention:
         return self.columns > 1 and not (normalizes and self.norm_groups == 1)
 
     @property
+    def drops_out(self) -> bool:
+        """Whether any layer has dropout."""
+        return any("dropout" in layer.followed_by for layer in self.layers)
+
+    @property
     def nonlinearity(self) -> Nonlinearity:
         """What every layer but the last applies to its sums."""
         return "tanh" if any("tanh" in layer.followed_by for layer in self.layers) else "relu"

@@ -65,7 +65,7 @@ def write_report(run: Run, output: Path | None = None) -> Path:
         "results": _results(evaluated),
         "curves": _curves(run, rows),
         "kernels": _kernels(run, network),
-        "network": network.convention if network else None,
+        "network": run.config.network.of(len(run.data["classes"])),
         "examples": _cards(run, examples),
         "confusion": _confusion(run, evaluated, counts_KK),
         "weakest": _weak_rows(evaluated),
