@@ -36,8 +36,9 @@ def narrow(
 ) -> tuple[AlexNet, ModelCard, np.ndarray]:
     """A network of ten classes with few neurons, its card, and photographs that it tells apart."""
     about = convention(name, len(CLASSES), nonlinearity)
-    hidden = [layer.name for layer in about.layers if layer.name in ("fc6", "fc7")]
-    about = about.with_kernels(dict.fromkeys(hidden, _NEURONS))
+    fewer = {"fc6": _NEURONS, "fc7": _NEURONS, "local3": 12, "local4": 8}
+    known = {layer.name for layer in about.layers}
+    about = about.with_kernels({name: count for name, count in fewer.items() if name in known})
     network = AlexNet(len(CLASSES), about, StartConfig(rule="he", gain=1.2, bias=0.5), seed=7)
     pictures = photographs(photo_folder, about)
     mean = np.full((about.side, about.side, 3), pictures.mean(), np.float32)

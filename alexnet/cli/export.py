@@ -48,7 +48,7 @@ def export(
     needed = (found.folder / WEIGHTS).stat().st_size + _SPARE
     there = next(folder for folder in output.absolute().parents if folder.exists())
     require_space(
-        there, needed, f"A file of kind {kind}", "Free some space, or choose another disk."
+        there, needed, f"Exporting as {kind}", "Free some space, or choose another disk."
     )
     written = _WRITERS[kind](found, output)
     if as_json:

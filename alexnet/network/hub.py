@@ -206,10 +206,10 @@ def _pictures(network: AlexNet, card: ModelCard) -> str:
 
 def _limitations(card: ModelCard) -> str:
     data = card.provenance.get("dataset")
-    what = f"`{_text(PurePath(str(data)).name)}`" if data else "its training pictures"
+    what = _text(PurePath(str(data)).name) if data else "its training pictures"
     return (
         f"It names one of its {len(card.classes):,} classes whatever the picture shows, and knows only "
-        f"what {what.replace('`', '')} showed it.\n"
+        f"what {what} showed it.\n"
         "Its probabilities are not calibrated, it was not examined for bias, and what is not in the "
         "table of\nresults was not measured. It is a network of 2012: newer ones err less."
     )

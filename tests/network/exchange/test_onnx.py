@@ -171,7 +171,7 @@ def test_files_of_others_and_damaged_ones_are_refused(
     weights.dims[0] = 9
     with pytest.raises(DataError, match="Not a readable"):
         exchange.read(reading(model))
-    weights.CopyFrom(onnx.numpy_helper.from_array(np.ones((9, 1152), np.float32), "fc5.weight"))
+    weights.CopyFrom(onnx.numpy_helper.from_array(np.ones((9, 288), np.float32), "fc5.weight"))
     with pytest.raises(IncompatibleError, match=r"fc5.bias is float32 \[10\], not float32 \[9\]"):
         exchange.read(reading(model))
     weights.data_location = onnx.TensorProto.EXTERNAL

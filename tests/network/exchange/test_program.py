@@ -12,16 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from elsewhere import CLASSES, TITLES, narrow
+from elsewhere import CASES, CLASSES, TITLES, narrow
 
+from alexnet.conventions import Nonlinearity
 from alexnet.errors import DataError, IncompatibleError
 from alexnet.network import AlexNet, ModelCard
 from alexnet.network.exchange import program
 from alexnet.network.exchange.check import outputs
 from alexnet.network.weights import set_parameters, weights_sha256
 
-# The rest of the conventions' operators are the same as these have.
-NETWORKS = ["original2012", "caffenet", "onetower", "cifar11"]
+FIRST = {"original2012", "onetower", "cifar13"}  # these have every operation
+NETWORKS = [
+    pytest.param(*case, marks=() if case[0] in FIRST else pytest.mark.slow) for case in CASES
+]
 
 ELSEWHERE = """
 import json, sys
@@ -43,7 +46,7 @@ except ImportError:
 
 @pytest.fixture(scope="module")
 def small(photo_folder: Path) -> tuple[AlexNet, ModelCard, np.ndarray]:
-    return narrow("cifar11", "relu", photo_folder)
+    return narrow("cifar13", "relu", photo_folder)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +54,11 @@ def data(small: tuple[AlexNet, ModelCard, np.ndarray]) -> bytes:
     return program.build(*small[:2])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_program_computes_what_the_network_computes(name: str, photo_folder: Path) -> None:
-    network, card, pictures = narrow(name, "relu", photo_folder)
+@pytest.mark.parametrize(("name", "nonlinearity"), NETWORKS)
+def test_the_program_computes_what_the_network_computes(
+    name: str, nonlinearity: Nonlinearity, photo_folder: Path
+) -> None:
+    network, card, pictures = narrow(name, nonlinearity, photo_folder)
     built = program.build(network, card)
     ours = outputs(network, card, pictures)
     for count in (1, 3):
