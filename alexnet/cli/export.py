@@ -47,9 +47,7 @@ def export(
     _require_free(output, kind, force)
     needed = (found.folder / WEIGHTS).stat().st_size + _SPARE
     there = next(folder for folder in output.absolute().parents if folder.exists())
-    require_space(
-        there, needed, f"Exporting as {kind}", "Free some space, or choose another disk."
-    )
+    require_space(there, needed, f"Exporting as {kind}", "Free some space, or choose another disk.")
     written = _WRITERS[kind](found, output)
     if as_json:
         _print_json(written)

@@ -24,6 +24,7 @@ from alexnet.network.weights import ModelCard, weights_sha256
 FORMAT = "alexnet-export 1"
 PICTURE, LOGITS, PROBABILITIES = "picture", "logits", "probabilities"  # the input, the outputs
 MEAN = "mean"  # the whole mean image among the arrays, 3 x side x side
+_DTYPES = {"float32": np.float32, "int64": np.int64}  # of statistics
 _JSON = ("classes", "titles", "preprocessing", "provenance", "statistics")
 
 
@@ -158,7 +159,7 @@ def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: obj
         )
     try:
         statistics = {
-            str(name): np.array(one["values"], np.dtype(one["dtype"]))
+            name: np.array(one["values"], _DTYPES[one["dtype"]])
             for name, one in about["statistics"].items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
