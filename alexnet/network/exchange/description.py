@@ -24,7 +24,7 @@ from alexnet.network.weights import ModelCard, weights_sha256
 FORMAT = "alexnet-export 1"
 PICTURE, LOGITS, PROBABILITIES = "picture", "logits", "probabilities"  # the input, the outputs
 MEAN = "mean"  # the whole mean image among the arrays, 3 x side x side
-_DTYPES = {"float32": np.float32, "int64": np.int64}  # of statistics
+_DTYPES = {"float32": np.float32, "float64": np.float64, "int64": np.int64}  # of statistics
 _JSON = ("classes", "titles", "preprocessing", "provenance", "statistics")
 
 
