@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -14,6 +15,7 @@ from alexnet.files import make_folder, remove, rename, require_space, temporary_
 
 if TYPE_CHECKING:
     from alexnet.evaluation.models import Found
+    from alexnet.network.exchange.check import Difference
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,10 +24,10 @@ _MODEL_FILES = {"README.md", "config.json", "model.safetensors", "statistics.saf
 
 
 class Written(NamedTuple):
-    """The files, and the largest difference that the check of them found, if there was one."""
+    """The files, and what the check of them found, if there was one."""
 
     files: list[Path]
-    apart: float | None
+    apart: Difference | None
     checked_by: str
 
 
@@ -52,17 +54,22 @@ def export(
     if as_json:
         _print_json(written)
         return
-    print(table([(str(path), f"{path.stat().st_size / 1e6:,.1f} MB") for path in written.files]))
+    print(table([(str(path), _size(path.stat().st_size)) for path in written.files]))
     if written.apart is not None:
         print(
             f"{written.checked_by} computes the same: probabilities differ by at most "
-            f"{written.apart:.1e}."
+            f"{written.apart.probability:.1e}, logits by {written.apart.logit:.1e} of the largest."
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 10**5 else f"{count / 1e3:,.1f} kB"
 
 
 def _print_json(written: Written) -> None:
     files = [{"file": str(path), "bytes": path.stat().st_size} for path in written.files]
-    about = {"written": files, "checked_by": written.checked_by, "difference": written.apart}
+    apart = written.apart and written.apart._asdict()
+    about = {"written": files, "checked_by": written.checked_by, "difference": apart}
     print(json.dumps(about, indent=1))
 
 
@@ -90,9 +97,11 @@ def _write_safetensors(found: Found, output: Path) -> Written:
     """A model folder, whole or not at all where there was none; file by file where there was one."""
     from alexnet.evaluation.results import results_of
     from alexnet.network import load_model, save_model
+    from alexnet.network.hub import public
     from alexnet.network.weights import parameters_of
 
     network, card = load_model(found.folder)
+    card = replace(card, provenance=public(card.provenance))
     results = results_of(found)
     make_folder(output.absolute().parent)
     is_new = not output.exists() or not any(output.iterdir())

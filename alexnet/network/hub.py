@@ -72,6 +72,14 @@ def config(card: ModelCard) -> dict[str, Any]:
     }
 
 
+def public(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What made the weights, for other people: of the data its name, not where it lay."""
+    facts = dict(provenance)
+    if "dataset" in facts:
+        facts["dataset"] = PurePath(str(facts["dataset"])).name
+    return facts
+
+
 def readme(network: AlexNet, card: ModelCard, results: Sequence[Result] = ()) -> str:
     """The model card: YAML for the hub, then what people should know."""
     parts = {
@@ -152,9 +160,7 @@ def _classes(card: ModelCard) -> str:
 
 
 def _training(card: ModelCard) -> str:
-    facts = dict(card.provenance)
-    if "dataset" in facts:  # its name: where it lay is of no use elsewhere
-        facts["dataset"] = PurePath(str(facts["dataset"])).name
+    facts = public(card.provenance)
     known = {what: facts.pop(key) for key, what in _TRAINED.items() if key in facts}
     rows = list(_rows({**known, **facts}))
     if not rows:
@@ -205,8 +211,7 @@ def _pictures(network: AlexNet, card: ModelCard) -> str:
 
 
 def _limitations(card: ModelCard) -> str:
-    data = card.provenance.get("dataset")
-    what = _text(PurePath(str(data)).name) if data else "its training pictures"
+    what = _text(public(card.provenance).get("dataset", "")) or "its training pictures"
     return (
         f"It names one of its {len(card.classes):,} classes whatever the picture shows, and knows only "
         f"what {what} showed it.\n"

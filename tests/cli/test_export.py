@@ -30,7 +30,11 @@ def folder(tmp_path: Path) -> Path:
     """A run with a small network of ten classes and an evaluation, and its model folder."""
     network = AlexNet(10, "cifar18", StartConfig(rule="he"), seed=4)
     card = ModelCard(
-        CLASSES, TITLES, {"mean": np.full((32, 32, 3), 117, np.float32)}, {}, {"run": "pets"}
+        CLASSES,
+        TITLES,
+        {"mean": np.full((32, 32, 3), 117, np.float32)},
+        {},
+        {"run": "pets", "dataset": "/home/me/secret/pets"},
     )
     save_model(tmp_path / "pets" / "model", network, card)
     (tmp_path / "pets" / "config.yaml").touch()
@@ -73,6 +77,7 @@ def test_files_have_the_weights_and_the_class_names(  # type: ignore[no-untyped-
     assert np.array_equal(found.arrays["fc4.weight"], network.fc4.weight.detach())
     assert np.array_equal(found.statistics["mean"], card.mean_HWC)
     assert [path.name for path in output.parent.iterdir()] == [output.name]
+    assert b"/home/me" not in output.read_bytes()
 
 
 def test_a_model_folder_comes_with_what_was_measured(
@@ -85,6 +90,7 @@ def test_a_model_folder_comes_with_what_was_measured(
     names = ["README.md", "config.json", "model.safetensors", "statistics.safetensors"]
     assert [Path(one["file"]).name for one in found["written"]] == names
     network, card = load_model(output)
+    assert card.provenance == {"run": "pets", "dataset": "pets"}
     assert card.titles == TITLES and torch.equal(
         network.fc4.weight, load_model(folder)[0].fc4.weight
     )

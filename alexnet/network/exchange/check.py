@@ -28,6 +28,13 @@ class Outputs(NamedTuple):
     probs_NK: np.ndarray
 
 
+class Difference(NamedTuple):
+    """The largest, of a probability and of a logit, the latter as a share of the largest logit."""
+
+    probability: float
+    logit: float
+
+
 def check_pictures(about: Convention) -> np.ndarray:
     """Patches of random colours, fine and coarse, always the same: float32 N x 3 x H x W, 0-255."""
     generator = np.random.default_rng(_SEED)
@@ -52,8 +59,8 @@ def outputs(network: AlexNet, card: ModelCard, pictures_NCHW: np.ndarray) -> Out
     return Outputs(logits_NK.cpu().numpy(), probs_NK.cpu().numpy())
 
 
-def require_same(theirs: Outputs, ours: Outputs, what: str, where: object) -> float:
-    """The largest difference of a probability; raises IncompatibleError where it is not rounding.
+def require_same(theirs: Outputs, ours: Outputs, what: str, where: object) -> Difference:
+    """How far the two are apart; raises IncompatibleError where that is more than rounding.
 
     Logits are compared as well: probabilities that are all alike, or all 0 and 1, hide what differs.
     """
@@ -63,14 +70,17 @@ def require_same(theirs: Outputs, ours: Outputs, what: str, where: object) -> fl
             where=where,
             remedy="The weights are broken: use an earlier checkpoint or another model.",
         )
-    apart = float(np.abs(theirs.probs_NK - ours.probs_NK).max())
-    most = TOLERANCE * float(np.abs(ours.logits_NK).max())
-    logits_apart = float(np.abs(theirs.logits_NK - ours.logits_NK).max())
+    scale = float(np.abs(ours.logits_NK).max()) or 1.0
+    apart = Difference(
+        float(np.abs(theirs.probs_NK - ours.probs_NK).max()),
+        float(np.abs(theirs.logits_NK - ours.logits_NK).max()) / scale,
+    )
     is_near = np.allclose(theirs.probs_NK, ours.probs_NK, rtol=TOLERANCE, atol=TOLERANCE)
-    if not is_near or not logits_apart <= most:
+    if not is_near or not apart.logit <= TOLERANCE:
         raise IncompatibleError(
             f"{what} does not compute what this network computes: probabilities differ by up to "
-            f"{apart:.1e}, logits by {logits_apart:.1e}. The file was not kept.",
+            f"{apart.probability:.1e}, logits by {apart.logit:.1e} of the largest. "
+            "The file was not kept.",
             where=where,
             remedy=f"At most {TOLERANCE:g} is rounding. Try other versions of the packages.",
         )

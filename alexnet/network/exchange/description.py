@@ -18,6 +18,7 @@ from alexnet import __version__, paper
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
 from alexnet.errors import DataError, IncompatibleError, UsageError
 from alexnet.network.alexnet import AlexNet
+from alexnet.network.hub import public
 from alexnet.network.table import shapes
 from alexnet.network.weights import ModelCard, weights_sha256
 
@@ -62,7 +63,7 @@ def description(network: AlexNet, card: ModelCard) -> dict[str, str]:
         "classes": list(card.classes),
         "titles": list(card.titles),
         "preprocessing": preprocessing(about, card),
-        "provenance": dict(card.provenance),
+        "provenance": public(card.provenance),
         "statistics": {
             name: {"dtype": array.dtype.name, "values": array.tolist()}
             for name, array in card.statistics.items()

@@ -22,7 +22,13 @@ from alexnet.errors import AlexNetError, DataError, EnvironmentProblem
 from alexnet.files import write_atomically
 from alexnet.network.alexnet import AlexNet, named
 from alexnet.network.exchange import description
-from alexnet.network.exchange.check import Outputs, check_pictures, outputs, require_same
+from alexnet.network.exchange.check import (
+    Difference,
+    Outputs,
+    check_pictures,
+    outputs,
+    require_same,
+)
 from alexnet.network.exchange.description import LOGITS, MEAN, PICTURE, PROBABILITIES
 from alexnet.network.table import Shape, is_connected, is_local
 from alexnet.network.weights import ModelCard, parameters_of
@@ -32,8 +38,8 @@ OPSET = 17
 _IR = 8  # the file format's version that came with it: older programs read it too
 
 
-def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> float:
-    """Write the file; the largest difference of a probability from the network's own.
+def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> Difference:
+    """Write the file; how far what it computes is from what the network does.
 
     Raises IncompatibleError, keeping no file, where onnxruntime computes something else, and
     EnvironmentProblem where the packages are missing or the disk refuses.
@@ -44,7 +50,7 @@ def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> float:
     return apart
 
 
-def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> float:
+def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> Difference:
     """The largest difference that onnxruntime shows; raises IncompatibleError for more than rounding."""
     pictures = check_pictures(network.convention)
     return require_same(run(data, pictures), outputs(network, card, pictures), "onnxruntime", where)

@@ -20,15 +20,21 @@ from alexnet.errors import AlexNetError, DataError
 from alexnet.files import write_atomically
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.exchange import description
-from alexnet.network.exchange.check import Outputs, check_pictures, outputs, require_same
+from alexnet.network.exchange.check import (
+    Difference,
+    Outputs,
+    check_pictures,
+    outputs,
+    require_same,
+)
 from alexnet.network.exchange.description import LOGITS, MEAN, PICTURE, PROBABILITIES
 from alexnet.network.weights import ModelCard
 
 _CONFIG = "data/weights/model_weights_config.json"
 
 
-def export_pt2(network: AlexNet, card: ModelCard, path: Path) -> float:
-    """Write the file; the largest difference of a probability from the network's own.
+def export_pt2(network: AlexNet, card: ModelCard, path: Path) -> Difference:
+    """Write the file; how far what it computes is from what the network does.
 
     Raises IncompatibleError, keeping no file, where the program computes something else.
     """
@@ -38,7 +44,7 @@ def export_pt2(network: AlexNet, card: ModelCard, path: Path) -> float:
     return apart
 
 
-def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> float:
+def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> Difference:
     """The largest difference that the program shows; raises IncompatibleError for more than rounding."""
     pictures = check_pictures(network.convention)
     theirs, ours = run(data, pictures), outputs(network, card, pictures)
