@@ -108,6 +108,13 @@ class Classifier:
                 batches.append(found[layer].cpu().numpy())
         return np.concatenate(batches)
 
+    def save_pretrained(self, folder: str | Path, force: bool = False) -> None:
+        """Write a model folder, which Hugging Face's tools understand too.
+
+        Raises UsageError where there is one already, unless it is to be replaced (`force`).
+        """
+        self.network.save_pretrained(folder, self.card, force)
+
     def _views(self, pictures: Sequence[Picture], views: int) -> Iterator[np.ndarray]:
         about = self.network.convention
         for first in range(0, len(pictures), _PICTURES_AT_ONCE):

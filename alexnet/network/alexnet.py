@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from alexnet.network.local import locally_connected
 from alexnet.network.lrn import LRN, block, normalize, normalize_within, relu_pool
 from alexnet.network.table import Shape, is_connected, is_local, shapes
 from alexnet.paper import Layer
+
+if TYPE_CHECKING:
+    from alexnet.network.weights import ModelCard
 
 
 class AlexNet(nn.Module):
@@ -69,7 +73,7 @@ class AlexNet(nn.Module):
     @property
     def activation_names(self) -> list[str]:
         """Every name that `activations` knows, in the order in which they are computed."""
-        return [name for layer in self.layers for name, _ in _named(layer)]
+        return [name for layer in self.layers for name, _ in named(layer)]
 
     def weight_and_bias(self, layer: str) -> tuple[nn.Parameter, nn.Parameter]:
         """The parameters of one layer: kernels first, then one bias for each."""
@@ -176,10 +180,19 @@ class AlexNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AlexNet:
-        """The network of a model folder (`model.safetensors` and `config.json`)."""
-        from alexnet.network.weights import load_model
+        """The network of a model folder; raises UsageError for names of networks elsewhere."""
+        from alexnet.network.weights import load_pretrained
 
-        return load_model(Path(folder))[0]
+        return load_pretrained(folder)[0]
+
+    def save_pretrained(self, folder: str | Path, card: ModelCard, force: bool = False) -> None:
+        """Write a model folder, which Hugging Face's tools understand too.
+
+        Raises UsageError where there is one already, unless it is to be replaced (`force`).
+        """
+        from alexnet.network.weights import save_pretrained
+
+        save_pretrained(Path(folder), self, card, force)
 
     def _after(self, x: Tensor, followers: Sequence[str], relu: bool = False) -> Tensor:
         """What follows a layer's sums, or their `relu`; dropout is not among it."""
@@ -222,7 +235,7 @@ class AlexNet(nn.Module):
                 x = locally_connected(x, weight, bias, layer)
             else:
                 x = plain_convolve(x, weight, bias, layer)
-            for name, follower in _named(layer):
+            for name, follower in named(layer):
                 x = self._follow(x, follower)
                 yield name, x
             if "dropout" in layer.followed_by:
@@ -256,7 +269,7 @@ class _Parameters(nn.Module):
         self.bias = nn.Parameter(torch.empty(shape.kernels))
 
 
-def _named(layer: Layer) -> Iterator[tuple[str, str]]:
+def named(layer: Layer) -> Iterator[tuple[str, str]]:
     """The names of a layer's activations, each with what makes it of the one before.
 
     The layer's own name is for its output after the nonlinearity, wherever that stands; the last

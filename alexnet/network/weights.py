@@ -2,11 +2,14 @@
 
 A folder holds `model.safetensors` (parameters by layer name), `config.json` (architecture, classes,
 preprocessing, provenance), `statistics.safetensors` (mean image, colour components) and `README.md`.
+It is laid out as Hugging Face's tools expect, see `hub`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +21,20 @@ import safetensors.numpy
 import torch
 
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
-from alexnet.errors import AlexNetError, DataError, IncompatibleError
-from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, write_json
+from alexnet.errors import AlexNetError, DataError, IncompatibleError, UsageError
+from alexnet.files import (
+    classes_hash,
+    make_folder,
+    read_json,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
+from alexnet.network import hub
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 2
+FILES = ("config.json", "model.safetensors", "statistics.safetensors")  # and a README.md
 _CONFIG_KINDS = {
     **dict.fromkeys(("classes", "titles"), list),
     **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
@@ -82,11 +94,15 @@ def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: ob
             value.copy_(torch.from_numpy(arrays[name]))
 
 
-def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
-    """Write a model folder; `config.json`, which names the weights' hash, comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "model.safetensors"
-    write_atomically(weights, safetensors.numpy.save(parameters_of(network), {"format": "pt"}))
+def save_model(
+    folder: Path, network: AlexNet, card: ModelCard, results: Sequence[hub.Result] = ()
+) -> None:
+    """Write a model folder; `config.json`, which names the weights' hash, comes last.
+
+    `results` are what the network reached; its README.md shows them.
+    """
+    make_folder(folder)
+    written = write_atomically(folder / "model.safetensors", _weights(network))
     write_atomically(
         folder / "statistics.safetensors", safetensors.numpy.save(dict(card.statistics))
     )
@@ -99,10 +115,38 @@ def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
         "classes_sha256": classes_hash(card.classes),
         "preprocessing": dict(card.preprocessing),
         "provenance": dict(card.provenance),
-        "weights_sha256": sha256_of(weights),
+        "weights_sha256": written.sha256,
+        **hub.config(card),
     }
-    write_atomically(folder / "README.md", _readme(network, card).encode())
+    write_atomically(folder / "README.md", hub.readme(network, card, results).encode())
     write_json(folder / "config.json", config)
+
+
+def save_pretrained(
+    folder: Path,
+    network: AlexNet,
+    card: ModelCard,
+    force: bool = False,
+    results: Sequence[hub.Result] = (),
+) -> None:
+    """`save_model`; raises UsageError where there is a model already, unless `force` replaces it."""
+    if (folder / "config.json").exists() and not force:
+        raise UsageError(
+            "There is a model already.",
+            where=folder,
+            remedy="Choose another folder, or force=True.",
+        )
+    save_model(folder, network, card, results)
+
+
+def load_pretrained(folder: str | Path) -> tuple[AlexNet, ModelCard]:
+    """`load_model`; raises UsageError where there is no such folder, for nothing is downloaded."""
+    if not Path(folder).is_dir():
+        raise UsageError(
+            f"There is no folder {str(folder)!r}, and nothing is downloaded.",
+            remedy=f"Download it first; a model folder has {', '.join(FILES)}.",
+        )
+    return load_model(Path(folder))
 
 
 def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
@@ -194,14 +238,24 @@ def opened(path: Path) -> Iterator[Any]:
         raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
 
 
-def _readme(network: AlexNet, card: ModelCard) -> str:
-    count = sum(value.numel() for value in network.parameters())
-    facts = "\n".join(f"* {key}: {value}" for key, value in card.provenance.items())
-    return (
-        f"# AlexNet, {len(card.classes)} classes\n\n"
-        f"{count:,} parameters of the eight-layer network of Krizhevsky, Sutskever and Hinton "
-        "(2012).\n\n"
-        "```python\nimport alexnet\n\n"
-        'alexnet.load("this/folder").predict("picture.jpg")\n```\n\n'
-        f"{facts}\n"
-    )
+def weights_sha256(network: AlexNet) -> str:
+    """The SHA-256 of the `model.safetensors` that `save_model` writes."""
+    return hashlib.sha256(_weights(network)).hexdigest()
+
+
+def _weights(network: AlexNet) -> bytes:
+    """The parameters as safetensors, with the network's name: always the same bytes.
+
+    The library puts metadata in an order of chance; here it is that of the names.
+    """
+    about = network.convention
+    metadata = {
+        "convention": about.name,
+        "format": "pt",  # Hugging Face's libraries ask for it
+        "nonlinearity": about.nonlinearity,
+    }
+    data = bytearray(safetensors.numpy.save(parameters_of(network), metadata))
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = {**json.loads(data[8:end]), "__metadata__": metadata}
+    data[8:end] = json.dumps(header, separators=(",", ":")).encode().ljust(end - 8)
+    return bytes(data)
