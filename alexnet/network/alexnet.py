@@ -197,11 +197,9 @@ class AlexNet(nn.Module):
     def _after(self, x: Tensor, followers: Sequence[str], relu: bool = False) -> Tensor:
         """What follows a layer's sums, or their `relu`; dropout is not among it."""
         for follower in followers:
-            if (
-                follower == "norm" and relu
-            ):  # the block's ReLU changes nothing, nor does its pooling
+            if follower == "norm" and relu:
                 lrn, zeros = LRN.of(self.convention.norm), x.new_zeros(x.shape[1])
-                x = block(x, zeros, lrn, self.norm_groups, 1, 1)
+                x = block(x, zeros, lrn, self.norm_groups, 1, 1)  # its other parts change nothing
             else:
                 x = self._follow(x, follower)
             relu = relu or follower == "relu"

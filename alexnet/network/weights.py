@@ -38,7 +38,7 @@ FILES = ("config.json", "model.safetensors", "statistics.safetensors")  # and a 
 _CONFIG_KINDS = {
     **dict.fromkeys(("classes", "titles"), list),
     **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
-    **dict.fromkeys(("preprocessing", "provenance"), dict),
+    **dict.fromkeys(("kernels", "preprocessing", "provenance"), dict),
 }
 _NAMED = 16  # differences, as many as there are parameters
 _NAMES = {list: "list", str: "text", dict: "JSON object"}
@@ -110,6 +110,7 @@ def save_model(
         "format": FORMAT,
         "convention": network.convention.name,
         "nonlinearity": network.convention.nonlinearity,
+        "kernels": {layer.name: layer.kernels for layer in network.layers},
         "classes": list(card.classes),
         "titles": list(card.titles),
         "classes_sha256": classes_hash(card.classes),
@@ -166,11 +167,14 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     if mean is None or mean.shape != (about.side, about.side, 3) or mean.dtype != np.float32:
         raise DataError("It holds no mean image.", where=folder / "statistics.safetensors")
     arrays = read_arrays(weights)
-    rows = arrays.get(f"{about.output.name}.weight", np.empty(0)).shape[:1]
-    if rows != (len(classes),):  # before there is a network of so many
-        raise IncompatibleError(
-            f"The weights are not of the {len(classes):,} classes of config.json.", where=weights
-        )
+    for layer in about.layers:  # before there is a network of so many
+        rows = arrays.get(f"{layer.name}.weight", np.empty(0)).shape[:1]
+        if rows != (layer.kernels,):
+            what = "classes" if layer == about.output else f"kernels of {layer.name}"
+            raise IncompatibleError(
+                f"The weights are not of the {layer.kernels:,} {what} of config.json.",
+                where=weights,
+            )
     network = AlexNet(len(classes), about)
     set_parameters(network, arrays, weights)
     card = ModelCard(
@@ -185,7 +189,8 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
 
 def convention_of(config: Mapping[str, Any]) -> Convention:
     """The network that a model folder's config.json describes."""
-    return convention(config["convention"], len(config["classes"]), config["nonlinearity"])
+    about = convention(config["convention"], nonlinearity=config["nonlinearity"])
+    return about.with_kernels(config["kernels"]).with_classes(len(config["classes"]))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -210,6 +215,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key, kind in _CONFIG_KINDS.items():
         if not isinstance(config[key], kind):
             raise DataError(f"Its {key} is no {_NAMES[kind]}.", where=path)
+    layers = {layer.name for layer in CONVENTIONS[str(named)].layers}
+    counts = config["kernels"]
+    if counts.keys() != layers or not all(type(n) is int and n > 0 for n in counts.values()):
+        raise DataError("Its kernels are not a number for each layer.", where=path)
     classes, titles = config["classes"], config["titles"]
     if not classes or not all(isinstance(n, str) and n.isprintable() for n in [*classes, *titles]):
         raise DataError("Its classes and titles are not names that can be shown.", where=path)
