@@ -27,6 +27,7 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed  ## every page that is made of something: of the ledger, of what was recorded
 	$(BIN)/python -m alexnet.ledger
+	$(BIN)/python -m alexnet.network.compare
 	$(BIN)/python -m alexnet.benchmark.page
 	PYTHONPATH=tests $(BIN)/python -m torture.page
 

@@ -7,11 +7,14 @@ configuration is read, written, set and compared is in `alexnet.settings`.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from alexnet import paper
-from alexnet.errors import UsageError
+from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True, order=True)
@@ -47,41 +50,94 @@ class Images:
         return _with_unit(self.count, self.unit)
 
 
+class Factor(NamedTuple):
+    """A factor for the layers `first` to `last`, from an epoch on."""
+
+    first: str
+    last: str
+    factor: float
+    start: float  # epochs
+
+    @classmethod
+    def parse(cls, key: str, text: str) -> tuple[Factor, ...]:
+        """Those of a setting: "conv1-conv5: 0.1, conv1: 0 from 72"; raises UsageError."""
+        found = []
+        for part in filter(None, map(str.strip, text.split(","))):
+            match = re.fullmatch(r"(\w+)(?:-(\w+))?: *([\d.e-]+)(?: from ([\d.]+))?", part)
+            try:
+                assert match
+                factor, start = float(match[3]), float(match[4] or 0)
+            except (AssertionError, ValueError):
+                raise wrong_value(
+                    key, part, "LAYER: FACTOR or LAYER-LAYER: FACTOR from EPOCH"
+                ) from None
+            found.append(cls(match[1], match[2] or match[1], factor, start))
+        return tuple(found)
+
+    def covers(self, layer: str, layers: Sequence[str]) -> bool:
+        """Whether it is for `layer`, one of a network's `layers`."""
+        return layer in layers[layers.index(self.first) : layers.index(self.last) + 1]
+
+
 @dataclass(frozen=True)
 class StartConfig:
-    """The first weights and biases (section 5)."""
+    """The first weights and biases (section 5).
+
+    `gaussian` has the deviation that the network's table gives a layer, `he` that of sqrt(2 / inputs of
+    a kernel); `gain` and `bias` are factors on it, and on the table's biases. `model`, a model folder,
+    gives the layers that fit their weights.
+    """
 
     rule: Literal["gaussian", "he"] = "gaussian"
-    deviation: float = paper.WEIGHT_DEVIATION  # of the Gaussian rule alone
-    gain: float = 1.0  # of the He rule alone: a factor on sqrt(2 / inputs of a kernel)
-    bias: float = paper.BIAS_START  # of those layers whose biases the paper starts at one
+    gain: float = 1.0
+    bias: float = 1.0
+    model: str = ""
 
     def __post_init__(self) -> None:
-        _within("network.start.deviation", self.deviation, above=0)
         _within("network.start.gain", self.gain, above=0)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network, and how it starts.
+    """Which network, one of `alexnet.conventions`, and how it starts."""
 
-    `one_column` is the net for one GPU that section 3.2 compares with: half the kernels, in one column.
-    In `no_links` the columns meet in the fully connected layers only.
-    """
-
-    layers: Literal["alexnet", "one_column", "no_links"] = "alexnet"
+    convention: str = "paper"
+    nonlinearity: Nonlinearity = "relu"
     start: StartConfig = field(default_factory=StartConfig)
+
+    def __post_init__(self) -> None:
+        if self.convention not in CONVENTIONS:
+            known = f"one of {', '.join(CONVENTIONS)}"
+            raise wrong_value("network.convention", self.convention, known)
+
+    def of(self, classes: int) -> Convention:
+        """The network for so many classes."""
+        return convention(self.convention, classes, self.nonlinearity)
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What is drawn anew for each picture each time it is used (section 4.1)."""
+    """What is drawn anew for each picture each time it is used (section 4.1).
 
+    With `shared` crops 32 pictures that follow each other have one place and reflection, of 33 x 33
+    places, as in the original program.
+    """
+
+    crops: Literal["own", "shared"] = "own"
     reflections: bool = True
     colour: float = paper.COLOUR_DEVIATION  # standard deviation of alpha; 0 turns colour off
+    colour_until: Epochs = Epochs(math.inf)
+    colour_divisor: float = 1.0  # of what the noise was added to
 
     def __post_init__(self) -> None:
         _within("augmentation.colour", self.colour, least=0)
+        if not self.colour_until.count >= 0:  # infinity is the end, whenever that is
+            raise wrong_value("augmentation.colour_until", str(self.colour_until), "at least 0")
+        _within("augmentation.colour_divisor", self.colour_divisor, above=0)
+
+    def colour_at(self, epoch: int) -> float:
+        """The deviation of alpha in an epoch."""
+        return self.colour if epoch < self.colour_until.count else 0.0
 
 
 @dataclass(frozen=True)
@@ -97,18 +153,71 @@ class LoadingConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The update rule (section 5)."""
+    """The update rule (section 5).
+
+    `rates` and `decays` are factors on learning rate and weight decay in some layers, perhaps from an
+    epoch on: "conv1-conv5: 0.1, conv1: 0 from 72"; the last one that is for a layer counts.
+    """
 
     batch: Images = Images(paper.BATCH)
     learning_rate: float = paper.LEARNING_RATE
     momentum: float = paper.MOMENTUM
     weight_decay: float = paper.WEIGHT_DECAY  # on weights, not on biases
+    bias_rate: float = 1.0  # the factor on the rate of biases
+    rates: str = ""
+    decays: str = ""
+    freeze: str = ""  # layers that stay as they are: "conv1-conv3", "conv1, fc6"
 
     def __post_init__(self) -> None:
+        _within("optimizer.bias_rate", self.bias_rate, least=0)
         _within("optimizer.batch", self.batch.count, least=1)
         _within("optimizer.learning_rate", self.learning_rate, above=0)
         _within("optimizer.momentum", self.momentum, least=0, below=1)
         _within("optimizer.weight_decay", self.weight_decay, least=0)
+        for _, factors in self._factors():
+            for one in factors:
+                _within("optimizer: a factor", one.factor, least=0)
+
+    def rate_factor(self, layer: str, layers: Sequence[str], is_bias: bool, epoch: float) -> float:
+        """What multiplies the learning rate of a layer's weights or biases in an epoch."""
+        factor = _last(Factor.parse("optimizer.rates", self.rates), layer, layers, epoch)
+        return factor * self.bias_rate if is_bias else factor
+
+    def decay_factor(self, layer: str, layers: Sequence[str], epoch: float) -> float:
+        """What multiplies the decay of a layer's weights in an epoch."""
+        return _last(Factor.parse("optimizer.decays", self.decays), layer, layers, epoch)
+
+    def frozen(self, layers: Sequence[str]) -> tuple[str, ...]:
+        """Those of a network's layers that stay as they are."""
+        factors = dict(self._factors())["freeze"]
+        return tuple(one for one in layers if any(f.covers(one, layers) for f in factors))
+
+    def require_layers(self, layers: Sequence[str]) -> None:
+        """Raise UsageError where a factor is for a layer that a network does not have."""
+        for key, factors in self._factors():
+            for one in factors:
+                for name in (one.first, one.last):
+                    if name not in layers:
+                        raise UsageError(
+                            f"optimizer.{key} is for {name!r}; the network has no such layer.",
+                            remedy=did_you_mean(name, layers),
+                        )
+                if layers.index(one.first) > layers.index(one.last):
+                    raise UsageError(
+                        f"optimizer.{key}: there are no layers from {one.first} to {one.last}.",
+                        remedy=f"Turn them around: {one.last}-{one.first}",
+                    )
+
+    def _factors(self) -> list[tuple[str, tuple[Factor, ...]]]:
+        names = ", ".join(f"{one.strip()}: 0" for one in self.freeze.split(",") if one.strip())
+        texts = {"rates": self.rates, "decays": self.decays, "freeze": names}
+        return [(key, Factor.parse(f"optimizer.{key}", text)) for key, text in texts.items()]
+
+
+def _last(factors: Sequence[Factor], layer: str, layers: Sequence[str], epoch: float) -> float:
+    """The last of the factors that is for a layer in an epoch; 1 where none is."""
+    found = [one.factor for one in factors if one.start <= epoch and one.covers(layer, layers)]
+    return found[-1] if found else 1.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +246,28 @@ class Anneal:
         _within("schedule.warmup", self.warmup.count, least=0)
 
 
-Schedule = Plateau | Anneal
+@dataclass(frozen=True)
+class Milestones:
+    """Divide the rate when so many epochs are done, as in the run behind the paper's table 1."""
+
+    kind: ClassVar[str] = "milestones"
+    factor: float = paper.RATE_DIVISOR
+    epochs: str = ", ".join(map(str, paper.PROGRAM_DROPS))
+
+    def __post_init__(self) -> None:
+        _within("schedule.factor", self.factor, above=1)
+        assert self.done_by(0) >= 0
+
+    def done_by(self, epoch: float) -> int:
+        """How many are behind in an epoch."""
+        try:
+            return sum(float(one) <= epoch for one in self.epochs.split(","))
+        except ValueError:
+            expected = "epochs, as in 23, 51, 78"
+            raise wrong_value("schedule.epochs", self.epochs, expected) from None
+
+
+Schedule = Plateau | Anneal | Milestones
 
 
 @dataclass(frozen=True)
@@ -169,6 +299,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         _within("seed", self.seed, least=0, most=2**64 - 1)
         _within("length", self.length.count, above=0)
+        layers = [layer.name for layer in CONVENTIONS[self.network.convention].layers]
+        self.optimizer.require_layers(layers)
         if isinstance(self.schedule, Anneal):
             _within("schedule.warmup", self.schedule.warmup.count, below=self.length.count)
 

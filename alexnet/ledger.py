@@ -67,7 +67,7 @@ LEDGER = (
         program="Crops the mean image at its centre, and subtracts this crop from every crop.",
         caffe="Subtracts the mean image at the place of the crop.",
         pytorch="One mean (and standard deviation) per channel.",
-        choice="The paper: the mean at the place where the crop is taken.",
+        choice="The paper: the mean at the place where the crop is taken, also in `original2012`.",
         test="tests/loading/test_crops.py::test_mean_is_subtracted_at_the_place_of_the_crop",
     ),
     Deviation(
@@ -330,6 +330,9 @@ def deviations_page() -> str:
         "Written by `make docs` from the ledger in `alexnet/ledger.py`; edit it there. *Program* is",
         "the original program, whose source was published in 2025; *PyTorch* is its own modules",
         "and torchvision's `alexnet`. Every choice is pinned by the test named with it.",
+        "",
+        "The recipe and network `original2012` do as the program did, unless noted; `caffe`, `caffenet`",
+        "and `onetower` are the others' networks: [which-alexnet.md](which-alexnet.md).",
     ]
     for row in LEDGER:
         file, _, function = row.test.partition("::")

@@ -38,12 +38,17 @@ LARGEST_VALUE = 255
 
 # --- Section 3: the architecture ------------------------------------------------------------------
 
+WEIGHT_DEVIATION = 0.01  # of the first weights, in every layer (section 5)
+
 Sees = Literal["image", "own column", "both columns"]
-Follower = Literal["relu", "norm", "pool", "dropout", "softmax"]
+# What may follow a layer's sums, in this or another convention: "norm within" is within each map.
+Follower = Literal[
+    "relu", "tanh", "norm", "norm within", "pool", "average pool", "dropout", "softmax"
+]
 
 
 class Layer(NamedTuple):
-    """One of the eight layers (section 3.5). Fully connected layers have size and stride 1."""
+    """One layer of a network (section 3.5). Fully connected layers have size and stride 1."""
 
     name: str
     kernels: int
@@ -52,8 +57,9 @@ class Layer(NamedTuple):
     padding: tuple[int, int]  # zeros (before, after): (left and top, right and bottom)
     sees: Sees
     followed_by: tuple[Follower, ...]
-    bias: int  # the first value of every bias (section 5)
+    bias: float  # the first value of every bias (section 5)
     output: int  # side of the square output before pooling; 1 for fully connected layers
+    deviation: float = WEIGHT_DEVIATION  # of the first weights (section 5)
 
 
 CROP = 224  # pixels: the network's input
@@ -161,7 +167,6 @@ WEIGHT_DECAY = 0.0005
 LEARNING_RATE = 0.01
 RATE_DIVISOR = 10.0
 RATE_DROPS = 3
-WEIGHT_DEVIATION = 0.01
 BIAS_START = 1.0  # in conv2, conv4, conv5, fc6 and fc7; zero elsewhere
 EPOCHS = 90
 TRAINING_DAYS = (5, 6)  # on two GTX 580 with 3 GB

@@ -7,7 +7,6 @@ exist is refused with the nearest that does, a value of the wrong kind with what
 from __future__ import annotations
 
 import math
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -15,7 +14,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from alexnet.config import (
     OUR_DEFAULTS,
-    Anneal,
     Epochs,
     Images,
     Plateau,
@@ -144,7 +142,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if not is_dataclass(value):
         return value
-    kind = {"kind": value.kind} if isinstance(value, Plateau | Anneal) else {}
+    kind = {"kind": value.kind} if isinstance(value, Schedule) else {}
     return kind | {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
 
 
@@ -175,7 +173,7 @@ def _build(cls: type[_Config], values: Any, prefix: str, where: object) -> _Conf
 
 def _read(kind: Any, value: Any, key: str, where: object) -> Any:
     """`value` as the field's type asks, or a UsageError that says what was expected."""
-    if isinstance(kind, types.UnionType):
+    if kind == Schedule:
         return _read_schedule(value, key, where)
     if kind in _Quantity:
         return _read_quantity(kind, value, key, where)
@@ -195,7 +193,7 @@ def _read(kind: Any, value: Any, key: str, where: object) -> Any:
 
 
 def _read_schedule(value: Any, key: str, where: object) -> Schedule:
-    by_kind: dict[str, type[Schedule]] = {cls.kind: cls for cls in (Plateau, Anneal)}
+    by_kind: dict[str, type[Schedule]] = {cls.kind: cls for cls in typing.get_args(Schedule)}
     if not isinstance(value, Mapping):
         raise wrong_value(key, value, f"keys, with kind: {' or '.join(by_kind)}", where)
     kind = value.get("kind", Plateau.kind)
@@ -232,7 +230,8 @@ def _read_number(kind: type, value: Any, key: str, where: object, unit: str = ""
         number = int(value) if isinstance(value, str) and kind is int else float(value)
     except (ValueError, OverflowError):
         raise wrong_value(key, value, expected, where) from None
-    if not math.isfinite(number) or (kind is int and number != int(number)):
+    endless = number == math.inf and unit == Epochs.unit
+    if not (math.isfinite(number) or endless) or (kind is int and number != int(number)):
         raise wrong_value(key, value, expected, where)
     return int(value) if kind is int else float(number)
 
@@ -249,7 +248,7 @@ def _split(setting: str) -> tuple[str, str]:
 
 
 def _unknown_key(key: str, known: Iterable[str], where: object) -> UsageError:
-    for schedule in (Plateau, Anneal):
+    for schedule in typing.get_args(Schedule):
         if key in {f"schedule.{entry.name}" for entry in fields(schedule)}:
             remedy = f"It belongs to schedule.kind={schedule.kind}."
             return UsageError(f"This schedule has no {key!r}.", where=where, remedy=remedy)

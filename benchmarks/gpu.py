@@ -38,6 +38,7 @@ from torch import Tensor
 
 from alexnet import paper
 from alexnet.config import AugmentationConfig, OptimizerConfig, StartConfig
+from alexnet.conventions import PAPER
 from alexnet.loading import gpu as loading
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -48,7 +49,7 @@ from alexnet.network.gpu.block import gpu_block
 from alexnet.network.gpu.dropout import gpu_relu_dropout
 from alexnet.network.lrn import LRN, NONE, plain_block
 from alexnet.network.precision import dtype_of, set_products
-from alexnet.network.table import is_conv, training_flops
+from alexnet.network.table import is_connected, training_flops
 from alexnet.prepared.dataset import Split
 from alexnet.prepared.shards import Shard
 from alexnet.randomness import Purpose, bernoulli
@@ -83,13 +84,10 @@ class Scale:
 
     def network(self) -> AlexNet:
         """The network on the CPU."""
-        layers = tuple(
-            layer._replace(kernels=self.kernels.get(layer.name, layer.kernels))
-            for layer in paper.LAYERS
-        )
         # So few kernels with the paper's start have gradients that are lost beside biases of one.
         start = StartConfig(rule="he", gain=0.6, bias=0.0) if self.is_quick else StartConfig()
-        return AlexNet(self.kernels.get("fc8", paper.CLASSES), layers, start)
+        classes = self.kernels.get("fc8", paper.CLASSES)
+        return AlexNet(classes, PAPER.with_kernels(self.kernels), start)
 
 
 FULL = Scale(torch.device("cuda"), (128, 256, 1024), 8192, 8, 1.0, 3, {})
@@ -269,7 +267,7 @@ def check_update(scale: Scale, report: Report) -> None:
 def check_convolutions(scale: Scale, report: Report) -> None:
     set_products("fp32")
     network = scale.network()
-    for shape in filter(lambda shape: is_conv(shape.layer), network.shapes):
+    for shape in filter(lambda shape: not is_connected(shape.layer), network.shapes):
         x = torch.randn(scale.checked, *shape.inputs, device=scale.device, dtype=torch.float64)
         x = x.contiguous(memory_format=torch.channels_last)
         weight, bias = network.weight_and_bias(shape.layer.name)
@@ -423,7 +421,7 @@ def measure_parts(scale: Scale, report: Report, batch: int) -> None:
 
 def measure_convolutions(scale: Scale, report: Report, batch: int) -> None:
     network, dtype = scale.network(), dtype_of("fp32" if scale.is_quick else "bf16")
-    for shape in filter(lambda shape: is_conv(shape.layer), network.shapes):
+    for shape in filter(lambda shape: not is_connected(shape.layer), network.shapes):
         layer, last = shape.layer, torch.channels_last
         x = torch.randn(batch, *shape.inputs, device=scale.device).to(dtype, memory_format=last)
         weight = network.weight_and_bias(layer.name)[0].detach()

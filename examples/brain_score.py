@@ -44,7 +44,8 @@ def preprocess(model: Classifier, files: Sequence[str | Path]) -> np.ndarray:
     As in training: the shorter side scaled to 256, the central 256 x 256, the mean image of the model
     folder subtracted, and of that the central 224 x 224.
     """
-    views = [cut_views(pixels_of(file), model.card.mean_HWC, 1) for file in files]
+    about, mean_HWC = model.network.convention, model.card.mean_HWC
+    views = [cut_views(pixels_of(file, about.side), mean_HWC, 1, about.crop) for file in files]
     return np.concatenate(views).transpose(0, 3, 1, 2)
 
 
@@ -75,7 +76,7 @@ def get_model() -> Any:
         preprocessing=lambda files: preprocess(model, files),
         identifier=IDENTIFIER,
     )
-    wrapper.image_size = 224
+    wrapper.image_size = model.network.convention.crop
     return wrapper
 
 

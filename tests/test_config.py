@@ -56,7 +56,7 @@ def test_defaults_are_section_5() -> None:
     assert values["optimizer.learning_rate"] == 0.01
     assert values["optimizer.momentum"] == 0.9
     assert values["optimizer.weight_decay"] == 0.0005
-    assert values["network.start.deviation"] == 0.01
+    assert values["network.convention"] == "paper"
     assert values["schedule.factor"] == 10
     assert values["schedule.drops"] == 3
     assert values["length"] == "90 epochs"
@@ -134,7 +134,10 @@ def test_a_new_kind_of_schedule_brings_its_keys_whatever_the_order() -> None:
         ("optimizer.learning_rate=1e999", "expected a number."),
         ("optimizer.learning_rate=true", "expected a number."),
         ("network.start.rule=glorot", "expected gaussian or he."),
-        ("schedule.kind=cosine", "schedule.kind is 'cosine', expected plateau or anneal."),
+        (
+            "schedule.kind=cosine",
+            "schedule.kind is 'cosine', expected plateau or anneal or milestones.",
+        ),
         ("augmentation.colour=-0.1", "augmentation.colour is -0.1, expected at least 0."),
         ("augmentation.reflections=perhaps", "expected true or false."),
         ("recipe=small", "Choose it with --recipe small."),
@@ -159,12 +162,12 @@ def test_a_warm_up_longer_than_the_run_is_refused() -> None:
         ("optimizer:\n  momentom: 0.9", "Did you mean 'optimizer.momentum'?"),
         ("optimizer: 3", "optimizer is 3, expected keys."),
         ("- 1", "the configuration is [1], expected keys."),
-        ("schedule: anneal", "expected keys, with kind: plateau or anneal."),
+        ("schedule: anneal", "expected keys, with kind: plateau or anneal or milestones."),
         ("seed: true", "seed is True, expected a whole number."),
         ("seed: [1]", "seed is [1], expected a whole number."),
         ("recipe: 3", "recipe is 3, expected text."),
         ("network:\n  start:\n    rule: [he]", "expected gaussian or he."),
-        ("schedule:\n  kind: [anneal]", "expected plateau or anneal."),
+        ("schedule:\n  kind: [anneal]", "expected plateau or anneal or milestones."),
         ("a: [", "Not valid YAML"),
     ],
 )

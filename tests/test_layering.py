@@ -17,6 +17,7 @@ BASE = [
     {"ranks"},
     {"progress", "randomness", "signals", "drawing"},
     {"paper", "ledger"},
+    {"conventions"},
     {"config"},
     {"settings", "recipes"},
 ]
@@ -46,6 +47,7 @@ PLAIN = {
     "watch",
     "paper",
     "ledger",
+    "conventions",
     "config",
     "settings",
     "recipes",

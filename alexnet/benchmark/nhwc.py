@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alexnet.network import AlexNet
-from alexnet.network.table import is_conv
+from alexnet.network.table import is_connected
 
 Weights = list[tuple[np.ndarray, np.ndarray]]  # of each layer its weights and its biases
 
@@ -19,7 +19,7 @@ def weights_of(network: AlexNet) -> Weights:
     found = []
     for shape in network.shapes:
         weight, bias = (p.detach().numpy() for p in network.weight_and_bias(shape.layer.name))
-        if is_conv(shape.layer):
+        if not is_connected(shape.layer):
             weight = weight.transpose(2, 3, 1, 0)
         else:
             maps, height, width = shape.inputs

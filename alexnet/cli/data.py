@@ -45,6 +45,7 @@ def prepare(
     storage: Annotated[
         str, typer.Option(help="raw: fast to read, 197 kB a picture; jpeg: about 40 kB.")
     ] = "raw",
+    side: Annotated[int, typer.Option(help="Pixels: 256, or 32 for the nets of CIFAR-10.")] = 256,
     val: Val = 0.1,
     workers: WorkerCount = None,
     allowed_rejected: Annotated[
@@ -55,7 +56,7 @@ def prepare(
     ] = False,
     download: Download = False,
 ) -> None:
-    """Turn pictures into 256x256 pixels, with the mean image and the colour PCA.
+    """Turn pictures into 256x256 pixels (or --side), with the mean image and the colour PCA.
 
     A stopped preparation goes on with the same command.
     """
@@ -66,8 +67,9 @@ def prepare(
     try:
         dataset = prepared.prepare(
             source,
-            out or prepared.default_folder(src),
+            out or prepared.default_folder(src, side),
             storage=storage,
+            side=side,
             workers=workers,
             allowed_rejected=allowed_rejected,
             accept_truncated=accept_truncated,

@@ -13,12 +13,13 @@ import typer
 from alexnet import paper, ranks
 from alexnet.cli.running import require_device
 from alexnet.cli.tables import table
-from alexnet.errors import DataError, UsageError
+from alexnet.errors import DataError, IncompatibleError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from alexnet.evaluation import Classifier, Evaluation, Prediction
+    from alexnet.evaluation.models import Found
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
@@ -49,7 +50,7 @@ def evaluate(
     require_device(device)
     precision = choose_precision(precision, device, on_gpu="fp32")
     found = [find_model(model) for model in models]
-    dataset = open_or_prepare(data)
+    dataset = open_or_prepare(data, side=_side(found))
     evaluation = evaluate_models(found, dataset, split, counts, predictions, device, precision)
     if as_json:
         print(json.dumps(_as_dict(evaluation, data, split), indent=1))
@@ -172,6 +173,20 @@ def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
     }
 
 
+def _side(models: Sequence[Found]) -> int:
+    """The side of the pictures that the models' networks read; raises IncompatibleError for several."""
+    from alexnet.network.weights import convention_of, read_config
+
+    sides = {convention_of(read_config(model.folder)).side: model.name for model in models}
+    if len(sides) > 1:
+        raise IncompatibleError(
+            "The models read pictures of different sizes.",
+            where="; ".join(f"{name}: {side} pixels" for side, name in sides.items()),
+            remedy="Evaluate them one at a time.",
+        )
+    return next(iter(sides))
+
+
 def _views(text: str) -> list[int]:
     """The numbers of views asked for, few first."""
     try:
@@ -203,7 +218,7 @@ def _answers(
         pixels, problems = {}, {}
         for file in group:
             try:
-                pixels[file] = pixels_of(file)
+                pixels[file] = pixels_of(file, classifier.network.convention.side)
             except DataError as error:
                 problems[file] = error
         answers = dict(zip(pixels, classifier.predict([*pixels.values()], top, views), strict=True))

@@ -61,7 +61,7 @@ def features(
     keep_memory()
     classifier = load(model, device)
     row_shapes(classifier.network, names)  # before any picture is looked at
-    stimuli = _stimuli(pictures, split)
+    stimuli = _stimuli(pictures, split, classifier.network.convention.side)
     for one in stimuli.skipped:
         print(f"skipped {one.picture}: {one.reason}", file=sys.stderr)
     sha256 = read_config(find_model(model).folder)["weights_sha256"]
@@ -145,10 +145,11 @@ def rdm(
         print(f"Wrote {path}")
 
 
-def _stimuli(names: Sequence[str], split: str) -> Stimuli:
+def _stimuli(names: Sequence[str], split: str, side: int) -> Stimuli:
     """One set of pictures, or files and folders.
 
-    A folder of pictures is taken whole; with a split named, it is the set that training makes of it.
+    A folder of pictures is taken whole; with a split named, it is the set that training makes of it,
+    its pictures of `side` pixels.
     """
     from alexnet.prepared import open_or_prepare
     from alexnet.retrieval import of_files, of_split
@@ -161,7 +162,7 @@ def _stimuli(names: Sequence[str], split: str) -> Stimuli:
             remedy=f"For example: alexnet features MODEL {sets[0]} -o FILE",
         )
     if sets:
-        return of_split(open_or_prepare(sets[0]), split or "val")
+        return of_split(open_or_prepare(sets[0], side=side), split or "val")
     return of_files(names)
 
 

@@ -13,77 +13,108 @@ from alexnet import __version__, paper
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
+    from alexnet.conventions import Convention
     from alexnet.network.table import Shape
-    from alexnet.paper import Layer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+_COSTS = ("neurons", "parameters", "multiply_adds")
+_FLOAT = 4  # bytes
 _PROCESSES, _GIGABITS = (2, 4, 8), (1, 10, 100)  # for which `--layout` computes
 
 
 def summary(
     model: Annotated[
         str,
-        typer.Argument(
-            metavar="[MODEL]", help="A run, a model folder, alexnet, one_column or no_links."
-        ),
-    ] = "alexnet",
+        typer.Argument(metavar="[MODEL]", help="A run, a model folder, or a network's name."),
+    ] = "paper",
+    compare: Annotated[
+        str, typer.Option(metavar="MODEL", help="Show only what differs from this one.")
+    ] = "",
     layout: Annotated[
         bool, typer.Option("--layout", help="What several processes would exchange instead.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every layer: kernels, sizes, columns, neurons, parameters, multiply-adds."""
-    from alexnet.network.table import columns_of, name_of, shapes
+    """Show every layer of a network, or in what it differs from another.
 
-    layers = _layers(model)
-    if layout:
-        _show_traffic(layers, as_json)
+    Networks: paper, original2012, caffe, caffenet, onetower, alexnet6, one_column, no_links,
+    cifar13, cifar11, cifar18.
+    """
+    from alexnet.network.table import shapes
+
+    about = _convention(model)
+    if compare:
+        _show_differences(about, _convention(compare), (model, compare), as_json)
         return
-    rows = shapes(layers)
+    if layout:
+        _show_traffic(about, as_json)
+        return
+    rows = shapes(about)
     totals = {
         "neurons": sum(row.neurons for row in rows),
         "parameters": sum(row.parameters for row in rows),
         "multiply_adds": sum(row.multiply_adds for row in rows),
     }
     if as_json:
-        found = {"model": model, "layers": [_layer_as_dict(row) for row in rows], "totals": totals}
+        found = {
+            "model": model,
+            "convention": about.name,
+            "layers": [_layer_as_dict(row, about) for row in rows],
+            "totals": {**totals, **_bytes(totals)},
+        }
         print(json.dumps(found, indent=1))
         return
     headers = ("layer", "kernels", "each sees", "stride", "zeros", "output", "pooled", "neurons")
-    columns = columns_of(layers)
-    shown = [_layer_as_row(row, columns) for row in rows]
-    print(table(shown, (*headers, "parameters", "mult-adds")))
+    print(table([_layer_as_row(row, about) for row in rows], (*headers, "parameters", "mult-adds")))
     print()
-    print(table(_totals(totals, is_papers=name_of(layers) == "alexnet")))
+    print(table(_totals(totals, is_papers=about.name == "paper")))
     print()
-    if columns > 1:
+    if about.columns > 1:
         print(
             "Kernels are those of column 1 + column 2; each sees the maps of its own column or of both."
         )
     print("Zeros are padding: left and top, right and bottom.")
 
 
-def _layers(model: str) -> tuple[Layer, ...]:
-    """The layers of a network by its name, or of a trained one."""
+def _convention(model: str) -> Convention:
+    """A network by its name, or that of a trained one."""
+    from alexnet.conventions import CONVENTIONS, convention
     from alexnet.evaluation.models import find_model
-    from alexnet.network.table import NETWORKS, with_classes
-    from alexnet.network.weights import read_config
+    from alexnet.network.weights import convention_of, read_config
 
-    if model in NETWORKS:
-        return NETWORKS[model]
-    config = read_config(find_model(model).folder)
-    return with_classes(NETWORKS[config["architecture"]], len(config["classes"]))
+    if model.removeprefix("alexnet.") in (*CONVENTIONS, "alexnet"):
+        found = convention(model)
+        return found.with_classes(CONVENTIONS[found.name].output.kernels)
+    return convention_of(read_config(find_model(model).folder))
 
 
-def _show_traffic(layers: tuple[Layer, ...], as_json: bool) -> None:
+def _show_differences(
+    first: Convention, second: Convention, names: tuple[str, str], as_json: bool
+) -> None:
+    from alexnet.network.compare import differences
+
+    rows = differences(first, second)
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=1))
+        return
+    if not rows:
+        print(f"{names[0]} and {names[1]} are the same network.")
+        return
+    print(table([tuple(row) for row in rows], ("", *names)))
+    print()
+    for name, one in zip(names, (first, second), strict=True):
+        print(f"{name}: {one.about}.")
+    print("What is not named is the same in both. Alpha multiplies the sum of squares itself.")
+
+
+def _show_traffic(about: Convention, as_json: bool) -> None:
     """Bytes that each process sends in a step, by layout, and how long they take."""
-    from alexnet.network.table import columns_of
     from alexnet.network.traffic import LAYOUTS, traffic
 
-    known = [one for one in LAYOUTS if one != "columns" or columns_of(layers) > 1]
+    known = [one for one in LAYOUTS if one != "columns" or about.comes_apart]
     cases = [(one, count) for count in _PROCESSES for one in known]
-    found = [(one, count, traffic(one, count, layers=layers)) for one, count in cases]
+    found = [(one, count, traffic(one, count, convention=about)) for one, count in cases]
     if as_json:
         keys = ("layout", "processes", "activations", "gradients")
         print(
@@ -110,41 +141,53 @@ def _show_traffic(layers: tuple[Layer, ...], as_json: bool) -> None:
     )
 
 
-def _layer_as_row(row: Shape, columns: int) -> tuple[object, ...]:
-    layer, (before, after) = row.layer, row.layer.padding
-    parts = 1 if layer.followed_by == ("softmax",) else columns
-    convolves = layer.output > 1
-    is_one = columns == 1 and layer.sees != "image"
-    whose = "" if is_one else layer.sees.removesuffix(" columns").removesuffix(" column")
-    sees = f"{layer.size}×{layer.size}×{row.inputs_seen}" if convolves else f"{row.inputs_seen}"
+def _layer_as_row(row: Shape, about: Convention) -> tuple[object, ...]:
+    from alexnet.network.compare import kernels, sees, size_of
+    from alexnet.network.table import is_connected
+
+    layer, over_places = row.layer, not is_connected(row.layer)
     return (
         layer.name,
-        "+".join([str(layer.kernels // parts)] * parts),
-        f"{sees} {whose}".rstrip(),
-        layer.stride if convolves else "",
-        f"{before}, {after}" if convolves else "",
-        _size(row.outputs) if convolves else "",
-        _size(row.pooled) if row.pooled != row.outputs else "",
+        kernels(row, about),
+        sees(row, about),
+        layer.stride if over_places else "",
+        "{}, {}".format(*layer.padding) if over_places else "",
+        size_of(row.outputs) if over_places else "",
+        size_of(row.pooled) if row.pooled != row.outputs else "",
         row.neurons,
         row.parameters,
         row.multiply_adds,
     )
 
 
-def _size(maps: tuple[int, int, int]) -> str:
-    return f"{maps[1]}×{maps[2]}×{maps[0]}"
+def _layer_as_dict(row: Shape, about: Convention) -> dict[str, Any]:
+    """A row of the table with its costs, in all and of each column."""
+    from alexnet.network.table import half
 
-
-def _layer_as_dict(row: Shape) -> dict[str, Any]:
+    costs = {name: getattr(row, name) for name in _COSTS}
+    columns = []
+    for column in range(about.columns):
+        part = half(row.layer.kernels, column) if about.columns > 1 else slice(row.layer.kernels)
+        share = len(range(row.layer.kernels)[part])
+        own = {name: cost * share // row.layer.kernels for name, cost in costs.items()}
+        columns.append({"kernels": share, **own, **_bytes(own)})
     return {
         **row.layer._asdict(),
         "inputs": row.inputs,
         "outputs": row.outputs,
         "pooled": row.pooled,
         "groups": row.groups,
-        "neurons": row.neurons,
-        "parameters": row.parameters,
-        "multiply_adds": row.multiply_adds,
+        **costs,
+        **_bytes(costs),
+        "columns": columns,
+    }
+
+
+def _bytes(costs: dict[str, int]) -> dict[str, int]:
+    """In float32: a picture's activations, those of the layer's sums, and the weights with biases."""
+    return {
+        "activation_bytes": _FLOAT * costs["neurons"],
+        "weight_bytes": _FLOAT * costs["parameters"],
     }
 
 

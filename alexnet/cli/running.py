@@ -60,6 +60,7 @@ def start(
     _require_trainable(dataset)
     _require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
     stepper = _stepper(name, config, dataset, where)
+    said = _take_over(config, dataset, stepper)
     about = (where.device, where.precision, where.layout)
     run = Run.create(name, config, describe(dataset), *about)
     run.lock()
@@ -77,6 +78,8 @@ def start(
             f"! the pictures ({size / 1e9:.0f} GB) are more than this machine's memory "
             f"({memory / 1e9:.0f} GB): --set loading.shuffle=blocks reads them in runs of neighbours"
         )
+    for line in said:
+        run.log(line)
     _train(run, config, dataset, stepper, resume=False)
     return run
 
@@ -170,7 +173,6 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     Raises IncompatibleError where the processes are not about to do the same.
     """
     from alexnet.network import AlexNet
-    from alexnet.network.table import NETWORKS
     from alexnet.training.mesh import Mesh, Placed
     from alexnet.training.step import step_for
 
@@ -188,11 +190,24 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     if device == "cuda" and ranks.world() > 1:
         device = f"cuda:{ranks.local_rank()}"
         require_device(device)
-    about = config.network
-    network = AlexNet(len(dataset.classes), NETWORKS[about.layers], about.start, config.seed)
+    classes, about = len(dataset.classes), config.network
+    network = AlexNet(classes, about.of(classes), about.start, config.seed)
     mesh = Mesh(config.optimizer.batch.count, where.layout, device)
     placed = Placed(network.to(device), config.optimizer, mesh, where.second)
     return step_for(placed, config.seed, where.precision)
+
+
+def _take_over(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> list[str]:
+    """Start with the weights of another model, if the configuration names one; what was done."""
+    from alexnet.network.transfer import take_over
+    from alexnet.network.weights import load_model
+
+    if not (folder := config.network.start.model):
+        return []
+    other, card = load_model(Path(folder))
+    said = take_over(stepper.placed.whole, dataset.classes, other, card.classes)
+    stepper.ready()
+    return [f"start   {folder}", *(f"start   {line}" for line in said)]
 
 
 def where_of(device: str, precision: str, columns: int, hybrid: bool) -> Where:
@@ -259,10 +274,10 @@ def _require_same_data(run: Run, dataset: PreparedDataset, override: Collection[
 
 def _require_room(config: RunConfig, dataset: PreparedDataset, folder: Path) -> None:
     """Raise EnvironmentProblem unless the run's checkpoints and model fit where `folder` is."""
-    from alexnet.network.table import NETWORKS, shapes, with_classes
+    from alexnet.network.table import shapes
 
-    layers = with_classes(NETWORKS[config.network.layers], len(dataset.classes))
-    weights = 4 * sum(shape.parameters for shape in shapes(layers))  # bytes
+    rows = shapes(config.network.of(len(dataset.classes)))
+    weights = 4 * sum(shape.parameters for shape in rows)  # bytes
     states = 2 * weights * (config.checkpoint.keep + 1)  # with velocities; one more while saving
     remedy = "Free some space, or keep fewer states: --set checkpoint.keep=2"
     there = sum(path.stat().st_size for path in folder.glob("*/*.safetensors"))  # of this run
@@ -280,6 +295,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> Loade
         config.seed,
         config.loading.shuffle,
         stepper.placed.mesh.pictures,
+        stepper.network.convention.crop,
     )
 
 
@@ -305,6 +321,7 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
 
 def try_one_batch(config: RunConfig, dataset: PreparedDataset, where: Where) -> None:
     stepper = _stepper("", config, dataset, where)
+    print("\n".join(_take_over(config, dataset, stepper)), file=sys.stderr)
     (batch,) = stepper.loader(_loader(config, dataset, stepper)).batches(0, 1)
     (outcome,) = stepper.take(batch, config.optimizer.learning_rate) + stepper.finish()
     count = config.optimizer.batch.count

@@ -9,7 +9,9 @@ import typer
 from alexnet import ranks
 from alexnet.cli.running import go_on_with, is_done, start, try_one_batch, where_of
 from alexnet.cli.tables import table
+from alexnet.conventions import CONVENTIONS
 from alexnet.errors import UsageError, did_you_mean
+from alexnet.recipes import RECIPES
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import differences, from_dict, origins, to_dict, with_settings
 
@@ -23,8 +25,11 @@ Hybrid = Annotated[
 
 def train(
     data: Annotated[str, typer.Argument(help="A folder, a prepared set, or a set's name.")],
-    recipe: Annotated[str, typer.Option(help="paper, small, one_column or no_links.")] = "paper",
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "paper",
     name: Annotated[str, typer.Option(help="The run's name; by default data, recipe, seed.")] = "",
+    init: Annotated[
+        str, typer.Option(metavar="MODEL", help="Start with this model's weights.")
+    ] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")
     ] = None,
@@ -51,12 +56,17 @@ def train(
     from alexnet.prepared import open_or_prepare
 
     chosen = find_recipe(recipe)
-    config = with_settings(chosen.config, settings or [])
+    settings = settings or []
+    if init:
+        from alexnet.evaluation.models import find_model
+
+        settings = [*settings, f"network.start.model={find_model(init).folder.resolve()}"]
+    config = with_settings(chosen.config, settings)
     if print_config:
-        print(table(origins(config, chosen.config, settings or []), ("key", "value", "origin")))
+        print(table(origins(config, chosen.config, settings), ("key", "value", "origin")))
         return
     where = where_of(device, precision, columns, hybrid)
-    dataset = open_or_prepare(data, download)
+    dataset = open_or_prepare(data, download, CONVENTIONS[config.network.convention].side)
     if dry_run:
         try_one_batch(config, dataset, where)
     else:

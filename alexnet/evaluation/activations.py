@@ -38,6 +38,6 @@ def _averaged(value: Tensor, views: int) -> np.ndarray:
 
 def row_shapes(network: AlexNet, names: Collection[str]) -> dict[str, tuple[int, ...]]:
     """The shape of one picture's activations by name; raises UsageError as `named_activations`."""
-    side, colours = paper.CROP, paper.CHANNELS
+    side, colours = network.convention.crop, paper.CHANNELS
     found = named_activations(network, torch.zeros(1, colours, side, side), names)
     return {name: value.shape[1:] for name, value in found.items()}

@@ -25,7 +25,7 @@ from alexnet.loading.crops import cut_views
 from alexnet.network import AlexNet, ModelCard, load_model
 from alexnet.network.alexnet import as_batch
 from alexnet.prepared import Rejected, prepare_picture
-from alexnet.prepared.pixels import MIN_SIDE, decode_image, to_256
+from alexnet.prepared.pixels import MIN_SIDE, SIZE, decode_image, to_square
 
 # A file, its bytes, an opened Pillow image, or uint8 pixels H x W x 3.
 Picture = str | Path | bytes | Image.Image | np.ndarray
@@ -120,11 +120,22 @@ class Classifier:
         ]
         return {name: np.concatenate([batch[name] for batch in batches]) for name in layers}
 
+    def save_pretrained(self, folder: str | Path, force: bool = False) -> None:
+        """Write a model folder, which Hugging Face's tools understand too.
+
+        Raises UsageError where there is one already, unless it is to be replaced (`force`).
+        """
+        self.network.save_pretrained(folder, self.card, force)
+
     def _views(self, pictures: Sequence[Picture], views: int) -> Iterator[np.ndarray]:
+        about = self.network.convention
         for first in range(0, len(pictures), _PICTURES_AT_ONCE):
             group = pictures[first : first + _PICTURES_AT_ONCE]
             yield np.concatenate(
-                [cut_views(pixels_of(picture), self.card.mean_HWC, views) for picture in group]
+                [
+                    cut_views(pixels_of(picture, about.side), self.card.mean_HWC, views, about.crop)
+                    for picture in group
+                ]
             )
 
 
@@ -137,17 +148,17 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
     return Classifier(network.to(device), card)
 
 
-def pixels_of(picture: Picture) -> np.ndarray:
+def pixels_of(picture: Picture, side: int = SIZE) -> np.ndarray:
     """Any kind of picture as the network's source pixels: uint8, 256 x 256 x 3.
 
     Raises Rejected, with the file's name, or UsageError for unusable arrays.
     """
     if isinstance(picture, bytes):
-        return prepare_picture(picture)
+        return prepare_picture(picture, side)
     if isinstance(picture, Image.Image):
-        return to_256(decode_image(picture))
+        return to_square(decode_image(picture), side=side)
     if isinstance(picture, np.ndarray):
-        return to_256(_checked(picture))
+        return to_square(_checked(picture), side=side)
     if not isinstance(picture, str | Path):
         raise _not_pixels(f"a {type(picture).__name__}", "")
     path = Path(picture)
@@ -155,7 +166,7 @@ def pixels_of(picture: Picture) -> np.ndarray:
         what = "Not a picture file." if path.exists() else "There is no such file."
         raise DataError(what, where=path)
     try:
-        return prepare_picture(path.read_bytes())
+        return prepare_picture(path.read_bytes(), side)
     except Rejected as error:
         error.where = str(path)
         raise

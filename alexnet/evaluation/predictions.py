@@ -245,14 +245,14 @@ def inputs(
 
     Close it: threads that it leaves behind would be waited for by whatever comes upon it.
     """
-    weights = next(network.parameters())
+    weights, crop = next(network.parameters()), network.convention.crop
     if weights.is_cuda and HAS_TRITON:
         from alexnet.loading.gpu import device_view_batches
 
-        like = (weights.device, weights.dtype)
+        like = (weights.device, weights.dtype, crop)
         yield from device_view_batches(pictures, mean_HWC, views, batches, *like)
     else:
-        yield from map(as_batch, view_batches(pictures, mean_HWC, views, batches))
+        yield from map(as_batch, view_batches(pictures, mean_HWC, views, batches, crop))
 
 
 def _pictures_of(dataset: PreparedDataset, split: str) -> Split:

@@ -17,6 +17,7 @@ from alexnet.loading.buffers import aligned
 from alexnet.loading.cutting import cut_all, with_mirror
 from alexnet.randomness import Purpose, words
 
+ROOM = paper.SIDE - paper.CROP  # pixels: so much is a crop smaller than its picture
 _NO_SHIFT = np.zeros(3, np.float32)
 
 
@@ -28,12 +29,14 @@ class View(NamedTuple):
     reflected: bool
 
 
-def random_views(seed: int, epoch: int, indices_N: np.ndarray, reflections: bool) -> np.ndarray:
+def random_views(
+    seed: int, epoch: int, indices_N: np.ndarray, reflections: bool, room: int = ROOM
+) -> np.ndarray:
     """One training view per picture: 32 x 32 places, reflected or not ("a factor of 2048").
 
-    int64, N x 3: the fields of a `View`.
+    `room` is how many pixels a crop is smaller than the picture. int64, N x 3: the fields of a `View`.
     """
-    places = paper.SIDE - paper.CROP
+    places = max(room, 1)
     draws_N4 = words(seed, Purpose.CROP, epoch, indices_N).astype(np.uint64)
     views_N3 = np.zeros((len(draws_N4), 3), np.int64)
     views_N3[:, :2] = (draws_N4[:, :2] * np.uint64(places)) >> np.uint64(32)
@@ -42,15 +45,28 @@ def random_views(seed: int, epoch: int, indices_N: np.ndarray, reflections: bool
     return views_N3
 
 
-def views(count: int) -> list[View]:
-    """The views of evaluation: the centre alone (1), or four corners and centre, then reflected (10)."""
-    edge = paper.SIDE - paper.CROP
-    centre = View(edge // 2, edge // 2, False)
+def shared_views(
+    seed: int, places_N: np.ndarray, reflections: bool, room: int = ROOM
+) -> np.ndarray:
+    """The original program's: one view for 32 pictures that follow each other, of one place more.
+
+    `places_N` are the pictures' in the sequence of all epochs. int64, N x 3: the fields of a `View`.
+    """
+    groups_N = places_N // paper.PROGRAM_CROP_GROUP
+    return random_views(seed, 0, groups_N, reflections, room + 1)
+
+
+def views(count: int, room: int = ROOM) -> list[View]:
+    """The views of evaluation: the centre alone (1), or four corners and centre, then reflected (10).
+
+    `room` is how many pixels a crop is smaller than the picture.
+    """
+    centre = View(room // 2, room // 2, False)
     if count == 1:
         return [centre]
     if count != paper.VIEWS:
         raise ValueError(f"views must be 1 or {paper.VIEWS}; got {count}")
-    corners = [View(top, left, False) for top in (0, edge) for left in (0, edge)]
+    corners = [View(top, left, False) for top in (0, room) for left in (0, room)]
     five = [*corners, centre]
     return [*five, *(view._replace(reflected=True) for view in five)]
 
@@ -67,12 +83,11 @@ def cut(
 
 
 def cut_views(
-    image_HWC: np.ndarray, mean_HWC: np.ndarray, count: int, out: np.ndarray | None = None
+    image_HWC: np.ndarray, mean_HWC: np.ndarray, count: int, crop: int = paper.CROP
 ) -> np.ndarray:
     """The 1 or 10 evaluation views of one picture: float32, V x 224 x 224 x 3."""
-    if out is None:
-        out = aligned((count, paper.CROP, paper.CROP, 3))
-    _cut(image_HWC, mean_HWC, views(count), out, _NO_SHIFT)
+    out = aligned((count, crop, crop, 3))
+    _cut(image_HWC, mean_HWC, views(count, len(image_HWC) - crop), out, _NO_SHIFT)
     return out
 
 
@@ -84,7 +99,7 @@ def _cut(
     shift_C: np.ndarray,
 ) -> None:
     image_HWC = np.ascontiguousarray(image_HWC)
-    assert image_HWC.dtype == np.uint8 and image_HWC.shape == (paper.SIDE, paper.SIDE, 3)
+    assert image_HWC.dtype == np.uint8 and image_HWC.shape == mean_HWC.shape
     addresses_1 = np.array([image_HWC.ctypes.data], np.uint64)
     views_1V3 = np.array([several], np.int64)
     cut_all(addresses_1, with_mirror(mean_HWC), views_1V3, shift_C[None], out_VHWC[None])

@@ -7,7 +7,7 @@ innermost step is written in LLVM's own terms, since Numba has no word for a sto
 Legend: N pictures, V views of each, H x W pixels, C colours.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,attr-defined"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,attr-defined,unreachable"
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from itertools import pairwise
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from alexnet import paper
 from alexnet.loading.buffers import ALIGNMENT, aligned
 from alexnet.prepared import Split
 from alexnet.prepared.shards import room_for_decoded
@@ -45,15 +44,18 @@ def cut_all(
 ) -> None:
     """Write the views of (picture - mean) + shift into `out_NVHWC`, float32.
 
-    `addresses_N` (uint64) say where in memory the pictures lie, uint8 256 x 256 x 3 each: whoever
+    `addresses_N` (uint64) say where in memory the pictures lie, uint8 and as large as the mean: whoever
     calls keeps them there. `views_NV3` (int64) are top, left, reflected; `shifts_N3` are float32.
     Written at once where `out_NVHWC` is `aligned`, else by way of memory that is.
     """
     assert len(addresses_N) == len(views_NV3) == len(shifts_N3) == len(out_NVHWC)
-    assert out_NVHWC.shape[2:] == (paper.CROP, paper.CROP, 3) and out_NVHWC.dtype == np.float32
-    edge = paper.SIDE - paper.CROP
+    crop, side = out_NVHWC.shape[2], means_2HWC.shape[1]
+    assert out_NVHWC.shape[2:] == (crop, crop, 3) and out_NVHWC.dtype == np.float32
+    edge = side - crop
     assert views_NV3.size == 0 or (views_NV3.min() >= 0 and views_NV3[..., :2].max() <= edge)
-    if out_NVHWC.flags.c_contiguous and out_NVHWC.ctypes.data % ALIGNMENT == 0:
+    if crop % _RUN:
+        _cut_any(addresses_N, means_2HWC, views_NV3, shifts_N3, out_NVHWC)
+    elif out_NVHWC.flags.c_contiguous and out_NVHWC.ctypes.data % ALIGNMENT == 0:
         _cut_all(addresses_N, means_2HWC, views_NV3, shifts_N3, out_NVHWC)
     else:
         straight_NVHWC = aligned(out_NVHWC.shape)
@@ -103,7 +105,7 @@ class Cutter:
         self, indices_N: np.ndarray, views: np.ndarray, shifts: np.ndarray, out: np.ndarray
     ) -> None:
         if not hasattr(self._own, "pixels"):
-            self._own.pixels = room_for_decoded(_DECODED)
+            self._own.pixels = room_for_decoded(_DECODED, self.split.side)
         pixels_NHWC = self._own.pixels
         places = np.arange(_DECODED, dtype=np.uint64) * np.uint64(pixels_NHWC[0].nbytes)
         addresses_N = np.uint64(pixels_NHWC.ctypes.data) + places
@@ -195,3 +197,31 @@ def _cut_all(addresses_N, means_2HWC, views_NV3, shifts_N3, out_NVHWC):
                         means += np.uint64(_RUN * 12)
                         out += np.uint64(_RUN * 12)
     _all_written()
+
+
+@njit(cache=True, nogil=True)
+def _cut_any(addresses_N, means_2HWC, views_NV3, shifts_N3, out_NVHWC):
+    """The same for crops whose rows are not whole runs."""
+    N, V, H, W, C = out_NVHWC.shape
+    _, side, _, _ = means_2HWC.shape
+    for n in range(N):
+        picture_HWC = carray(_bytes_at(addresses_N[n]), (side, side, C))
+        for v in range(V):
+            top, left, reflected = views_NV3[n, v]
+            for y in range(H):
+                for x in range(W):
+                    column = left + W - 1 - x if reflected else left + x
+                    for c in range(C):
+                        pixel = np.float32(picture_HWC[top + y, column, c])
+                        centred = pixel - means_2HWC[0, top + y, column, c]
+                        out_NVHWC[n, v, y, x, c] = centred + shifts_N3[n, c]
+
+
+@intrinsic
+def _bytes_at(typingctx, address):
+    """An address as a pointer to bytes."""
+
+    def build(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.CPointer(types.uint8)(_ADDRESS), build

@@ -63,16 +63,17 @@ def _cut(pictures, mean, cuts, out, SIDE: tl.constexpr, CROP: tl.constexpr, BLOC
 def cut_views(pictures_NHWC: Tensor, mean_HWC: Tensor, cuts_B8: Tensor, x_BCHW: Tensor) -> None:
     """Write the views of (picture - mean) + shift into `x_BCHW`, which is channels-last in memory.
 
-    `pictures_NHWC` are uint8, N x 256 x 256 x 3; x is of any floating type, B x 3 x 224 x 224.
+    `pictures_NHWC` are uint8, as large as the mean; x is of any floating type, B x 3 x 224 x 224.
     """
+    crop = x_BCHW.shape[2]
     assert x_BCHW.is_contiguous(memory_format=torch.channels_last)
-    assert x_BCHW.shape == (len(cuts_B8), 3, paper.CROP, paper.CROP)
-    programs = (len(cuts_B8), triton.cdiv(paper.CROP**2 * 3, _BLOCK))
+    assert x_BCHW.shape == (len(cuts_B8), 3, crop, crop)
+    programs = (len(cuts_B8), triton.cdiv(crop**2 * 3, _BLOCK))
     with torch.cuda.device_of(x_BCHW):
         _cut[programs](
             *(pictures_NHWC, mean_HWC, cuts_B8, x_BCHW.permute(0, 2, 3, 1)),
-            SIDE=paper.SIDE,
-            CROP=paper.CROP,
+            SIDE=len(mean_HWC),
+            CROP=crop,
             BLOCK=_BLOCK,
         )
 
@@ -106,10 +107,13 @@ class DeviceBatch:
     pictures_NHWC: Tensor
     mean_HWC: Tensor
     cuts_B8: Tensor
+    divisors_B: np.ndarray | None  # of the pictures after their colour noise, where they have any
 
     def cut_into(self, x_BCHW: Tensor) -> None:
         """Write the network's input, B x 3 x 224 x 224."""
         cut_views(self.pictures_NHWC, self.mean_HWC, self.cuts_B8, x_BCHW)
+        if self.divisors_B is not None:
+            x_BCHW /= torch.from_numpy(self.divisors_B).to(x_BCHW)[:, None, None, None]
 
     @property
     def labels_B(self) -> Tensor:
@@ -132,7 +136,8 @@ class DeviceLoader:
         self.waited = 0.0
         self.mean_HWC = torch.from_numpy(loader.statistics.mean_HWC).to(self.device)
         if resident is None:
-            resident = _fits(len(loader.split), self.device)
+            split = loader.split
+            resident = _fits(len(split) * split.side**2 * 3, self.device)
         self.pictures_NHWC = _all_pictures(loader.split, self.device) if resident else None
 
     def make(self, step: int) -> Batch:
@@ -142,7 +147,8 @@ class DeviceLoader:
     def batches(self, first: int, last: int) -> Iterator[DeviceBatch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
         B = self.loader.size
-        ring = _Ring(0 if self.pictures_NHWC is not None else B, B, self.device)
+        room = 0 if self.pictures_NHWC is not None else B
+        ring = _Ring(room, B, self.loader.split.side, self.device)
 
         def job(step: int) -> Callable[[_Slot], tuple[int, np.ndarray, np.ndarray]]:
             return lambda slot: (step, *self._fill(slot, step))
@@ -150,7 +156,10 @@ class DeviceLoader:
         for slot, (step, epochs_B, indices_B), waited in ring.run(map(job, range(first, last))):
             self.waited += waited
             pictures = slot.pictures if self.pictures_NHWC is None else self.pictures_NHWC
-            yield DeviceBatch(step, epochs_B, indices_B, pictures, self.mean_HWC, slot.cuts)
+            divisors_B = self.loader.divisors(epochs_B)
+            yield DeviceBatch(
+                step, epochs_B, indices_B, pictures, self.mean_HWC, slot.cuts, divisors_B
+            )
 
     def _fill(self, slot: _Slot, step: int) -> tuple[np.ndarray, np.ndarray]:
         epochs_B, indices_B = self.loader.of_step(step)
@@ -158,7 +167,7 @@ class DeviceLoader:
             slot.host_pictures[place] = self.loader.split.pixels(int(indices_B[place]))
         resident = self.pictures_NHWC is not None
         pictures_B = indices_B if resident else np.arange(len(indices_B))
-        views_B3, shifts_B3 = self.loader.draws(epochs_B, indices_B)
+        views_B3, shifts_B3 = self.loader.draws(step, epochs_B, indices_B)
         labels_B = self.loader.split.labels[indices_B]
         slot.host_cuts[:] = describe_cuts(pictures_B, views_B3, labels_B, shifts_B3)
         return epochs_B, indices_B
@@ -166,16 +175,16 @@ class DeviceLoader:
 
 def device_view_batches(
     split: Split, mean_HWC: np.ndarray, count: int, batches: Sequence[range],
-    device: torch.device | str, dtype: torch.dtype,
+    device: torch.device | str, dtype: torch.dtype, crop: int = paper.CROP,
 ) -> Iterator[Tensor]:  # fmt: skip
     """The 1 or 10 evaluation views of batches of a split, cut on `device`: S*V x 3 x 224 x 224 each.
 
-    `batches` are the pictures of each.
+    `batches` are the pictures of each, `crop` is the side of a view.
     """
     device = torch.device(device)
-    mean, several = torch.from_numpy(mean_HWC).to(device), views(count)
+    mean, several = torch.from_numpy(mean_HWC).to(device), views(count, split.side - crop)
     most = max(map(len, batches), default=0)
-    ring = _Ring(most, most * count, device)
+    ring = _Ring(most, most * count, split.side, device)
 
     def job(batch: range) -> Callable[[_Slot], int]:
         def fill(slot: _Slot) -> int:
@@ -191,7 +200,7 @@ def device_view_batches(
         return fill
 
     for slot, rows, _ in ring.run(map(job, batches)):
-        shape = (rows, 3, paper.CROP, paper.CROP)
+        shape = (rows, 3, crop, crop)
         x_BCHW = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
         cut_views(slot.pictures, mean, slot.cuts[:rows], x_BCHW)
         yield x_BCHW
@@ -200,9 +209,9 @@ def device_view_batches(
 class _Slot:
     """Room for one batch, in pinned memory and on the device; on a CPU both are the same."""
 
-    def __init__(self, pictures: int, cuts: int, device: torch.device) -> None:
+    def __init__(self, pictures: int, cuts: int, side: int, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
-        shape = (pictures, paper.SIDE, paper.SIDE, 3)
+        shape = (pictures, side, side, 3)
         self._pinned_pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)
         self._pinned_cuts = torch.empty((cuts, 8), dtype=torch.int32, pin_memory=on_gpu)
         self.host_pictures: np.ndarray = self._pinned_pictures.numpy()
@@ -221,10 +230,10 @@ class _Slot:
 class _Ring:
     """Slots that are filled by threads, transferred on their own stream, read, and filled again."""
 
-    def __init__(self, pictures: int, cuts: int, device: torch.device) -> None:
+    def __init__(self, pictures: int, cuts: int, side: int, device: torch.device) -> None:
         self.device = device
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self.slots = [_Slot(pictures, cuts, device) for _ in range(_SLOTS)]
+        self.slots = [_Slot(pictures, cuts, side, device) for _ in range(_SLOTS)]
 
     def run(self, jobs: Iterable[Callable[[_Slot], Any]]) -> Iterator[tuple[_Slot, Any, float]]:
         """Each job's slot, what it returned, and the seconds waited for it, in order.
@@ -264,18 +273,18 @@ class _Ring:
         return found
 
 
-def _fits(pictures: int, device: torch.device) -> bool:
-    """Whether so many pictures may stay on the device."""
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of pictures may stay on the device."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return pictures * paper.SIDE**2 * 3 <= _RESIDENT_SHARE * free
+    return size <= _RESIDENT_SHARE * free
 
 
 def _all_pictures(split: Split, device: torch.device) -> Tensor:
     """A whole split on the device: uint8, N x 256 x 256 x 3."""
     pictures_NHWC = torch.empty(
-        (len(split), paper.SIDE, paper.SIDE, 3), dtype=torch.uint8, device=device
+        (len(split), split.side, split.side, 3), dtype=torch.uint8, device=device
     )
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
         for first in range(0, len(split), _CHUNK):

@@ -19,7 +19,7 @@ from alexnet.config import AugmentationConfig
 from alexnet.errors import DataError
 from alexnet.loading.buffers import Buffers
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import random_views, views
+from alexnet.loading.crops import random_views, shared_views, views
 from alexnet.loading.cutting import Cutter
 from alexnet.loading.order import Order, Shuffle
 from alexnet.prepared import Advice, Split, Statistics
@@ -48,8 +48,8 @@ class Loader:
     """The training split as batches, augmented as section 4.1 says.
 
     Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. `part` says which
-    of each step's pictures are made here, all by default. `waited` is how many seconds the caller of
-    `batches` has spent waiting for them.
+    of each step's pictures are made here, all by default; `crop` is their side in pixels. `waited` is how
+    many seconds the caller of `batches` has spent waiting for them.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Loader:
         seed: int,
         shuffle: Shuffle = "full",
         part: slice = slice(None),
+        crop: int = paper.CROP,
     ) -> None:
         self.split, self.statistics, self.augmentation = split, statistics, augmentation
         self.order = Order(len(split), batch, seed, shuffle)
@@ -68,7 +69,8 @@ class Loader:
         self._window: int | None = None
         self._cutter = Cutter(split, statistics.mean_HWC)
         self._part, self.size = part, len(range(batch)[part])
-        self._buffers = Buffers((self.size, 1, paper.CROP, paper.CROP, 3))
+        self._buffers = Buffers((self.size, 1, crop, crop, 3))
+        self.crop, self._room = crop, split.side - crop
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
@@ -81,9 +83,11 @@ class Loader:
     def make(self, step: int) -> Batch:
         """The batch of one step, computed here and now."""
         epochs_B, indices_B = self.of_step(step)
-        views_B3, shifts_B3 = self.draws(epochs_B, indices_B)
+        views_B3, shifts_B3 = self.draws(step, epochs_B, indices_B)
         x_BVHWC = self._buffers.take()
         self._cutter.cut(indices_B, views_B3[:, None], shifts_B3, x_BVHWC)
+        if (divisors_B := self.divisors(epochs_B)) is not None:
+            x_BVHWC /= divisors_B[:, None, None, None, None]
         return Batch(step, x_BVHWC[:, 0], self.split.labels[indices_B], epochs_B, indices_B)
 
     def of_step(self, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,23 +112,38 @@ class Loader:
                 for first, end in zip(*self.order.window(window), strict=True):
                     self.split.advise(int(first), int(end), advice)
 
-    def draws(self, epochs_B: np.ndarray, indices_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def draws(
+        self, step: int, epochs_B: np.ndarray, indices_B: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Where each picture is cut, int64 B x 3 (`crops.View`), and its colour shift, float32 B x 3."""
         seed, statistics = self.order.seed, self.statistics
         views_B3 = np.empty((len(indices_B), 3), np.int64)
         shifts_B3 = np.empty((len(indices_B), 3), np.float32)
         for epoch in np.unique(epochs_B):
             here, indices = epochs_B == epoch, indices_B[epochs_B == epoch]
-            views_B3[here] = random_views(seed, epoch, indices, self.augmentation.reflections)
+            views_B3[here] = random_views(
+                seed, epoch, indices, self.augmentation.reflections, self._room
+            )
             shifts_B3[here] = colour_shifts(
                 seed,
                 epoch,
                 indices,
                 statistics.eigenvectors_33,
                 statistics.deviations_3,
-                self.augmentation.colour,
+                self.augmentation.colour_at(epoch),
             )
+        if self.augmentation.crops == "shared":
+            places_B = step * self.order.batch + np.arange(self.order.batch)[self._part]
+            views_B3 = shared_views(seed, places_B, self.augmentation.reflections, self._room)
         return views_B3, shifts_B3
+
+    def divisors(self, epochs_B: np.ndarray) -> np.ndarray | None:
+        """What each picture is divided by after its colour noise: float32, B; None: nothing."""
+        divisor = self.augmentation.colour_divisor
+        if divisor == 1:
+            return None
+        noisy_B = [self.augmentation.colour_at(epoch) > 0 for epoch in epochs_B]
+        return np.where(noisy_B, divisor, 1).astype(np.float32)
 
     def require_likeness(self, batch: Batch) -> None:
         """Raise DataError if a batch's colours are not those of the statistics that it is to have.
@@ -156,23 +175,27 @@ def _listed(values_C: np.ndarray) -> str:
 
 
 def view_batches(
-    split: Split, mean_HWC: np.ndarray, count: int, batches: Sequence[range]
+    split: Split,
+    mean_HWC: np.ndarray,
+    count: int,
+    batches: Sequence[range],
+    crop: int = paper.CROP,
 ) -> Iterator[np.ndarray]:
     """The evaluation views of batches of a split: float32, B*V x 224 x 224 x 3, made ahead.
 
-    `batches` are the pictures of each. A batch's memory serves another as soon as nothing refers to it
-    any more.
+    `batches` are the pictures of each, `crop` is the side of a view. A batch's memory serves another as
+    soon as nothing refers to it any more.
     """
     cutter = Cutter(split, mean_HWC)
-    buffers = Buffers((max(map(len, batches), default=0), count, paper.CROP, paper.CROP, 3))
-    views_1V3 = np.array([views(count)], np.int64)
+    buffers = Buffers((max(map(len, batches), default=0), count, crop, crop, 3))
+    views_1V3 = np.array([views(count, split.side - crop)], np.int64)
 
     def make(batch: range) -> np.ndarray:
         indices_B = np.array(batch)
         out = buffers.take()[: len(indices_B)]
         views_BV3 = np.repeat(views_1V3, len(indices_B), axis=0)
         cutter.cut(indices_B, views_BV3, np.zeros((len(indices_B), 3), np.float32), out)
-        return out.reshape(-1, paper.CROP, paper.CROP, 3)
+        return out.reshape(-1, crop, crop, 3)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="loader") as pool:
         jobs = ((make, (batch,)) for batch in batches)

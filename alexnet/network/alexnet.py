@@ -1,4 +1,4 @@
-"""The network of sections 3.5 and 4.2, built from the table of its layers.
+"""The network of sections 3.5 and 4.2, and every other of `alexnet.conventions`, built from its table.
 
 Shape letters: N images, C maps, H x W positions, U units of a fully connected layer, K classes.
 Pictures come in as float N x 3 x 224 x 224, on the 0-255 scale minus the mean image, channels-last
@@ -7,67 +7,73 @@ in memory; they stay channels-last to the end of the convolutions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet import paper
+from alexnet import conventions, paper
 from alexnet.config import StartConfig
+from alexnet.conventions import PAPER, Convention
 from alexnet.errors import UsageError, did_you_mean
 from alexnet.network.conv import convolve, plain_convolve
 from alexnet.network.dropout import relu_dropout
 from alexnet.network.initialization import initialize
 from alexnet.network.linear import linear
-from alexnet.network.lrn import LRN, NONE, block, normalize
-from alexnet.network.table import LAYERS, Shape, columns_of, is_conv, shapes, with_classes
+from alexnet.network.local import locally_connected
+from alexnet.network.lrn import LRN, block, normalize, normalize_within, relu_pool
+from alexnet.network.table import Shape, is_connected, is_local, shapes
 from alexnet.paper import Layer
+
+if TYPE_CHECKING:
+    from alexnet.network.weights import ModelCard
 
 
 class AlexNet(nn.Module):
-    """The eight-layer, two-column network, or another table of layers; `classes` neurons in the last.
+    """The eight-layer, two-column network, or that of another convention, with so many classes.
 
-    Weights start as `start` says (the paper's Gaussian by default), drawn from `seed`.
+    Weights start as `start` says (the convention's Gaussian by default), drawn from `seed`.
     """
 
     def __init__(
         self,
         classes: int = paper.CLASSES,
-        layers: tuple[Layer, ...] = LAYERS,
+        convention: str | Convention = PAPER,
         start: StartConfig | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.layers = with_classes(layers, classes)
-        self.lrn, self.columns = LRN(), columns_of(self.layers)
+        if isinstance(convention, str):
+            convention = conventions.convention(convention)
+        self.convention = convention.with_classes(classes)
         for shape in self.shapes:
-            self.add_module(shape.layer.name, _parameters(shape))
+            self.add_module(shape.layer.name, _Parameters(shape))
         built = ((shape, *self.weight_and_bias(shape.layer.name)) for shape in self.shapes)
         initialize(built, start or StartConfig(), seed)
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The rows of the table."""
+        return self.convention.layers
+
+    @property
     def shapes(self) -> list[Shape]:
         """Sizes and costs of every layer."""
-        return shapes(self.layers)
+        return shapes(self.convention)
 
     @property
     def classes(self) -> int:
         """Neurons of the output layer."""
-        return self.layers[-1].kernels
+        return self.convention.output.kernels
 
     @property
     def activation_names(self) -> list[str]:
-        """Every name that `activations` knows, from the first layer to the last."""
-        names = []
-        for layer in self.layers:
-            names += [f"{layer.name}.pre"] if "relu" in layer.followed_by else []
-            names += [layer.name]
-            names += [f"norm{layer.name[-1]}"] if "norm" in layer.followed_by else []
-            names += [f"pool{layer.name[-1]}"] if "pool" in layer.followed_by else []
-        return names
+        """Every name that `activations` knows, in the order in which they are computed."""
+        return [name for layer in self.layers for name, _ in named(layer)]
 
     def weight_and_bias(self, layer: str) -> tuple[nn.Parameter, nn.Parameter]:
         """The parameters of one layer: kernels first, then one bias for each."""
@@ -80,30 +86,51 @@ class AlexNet(nn.Module):
         return self.connected(self.convolved(x), dropout)
 
     def convolved(self, x: Tensor) -> Tensor:
-        """The convolutional layers: what fc6 reads, N x 256 x 6 x 6."""
+        """The layers over positions: what fc6 reads, N x 256 x 6 x 6, before any dropout."""
         x = self.checked(x)
-        for layer in filter(is_conv, self.layers):
-            x = self.convolution(x, layer)
+        for layer in self.layers:
+            if not is_connected(layer):
+                x = self.convolution(x, layer)
         return x
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers: logits, N x K."""
+        x = x.flatten(1)
         for lane, layer in enumerate(self.layers):
-            if not is_conv(layer):
-                x = self.connection(x.flatten(1), layer, lane, dropout)
+            if is_connected(layer):
+                x = self.connection(x, layer, lane, dropout)
+            elif "dropout" in layer.followed_by:
+                x = self.thinned(x, layer, lane, dropout)
         return x
 
     def convolution(self, x: Tensor, layer: Layer) -> Tensor:
-        """One convolutional layer with all that follows it."""
+        """One convolutional or locally connected layer with all that follows it, but for dropout."""
         weight, bias = self.weight_and_bias(layer.name)
-        if "pool" in layer.followed_by:
-            return self.pooled(convolve(x, weight, None, layer), bias, layer)
-        return convolve(x, weight, bias, layer, relu=True)
+        if is_local(layer):
+            return self._after(locally_connected(x, weight, bias, layer), layer.followed_by)
+        match layer.followed_by:
+            case ("relu", "pool", *_) | ("relu", "norm", "pool", *_):
+                return self.activated(convolve(x, weight, None, layer), bias, layer)
+            case ("relu", *rest):
+                return self._after(convolve(x, weight, bias, layer, relu=True), rest, relu=True)
+        return self._after(convolve(x, weight, bias, layer), layer.followed_by)
 
-    def pooled(self, x: Tensor, bias: Tensor, layer: Layer) -> Tensor:
-        """Bias, ReLU, normalization (where the layer has it) and pooling of a convolution's sums."""
-        lrn = self.lrn if "norm" in layer.followed_by else NONE
-        return block(x, bias, lrn, self.columns, paper.POOL.size, paper.POOL.stride)
+    def activated(self, x: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+        """A layer's sums with their biases and all that follows: N x K x Y x X."""
+        size, stride = self.convention.pool
+        overhangs = self.convention.overhang and (x.shape[2] - size) % stride
+        match layer.followed_by:
+            case ("relu", "pool", *rest) if not overhangs:
+                return self._after(relu_pool(x, bias, size, stride), rest, True)
+            case ("relu", "norm", "pool", *rest) if not overhangs:
+                lrn = LRN.of(self.convention.norm)
+                return self._after(block(x, bias, lrn, self.norm_groups, size, stride), rest, True)
+        return self._after(x + bias[:, None, None], layer.followed_by)
+
+    @property
+    def norm_groups(self) -> int:
+        """How many groups of maps are normalized, each by itself."""
+        return self.convention.norm_groups
 
     def connection(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
         """One fully connected layer, number `lane` of all, with all that follows it."""
@@ -111,14 +138,24 @@ class AlexNet(nn.Module):
         return self.followed(sums, layer, lane, dropout)
 
     def followed(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
-        """ReLU and dropout of a fully connected layer's sums, where it has them."""
-        if "dropout" in layer.followed_by and dropout is not None:
-            return self.dropped(x, layer, lane, dropout)
-        x = F.relu(x) if "relu" in layer.followed_by else x
-        return x * (1 - paper.DROPOUT) if "dropout" in layer.followed_by else x
+        """Nonlinearity and dropout of a fully connected layer's sums, where it has them."""
+        if "dropout" not in layer.followed_by:
+            return self._after(x, layer.followed_by)
+        if "relu" in layer.followed_by and dropout is not None:  # in one pass
+            return self._scaled(self.dropped(x, layer, lane, dropout))
+        return self.thinned(self._after(x, layer.followed_by), layer, lane, dropout)
+
+    def thinned(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
+        """Dropout of what a layer puts out: N x U."""
+        if dropout is None:
+            return x if self.convention.inverted_dropout else x * (1 - paper.DROPOUT)
+        positive = self.dropped(x, layer, lane, dropout)
+        if self.convention.nonlinearity == "tanh":  # the same mask for what is negative
+            positive = positive - self.dropped(-x, layer, lane, dropout)
+        return self._scaled(positive)
 
     def dropped(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor) -> Tensor:
-        """The ReLU of a hidden layer, with the units of this step's mask dropped."""
+        """The ReLU of a layer's units, those of this step's mask dropped."""
         return relu_dropout(x, dropout, lane)
 
     def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
@@ -143,54 +180,115 @@ class AlexNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AlexNet:
-        """The network of a model folder (`model.safetensors` and `config.json`)."""
-        from alexnet.network.weights import load_model
+        """The network of a model folder; raises UsageError for names of networks elsewhere."""
+        from alexnet.network.weights import load_pretrained
 
-        return load_model(Path(folder))[0]
+        return load_pretrained(folder)[0]
+
+    def save_pretrained(self, folder: str | Path, card: ModelCard, force: bool = False) -> None:
+        """Write a model folder, which Hugging Face's tools understand too.
+
+        Raises UsageError where there is one already, unless it is to be replaced (`force`).
+        """
+        from alexnet.network.weights import save_pretrained
+
+        save_pretrained(Path(folder), self, card, force)
+
+    def _after(self, x: Tensor, followers: Sequence[str], relu: bool = False) -> Tensor:
+        """What follows a layer's sums, or their `relu`; dropout is not among it."""
+        for follower in followers:
+            if follower == "norm" and relu:
+                lrn, zeros = LRN.of(self.convention.norm), x.new_zeros(x.shape[1])
+                x = block(x, zeros, lrn, self.norm_groups, 1, 1)  # its other parts change nothing
+            else:
+                x = self._follow(x, follower)
+            relu = relu or follower == "relu"
+        return x
+
+    def _follow(self, x: Tensor, follower: str) -> Tensor:
+        about = self.convention
+        size, stride = about.pool
+        match follower:
+            case "relu":
+                return F.relu(x)
+            case "tanh":
+                return F.tanh(x)
+            case "norm":
+                return normalize(x, LRN.of(about.norm), self.norm_groups)
+            case "norm within":
+                return normalize_within(x, LRN.of(about.within))
+            case "pool":
+                return F.max_pool2d(x, size, stride, ceil_mode=about.overhang)
+            case "average pool":
+                return F.avg_pool2d(x, size, stride, ceil_mode=about.overhang)
+        return x  # the softmax belongs to the loss, dropout to `thinned`
 
     def _stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every named activation in turn, each operation by itself."""
         for layer in self.layers:
             weight, bias = self.weight_and_bias(layer.name)
-            if is_conv(layer):
-                x = plain_convolve(x, weight, bias, layer)
-            else:
+            if is_connected(layer):
                 x = F.linear(x.flatten(1), weight, bias)
-            if "relu" in layer.followed_by:
-                yield f"{layer.name}.pre", x
-                x = F.relu(x)
-            yield layer.name, x
-            if "norm" in layer.followed_by:
-                x = normalize(x, self.lrn, self.columns)
-                yield f"norm{layer.name[-1]}", x
-            if "pool" in layer.followed_by:
-                x = F.max_pool2d(x, paper.POOL.size, paper.POOL.stride)
-                yield f"pool{layer.name[-1]}", x
+            elif is_local(layer):
+                x = locally_connected(x, weight, bias, layer)
+            else:
+                x = plain_convolve(x, weight, bias, layer)
+            for name, follower in named(layer):
+                x = self._follow(x, follower)
+                yield name, x
             if "dropout" in layer.followed_by:
-                x = x * (1 - paper.DROPOUT)
+                x = x if self.convention.inverted_dropout else x * (1 - paper.DROPOUT)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """What training makes of the units that are kept."""
+        return x / (1 - paper.DROPOUT) if self.convention.inverted_dropout else x
 
     def checked(self, x: Tensor) -> Tensor:
         """Pictures in the memory layout of the hot path; raises UsageError where they are none."""
-        side = paper.CROP
+        side = self.convention.crop
         if x.ndim != 4 or x.shape[1:] != (3, side, side) or not x.is_floating_point():
             raise UsageError(
                 f"The network reads float N x 3 x {side} x {side} (0-255 minus the mean image); "
                 f"got {str(x.dtype).removeprefix('torch.')} {' x '.join(map(str, x.shape))}.",
                 remedy="Add a batch axis, or use alexnet.load(...).predict(picture).",
             )
-        return x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+        if self.convention.divisors == (1.0, 1.0, 1.0):
+            return x
+        return x / x.new_tensor(self.convention.divisors)[:, None, None]
 
 
-def _parameters(shape: Shape) -> nn.Module:
-    """A PyTorch module that holds the layer's weights and biases, their values not yet set."""
-    layer = shape.layer
-    module: nn.Module
-    if is_conv(layer):
-        maps = shape.inputs[0]
-        module = nn.Conv2d(maps, layer.kernels, layer.size, groups=shape.groups, device="meta")
-    else:
-        module = nn.Linear(shape.inputs_seen, layer.kernels, device="meta")
-    return module.to_empty(device="cpu")
+class _Parameters(nn.Module):
+    """A layer's weights and biases, their values not yet set."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(shape.weight_shape))
+        self.bias = nn.Parameter(torch.empty(shape.kernels))
+
+
+def named(layer: Layer) -> Iterator[tuple[str, str]]:
+    """The names of a layer's activations, each with what makes it of the one before.
+
+    The layer's own name is for its output after the nonlinearity, wherever that stands; the last
+    layer's for its logits.
+    """
+    number = layer.name.lstrip("abcdefghijklmnopqrstuvwxyz")
+    if layer.followed_by == ("softmax",):
+        yield layer.name, ""
+        return
+    yield f"{layer.name}.pre", ""
+    for follower in layer.followed_by:
+        match follower:
+            case "relu" | "tanh":
+                yield layer.name, follower
+            case "norm":
+                yield f"norm{number}", follower
+            case "norm within":
+                both = "norm" in layer.followed_by
+                yield f"norm{number}.within" if both else f"norm{number}", follower
+            case "pool" | "average pool":
+                yield f"pool{number}", follower
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet import paper
@@ -28,7 +27,7 @@ from alexnet.network.alexnet import AlexNet
 from alexnet.network.conv import convolve
 from alexnet.network.dropout import relu_dropout
 from alexnet.network.linear import linear
-from alexnet.network.table import half, is_conv
+from alexnet.network.table import half, is_connected
 from alexnet.paper import Layer
 
 
@@ -49,8 +48,7 @@ class Column(AlexNet):
 
     def __init__(self, network: AlexNet, column: int, link: Link | None = None) -> None:
         nn.Module.__init__(self)
-        self.layers, self.lrn = network.layers, network.lrn
-        self.columns = 1 if self.divides(self.layers[0]) else network.columns
+        self.convention = network.convention
         self.column, self.link = column, link
         self.pieces = self._pieces(network, column)
         self.theirs = self._pieces(network, 1 - column)
@@ -58,12 +56,18 @@ class Column(AlexNet):
             layer, _, kind = name.partition(".")
             if layer not in self._modules:
                 self.add_module(layer, nn.Module())
-            part = network.get_parameter(piece.name).detach()[piece.place].clone()
-            self.get_submodule(layer).register_parameter(kind, nn.Parameter(part))
+            w = network.get_parameter(piece.name)
+            part = nn.Parameter(w.detach()[piece.place].clone(), w.requires_grad)
+            self.get_submodule(layer).register_parameter(kind, part)
 
     def divides(self, layer: Layer) -> bool:
         """Whether each column has its own half of a layer."""
         return True
+
+    @property
+    def norm_groups(self) -> int:
+        """The maps that are here: one group where they are a column's own."""
+        return 1 if self.divides(self.layers[0]) else super().norm_groups
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers: logits of both columns, N x K."""
@@ -90,9 +94,7 @@ class Column(AlexNet):
         weight, bias = self.weight_and_bias(layer.name)
         sums = convolve(x, weight, None, layer)
         sums = sums + convolve(theirs(), self.get_parameter(f"{layer.name}.crossing"), None, layer)
-        if "pool" in layer.followed_by:
-            return self.pooled(sums, bias, layer)
-        return F.relu(sums + bias[:, None, None])
+        return self.activated(sums, bias, layer)
 
     def crossed_units(
         self,
@@ -110,6 +112,8 @@ class Column(AlexNet):
 
     def dropped(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor) -> Tensor:
         """The column's part of the mask that the whole layer has in this step."""
+        if not self.divides(layer):
+            return super().dropped(x, layer, lane, dropout)
         return relu_dropout(x, dropout, lane, layer.kernels, half(layer.kernels, self.column).start)
 
     def _crosses(self, layer: Layer) -> bool:
@@ -141,7 +145,7 @@ class HalfConnected(Column):
 
     def divides(self, layer: Layer) -> bool:
         """Only the fully connected layers."""
-        return not is_conv(layer)
+        return is_connected(layer)
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """The fully connected layers of all pictures: logits of both columns."""
@@ -174,7 +178,7 @@ class Columns(nn.Module):
         first: Column = self.both[0]  # type: ignore[assignment]
         parts = [first.checked(x).to(device) for device in self.devices]
         for lane, layer in enumerate(first.layers):
-            if not is_conv(layer):
+            if is_connected(layer):
                 parts = [part.flatten(1) for part in parts]
             parts = [
                 self._layer(column, parts, layer, lane, dropout)  # type: ignore[arg-type]
@@ -190,7 +194,7 @@ class Columns(nn.Module):
         with torch.cuda.device_of(mine):
             if layer.sees != "both columns":
                 return column.convolution(mine, layer)
-            if is_conv(layer):
+            if not is_connected(layer):
                 return column.crossed(mine, lambda: theirs.to(mine.device), layer)
             return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, here)
 

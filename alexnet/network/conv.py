@@ -21,6 +21,9 @@ def convolve(
 
     Kernels that see fewer maps than there are belong to columns that see only themselves.
     """
+    if layer.stride > 1 and layer.padding[0]:  # the strided kernels begin at the corner
+        x_NCHW = F.pad(x_NCHW, (layer.padding * 2))
+        layer = layer._replace(padding=(0, 0))
     if _fits(x_NCHW, weight, layer):
         bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
         training = torch.is_grad_enabled() and weight.requires_grad

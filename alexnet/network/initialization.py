@@ -1,4 +1,4 @@
-"""How weights start: the paper's Gaussian (section 5), or one that learns from the first steps."""
+"""How weights start: the Gaussian of section 5, or one that learns from the first steps."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ def initialize(
     A layer's draws depend on the seed and its name alone.
     """
     for shape, weight, bias in layers:
+        deviation = shape.layer.deviation
         if start.rule == "he":
-            deviation = start.gain * math.sqrt(2 / shape.weights_per_kernel)
-        else:
-            deviation = start.deviation
+            deviation = math.sqrt(2 / shape.weights_per_kernel)
         draws = stream(seed, Purpose.WEIGHTS, shape.layer.name)
         values = draws.standard_normal(weight.numel(), dtype="float32")
-        weight.copy_(torch.from_numpy(values).mul_(deviation).reshape(weight.shape))
-        bias.fill_(start.bias if shape.layer.bias else 0.0)
+        weight.copy_(torch.from_numpy(values).mul_(start.gain * deviation).reshape(weight.shape))
+        bias.fill_(start.bias * shape.layer.bias)

@@ -16,6 +16,7 @@ from torch import Tensor
 from alexnet import paper
 from alexnet.network.conv import channels_last
 from alexnet.network.gpu import HAS_TRITON
+from alexnet.paper import Normalization
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,14 @@ class LRN:
     alpha: float = paper.LRN.alpha
     beta: float = paper.LRN.beta
 
+    @classmethod
+    def of(cls, row: Normalization) -> LRN:
+        """The normalization of a convention."""
+        return cls(*row)
+
 
 NONE = LRN(k=1.0, n=1, alpha=0.0, beta=0.75)  # the same block without normalization: a / 1
+_WIDTHS = (128, 96, 64, 48, 32)  # maps; a kernel is compiled for each width that is used
 
 
 def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
@@ -45,6 +52,20 @@ def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
     for j in range(2 * reach + 1):
         total = total + padded[:, :, j : j + C // columns]
     return a_NCHW / (lrn.k + lrn.alpha * total).reshape(N, C, H, W).pow(lrn.beta)
+
+
+def normalize_within(a_NCHW: Tensor, lrn: LRN) -> Tensor:
+    """Normalize each map by itself: the sum is over the n x n places around, those inside the map."""
+    N, C, H, W = a_NCHW.shape
+    reach = lrn.n // 2
+    padded = F.pad(a_NCHW.square(), (reach,) * 4)
+    rows = torch.zeros_like(padded[:, :, :H])
+    for y in range(lrn.n):
+        rows = rows + padded[:, :, y : y + H]
+    total = torch.zeros_like(a_NCHW)
+    for x in range(lrn.n):
+        total = total + rows[..., x : x + W]
+    return a_NCHW / (lrn.k + lrn.alpha * total).pow(lrn.beta)
 
 
 def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, stride: int) -> Tensor:
@@ -62,6 +83,13 @@ def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, str
         )[0]
         return y_NCYX
     return plain_block(x_NCHW, bias_C, lrn, columns, size, stride)
+
+
+def relu_pool(x_NCHW: Tensor, bias_C: Tensor, size: int, stride: int) -> Tensor:
+    """The block without normalization, in pieces of 128 maps, or as many as go, at a time."""
+    C = x_NCHW.shape[1]
+    width = next((width for width in _WIDTHS if C % width == 0), C)
+    return block(x_NCHW, bias_C, NONE, C // width, size, stride)
 
 
 def _fits(x_NCHW: Tensor, lrn: LRN, columns: int, size: int) -> bool:

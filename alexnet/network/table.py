@@ -1,48 +1,16 @@
-"""The eight layers as one table: what is built, counted, drawn and tested is read from here.
+"""What a network's table of layers comes to: sizes, parameters, costs.
 
-`LAYERS` comes from the paper's section 3.5 (`alexnet.paper`); `shapes` derives what each layer puts
-out and costs.
+The tables are in `alexnet.paper` and `alexnet.conventions`; what is built, counted, drawn and tested is
+read from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alexnet import paper, ranks
+from alexnet.conventions import PAPER, Convention
 from alexnet.paper import Layer
-
-LAYERS: tuple[Layer, ...] = paper.LAYERS
-
-
-def _one_column() -> tuple[Layer, ...]:
-    """The one-GPU net of section 3.2: half the kernels, all of which every kernel sees.
-
-    The last convolutional layer keeps its 256, and the fully connected ones their neurons (footnote 2).
-    """
-    halved = {layer.name: layer.kernels // 2 for layer in LAYERS[:4]}
-    return tuple(
-        layer._replace(
-            kernels=halved.get(layer.name, layer.kernels),
-            sees="image" if layer.sees == "image" else "both columns",
-        )
-        for layer in LAYERS
-    )
-
-
-def _no_links() -> tuple[Layer, ...]:
-    """The paper's network with columns that meet in the fully connected layers only."""
-    return tuple(
-        layer._replace(sees="own column") if layer.name == "conv3" else layer for layer in LAYERS
-    )
-
-
-# The paper's network, and those it is compared with.
-NETWORKS: Mapping[str, tuple[Layer, ...]] = {
-    "alexnet": LAYERS,
-    "one_column": _one_column(),
-    "no_links": _no_links(),
-}
 
 
 @dataclass(frozen=True)
@@ -59,12 +27,12 @@ class Shape:
     def inputs_seen(self) -> int:
         """Input maps (or neurons) that one kernel sees."""
         maps, height, width = self.inputs
-        return maps // self.groups if is_conv(self.layer) else maps * height * width
+        return maps * height * width if is_connected(self.layer) else maps // self.groups
 
     @property
     def weights_per_kernel(self) -> int:
         """Weights of one kernel: size x size x maps for a convolution."""
-        return self.inputs_seen * (self.layer.size**2 if is_conv(self.layer) else 1)
+        return self.inputs_seen * (1 if is_connected(self.layer) else self.layer.size**2)
 
     @property
     def neurons(self) -> int:
@@ -73,24 +41,43 @@ class Shape:
         return maps * height * width
 
     @property
+    def kernels(self) -> int:
+        """Sets of weights with a bias each: in a locally connected layer one for every neuron."""
+        return self.neurons if is_local(self.layer) else self.layer.kernels
+
+    @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return self.layer.kernels * (self.weights_per_kernel + 1)
+        return self.kernels * (self.weights_per_kernel + 1)
 
     @property
     def multiply_adds(self) -> int:
         """Multiplications with addition in one image's forward pass, biases not counted."""
         return self.neurons * self.weights_per_kernel
 
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Kernels first; a locally connected layer's places last. Biases are one row of `kernels`."""
+        layer = self.layer
+        if is_connected(layer):
+            return layer.kernels, self.inputs_seen
+        places = self.outputs[1:] if is_local(layer) else ()
+        return layer.kernels, self.inputs_seen, layer.size, layer.size, *places
+
 
 def is_conv(layer: Layer) -> bool:
-    """Whether a layer is convolutional rather than fully connected."""
+    """Whether a layer's kernels are the same at every place."""
     return layer.name.startswith("conv")
 
 
-def columns_of(layers: tuple[Layer, ...]) -> int:
-    """Into how many columns the maps of a network fall: in one, every kernel sees all of them."""
-    return paper.COLUMNS if any(layer.sees == "own column" for layer in layers) else 1
+def is_local(layer: Layer) -> bool:
+    """Whether a layer looks at places as a convolution does, but with other kernels at each."""
+    return layer.name.startswith("local")
+
+
+def is_connected(layer: Layer) -> bool:
+    """Whether a layer is fully connected."""
+    return layer.name.startswith("fc")
 
 
 def half(count: int, column: int) -> slice:
@@ -98,46 +85,36 @@ def half(count: int, column: int) -> slice:
     return ranks.share(count, column, paper.COLUMNS)
 
 
-def name_of(layers: tuple[Layer, ...]) -> str:
-    """The name of a network of `NETWORKS` with any number of classes; others have none."""
-    rows = [name for name, those in NETWORKS.items() if those[:-1] == layers[:-1]]
-    return rows[0] if rows else ""
-
-
-def with_classes(layers: tuple[Layer, ...], classes: int) -> tuple[Layer, ...]:
-    """The same layers with an output layer of `classes` neurons."""
-    return (*layers[:-1], layers[-1]._replace(kernels=classes))
-
-
-def shapes(layers: tuple[Layer, ...] = LAYERS, side: int = paper.CROP) -> list[Shape]:
-    """Every layer's sizes for `side` x `side` RGB pictures."""
+def shapes(convention: Convention = PAPER) -> list[Shape]:
+    """Every layer's sizes."""
     rows = []
-    maps, height = 3, side
-    for layer in layers:
+    maps, height = paper.CHANNELS, convention.crop
+    for layer in convention.layers:
         inputs = (maps, height, height)
-        if is_conv(layer):
-            before, after = layer.padding
-            height = (height + before + after - layer.size) // layer.stride + 1
-        else:
+        if is_connected(layer):
             height = 1
+        else:
+            height = (height + sum(layer.padding) - layer.size) // layer.stride + 1
         outputs = (layer.kernels, height, height)
-        if "pool" in layer.followed_by:
-            height = (height - paper.POOL.size) // paper.POOL.stride + 1
+        if "pool" in layer.followed_by or "average pool" in layer.followed_by:
+            size, stride = convention.pool
+            steps = height - size + (stride - 1 if convention.overhang else 0)
+            height = steps // stride + 1
         maps = layer.kernels
         groups = paper.COLUMNS if layer.sees == "own column" else 1
         rows.append(Shape(layer, inputs, outputs, (maps, height, height), groups))
     return rows
 
 
-def training_flops(layers: tuple[Layer, ...] = LAYERS) -> int:
+def training_flops(convention: Convention = PAPER) -> int:
     """Floating-point operations of one image's training: two per multiply-add, in three passes.
 
     The passes are forward, gradient of the weights, gradient of the input; the pictures need none.
     """
-    first, *rest = shapes(layers)
+    first, *rest = shapes(convention)
     return 2 * (2 * first.multiply_adds + 3 * sum(shape.multiply_adds for shape in rest))
 
 
-def inference_flops(layers: tuple[Layer, ...] = LAYERS) -> int:
+def inference_flops(convention: Convention = PAPER) -> int:
     """Floating-point operations of one image's forward pass: two per multiply-add."""
-    return 2 * sum(shape.multiply_adds for shape in shapes(layers))
+    return 2 * sum(shape.multiply_adds for shape in shapes(convention))

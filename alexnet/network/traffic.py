@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 from alexnet import paper
-from alexnet.network.table import LAYERS, Shape, half, is_conv, shapes
-from alexnet.paper import Layer
+from alexnet.conventions import PAPER, Convention
+from alexnet.network.table import Shape, half, is_connected, shapes
 
 # A replica in one piece, in two columns, or with the pictures of its convolutions and the units of its
 # fully connected layers halved.
@@ -35,21 +35,21 @@ def traffic(
     layout: Layout,
     processes: int,
     batch: int = paper.BATCH,
-    layers: tuple[Layer, ...] = LAYERS,
+    convention: Convention = PAPER,
     size: int = 4,
 ) -> Traffic:
     """What a process sends where `processes` share a batch; numbers have `size` bytes.
 
     Where the columns differ, as with an odd number of classes, it is the first one's.
     """
-    rows = shapes(layers)
+    rows = shapes(convention)
     if layout == "fused":
         return Traffic(0.0, size * _summed(sum(row.parameters for row in rows), processes))
     replicas = processes // paper.COLUMNS
     pictures = batch / replicas
-    connected = [row for row in rows if not is_conv(row.layer)]
-    convolved = [row for row in rows if is_conv(row.layer)]
-    logits = pictures * _half(layers[-1].kernels)
+    connected = [row for row in rows if is_connected(row.layer)]
+    convolved = [row for row in rows if not is_connected(row.layer)]
+    logits = pictures * _half(convention.output.kernels)
     if layout == "columns":
         meet = [row for row in rows if row.layer.sees == "both columns"]
         numbers = pictures * sum(2 * _half_input(row) for row in meet) + logits

@@ -2,32 +2,43 @@
 
 A folder holds `model.safetensors` (parameters by layer name), `config.json` (architecture, classes,
 preprocessing, provenance), `statistics.safetensors` (mean image, colour components) and `README.md`.
+It is laid out as Hugging Face's tools expect, see `hub`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
 
-from alexnet import paper
-from alexnet.errors import AlexNetError, DataError, IncompatibleError
-from alexnet.files import classes_hash, read_json, sha256_of, write_atomically, write_json
+from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.errors import AlexNetError, DataError, IncompatibleError, UsageError
+from alexnet.files import (
+    classes_hash,
+    make_folder,
+    read_json,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
+from alexnet.network import hub
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.table import NETWORKS, name_of
 
-FORMAT = 1
+FORMAT = 2
+FILES = ("config.json", "model.safetensors", "statistics.safetensors")  # and a README.md
 _CONFIG_KINDS = {
     **dict.fromkeys(("classes", "titles"), list),
     **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
-    **dict.fromkeys(("preprocessing", "provenance"), dict),
+    **dict.fromkeys(("kernels", "preprocessing", "provenance"), dict),
 }
 _NAMED = 16  # differences, as many as there are parameters
 _NAMES = {list: "list", str: "text", dict: "JSON object"}
@@ -83,26 +94,60 @@ def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: ob
             value.copy_(torch.from_numpy(arrays[name]))
 
 
-def save_model(folder: Path, network: AlexNet, card: ModelCard) -> None:
-    """Write a model folder; `config.json`, which names the weights' hash, comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "model.safetensors"
-    write_atomically(weights, safetensors.numpy.save(parameters_of(network), {"format": "pt"}))
+def save_model(
+    folder: Path, network: AlexNet, card: ModelCard, results: Sequence[hub.Result] = ()
+) -> None:
+    """Write a model folder; `config.json`, which names the weights' hash, comes last.
+
+    `results` are what the network reached; its README.md shows them.
+    """
+    make_folder(folder)
+    written = write_atomically(folder / "model.safetensors", _weights(network))
     write_atomically(
         folder / "statistics.safetensors", safetensors.numpy.save(dict(card.statistics))
     )
     config = {
         "format": FORMAT,
-        "architecture": name_of(network.layers),
+        "convention": network.convention.name,
+        "nonlinearity": network.convention.nonlinearity,
+        "kernels": {layer.name: layer.kernels for layer in network.layers},
         "classes": list(card.classes),
         "titles": list(card.titles),
         "classes_sha256": classes_hash(card.classes),
         "preprocessing": dict(card.preprocessing),
         "provenance": dict(card.provenance),
-        "weights_sha256": sha256_of(weights),
+        "weights_sha256": written.sha256,
+        **hub.config(card),
     }
-    write_atomically(folder / "README.md", _readme(network, card).encode())
+    write_atomically(folder / "README.md", hub.readme(network, card, results).encode())
     write_json(folder / "config.json", config)
+
+
+def save_pretrained(
+    folder: Path,
+    network: AlexNet,
+    card: ModelCard,
+    force: bool = False,
+    results: Sequence[hub.Result] = (),
+) -> None:
+    """`save_model`; raises UsageError where there is a model already, unless `force` replaces it."""
+    if (folder / "config.json").exists() and not force:
+        raise UsageError(
+            "There is a model already.",
+            where=folder,
+            remedy="Choose another folder, or force=True.",
+        )
+    save_model(folder, network, card, results)
+
+
+def load_pretrained(folder: str | Path) -> tuple[AlexNet, ModelCard]:
+    """`load_model`; raises UsageError where there is no such folder, for nothing is downloaded."""
+    if not Path(folder).is_dir():
+        raise UsageError(
+            f"There is no folder {str(folder)!r}, and nothing is downloaded.",
+            remedy=f"Download it first; a model folder has {', '.join(FILES)}.",
+        )
+    return load_model(Path(folder))
 
 
 def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
@@ -115,18 +160,22 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
             where=weights,
             remedy="Copy the whole model folder again, or export it from its run.",
         )
+    classes = tuple(config["classes"])
+    about = convention_of(config)
     statistics = read_arrays(folder / "statistics.safetensors")
     mean = statistics.get("mean")
-    if mean is None or mean.shape != (paper.SIDE, paper.SIDE, 3) or mean.dtype != np.float32:
+    if mean is None or mean.shape != (about.side, about.side, 3) or mean.dtype != np.float32:
         raise DataError("It holds no mean image.", where=folder / "statistics.safetensors")
-    classes = tuple(config["classes"])
     arrays = read_arrays(weights)
-    rows = arrays.get("fc8.weight", np.empty(0)).shape[:1]
-    if rows != (len(classes),):  # before there is a network of so many
-        raise IncompatibleError(
-            f"The weights are not of the {len(classes):,} classes of config.json.", where=weights
-        )
-    network = AlexNet(len(classes), NETWORKS[config["architecture"]])
+    for layer in about.layers:  # before there is a network of so many
+        rows = arrays.get(f"{layer.name}.weight", np.empty(0)).shape[:1]
+        if rows != (layer.kernels,):
+            what = "classes" if layer == about.output else f"kernels of {layer.name}"
+            raise IncompatibleError(
+                f"The weights are not of the {layer.kernels:,} {what} of config.json.",
+                where=weights,
+            )
+    network = AlexNet(len(classes), about)
     set_parameters(network, arrays, weights)
     card = ModelCard(
         classes,
@@ -138,6 +187,12 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     return network, card
 
 
+def convention_of(config: Mapping[str, Any]) -> Convention:
+    """The network that a model folder's config.json describes."""
+    about = convention(config["convention"], nonlinearity=config["nonlinearity"])
+    return about.with_kernels(config["kernels"]).with_classes(len(config["classes"]))
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A model folder's config.json, every part of it checked.
 
@@ -147,11 +202,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise DataError("Not a JSON object.", where=path)
-    named = config.get("architecture")
-    if config.get("format") != FORMAT or not (isinstance(named, str) and named in NETWORKS):
+    named, applied = config.get("convention"), config.get("nonlinearity")
+    known = named in tuple(CONVENTIONS) and applied in get_args(Nonlinearity)
+    if config.get("format") != FORMAT or not known:
         raise IncompatibleError(
-            f"This is format {config.get('format')} of {named!r}; "
-            f"this version reads format {FORMAT} of {', '.join(NETWORKS)}.",
+            f"This is format {config.get('format')} of {named!r} with {applied!r}; "
+            f"this version reads format {FORMAT} of {', '.join(CONVENTIONS)}.",
             where=path,
         )
     if lacks := _CONFIG_KINDS.keys() - config.keys():
@@ -159,6 +215,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key, kind in _CONFIG_KINDS.items():
         if not isinstance(config[key], kind):
             raise DataError(f"Its {key} is no {_NAMES[kind]}.", where=path)
+    layers = {layer.name for layer in CONVENTIONS[str(named)].layers}
+    counts = config["kernels"]
+    if counts.keys() != layers or not all(type(n) is int and n > 0 for n in counts.values()):
+        raise DataError("Its kernels are not a number for each layer.", where=path)
     classes, titles = config["classes"], config["titles"]
     if not classes or not all(isinstance(n, str) and n.isprintable() for n in [*classes, *titles]):
         raise DataError("Its classes and titles are not names that can be shown.", where=path)
@@ -187,14 +247,24 @@ def opened(path: Path) -> Iterator[Any]:
         raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
 
 
-def _readme(network: AlexNet, card: ModelCard) -> str:
-    count = sum(value.numel() for value in network.parameters())
-    facts = "\n".join(f"* {key}: {value}" for key, value in card.provenance.items())
-    return (
-        f"# AlexNet, {len(card.classes)} classes\n\n"
-        f"{count:,} parameters of the eight-layer network of Krizhevsky, Sutskever and Hinton "
-        "(2012).\n\n"
-        "```python\nimport alexnet\n\n"
-        'alexnet.load("this/folder").predict("picture.jpg")\n```\n\n'
-        f"{facts}\n"
-    )
+def weights_sha256(network: AlexNet) -> str:
+    """The SHA-256 of the `model.safetensors` that `save_model` writes."""
+    return hashlib.sha256(_weights(network)).hexdigest()
+
+
+def _weights(network: AlexNet) -> bytes:
+    """The parameters as safetensors, with the network's name: always the same bytes.
+
+    The library puts metadata in an order of chance; here it is that of the names.
+    """
+    about = network.convention
+    metadata = {
+        "convention": about.name,
+        "format": "pt",  # Hugging Face's libraries ask for it
+        "nonlinearity": about.nonlinearity,
+    }
+    data = bytearray(safetensors.numpy.save(parameters_of(network), metadata))
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = {**json.loads(data[8:end]), "__metadata__": metadata}
+    data[8:end] = json.dumps(header, separators=(",", ":")).encode().ljust(end - 8)
+    return bytes(data)

@@ -19,7 +19,7 @@ from alexnet.errors import DataError, UsageError, did_you_mean
 from alexnet.files import canonical_json, sha256_of
 from alexnet.prepared import description as descriptions
 from alexnet.prepared.pages import Advice
-from alexnet.prepared.shards import RAW_BYTES, Index, Shard
+from alexnet.prepared.shards import Index, Shard
 from alexnet.prepared.statistics import Statistics
 
 
@@ -33,13 +33,14 @@ class Split:
     name: str
     labels: np.ndarray
     shards: tuple[Shard, ...]
+    side: int  # of the pictures, in pixels
     _first: np.ndarray  # the number of each shard's first picture
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def pixels(self, i: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
-        """Picture `i`: uint8 (256, 256, 3); a read-only view of the file where it is stored raw.
+        """Picture `i`: uint8 (side, side, 3); a read-only view of the file where it is stored raw.
 
         A JPEG is decoded into `out_HWC` if that is given.
         """
@@ -56,7 +57,7 @@ class Split:
         assert indices_N.size == 0 or 0 <= indices_N.min() <= indices_N.max() < len(self)
         numbers_N = np.searchsorted(self._first, indices_N, side="right") - 1
         places_N = (indices_N - self._first[numbers_N]).astype(np.uint64)
-        addresses_N: np.ndarray = self._bases[numbers_N] + places_N * np.uint64(RAW_BYTES)
+        addresses_N: np.ndarray = self._bases[numbers_N] + places_N * self._bytes_each
         return addresses_N
 
     def advise(self, first: int, end: int, advice: Advice) -> None:
@@ -65,6 +66,10 @@ class Split:
             here, there = max(first - begins, 0), min(end - begins, len(shard))
             if here < there:
                 shard.advise(here, there, advice)
+
+    @cached_property
+    def _bytes_each(self) -> np.uint64:
+        return np.uint64(self.side * self.side * 3)
 
     @cached_property
     def _bases(self) -> np.ndarray:
@@ -120,7 +125,7 @@ class PreparedDataset:
         if not path.is_file() or sha256_of(path) != statistics["sha256"]:
             raise DataError("The statistics are missing or changed.", where=path)
         splits = {
-            name: _open_split(folder, name, split, len(classes))
+            name: _open_split(folder, name, split, len(classes), description["made"]["size"])
             for name, split in description["splits"].items()
         }
         essence = {
@@ -136,11 +141,16 @@ class PreparedDataset:
             classes=classes,
             titles=tuple(description["titles"]),
             splits=tuple(splits),
-            statistics=Statistics.load(path),
+            statistics=Statistics.load(path, description["made"]["size"]),
             fingerprint=hashlib.sha256(canonical_json(essence)).hexdigest(),
             description=description,
             _splits=splits,
         )
+
+    @property
+    def side(self) -> int:
+        """Of the pictures, in pixels."""
+        return int(self.description["made"]["size"])
 
     def split(self, name: str) -> Split:
         """One split by its name; raises UsageError for a name that does not exist."""
@@ -151,12 +161,12 @@ class PreparedDataset:
         return self._splits[name]
 
 
-def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int) -> Split:
+def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int, side: int) -> Split:
     shards = []
     for entry in split["shards"]:
         first, end = entry["images_at"]
         index = Index(first, end, entry["index_sha256"])
-        shard = Shard.open(folder / entry["file"], entry["bytes"], index)
+        shard = Shard.open(folder / entry["file"], entry["bytes"], index, side)
         if len(shard) != entry["pictures"]:
             raise DataError(
                 f"A shard has {len(shard)} pictures instead of {entry['pictures']}.",
@@ -178,4 +188,4 @@ def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int) ->
             remedy="Remove the folder and prepare the set again.",
         )
     labels.flags.writeable = False
-    return Split(name, labels, tuple(shards), np.cumsum([0, *counts])[:-1])
+    return Split(name, labels, tuple(shards), side, np.cumsum([0, *counts])[:-1])

@@ -8,6 +8,7 @@ from typing import Any
 from alexnet.errors import DataError, IncompatibleError
 from alexnet.files import classes_hash, read_json
 from alexnet.prepared import sealed
+from alexnet.prepared.pixels import SIDES
 
 FILE = "dataset.json"
 FORMAT = "alexnet-prepared"
@@ -127,6 +128,8 @@ def _contradiction(description: dict[str, Any]) -> str:
         return "accounting and splits are not of the same splits"
     if odd := next((f["file"] for f in files(description) if not _is_plain(f["file"])), None):
         return f"{odd!r} is not the name of a file"
+    if (side := description["made"]["size"]) not in SIDES:
+        return f"its pictures have {side} pixels"
     for name, split in splits.items():
         pictures = sum(shard["pictures"] for shard in split["shards"])
         if not pictures == split["pictures"] == description["accounting"][name]["accepted"]:

@@ -24,6 +24,7 @@ from alexnet.prepared.batches import Account, in_two_splits
 from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.description import FILE as DESCRIPTION
 from alexnet.prepared.description import FORMAT, VERSION
+from alexnet.prepared.shards import Form
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.verify import verify
 from alexnet.sources import Source
@@ -33,20 +34,20 @@ _LOCK = ".lock"
 _REJECTED = "rejected.csv"
 
 
-def job_of(source: Source, storage: str) -> dict[str, Any]:
+def job_of(source: Source, form: Form) -> dict[str, Any]:
     """What decides the bytes of the result; the first part of dataset.json."""
     return {
         "format": FORMAT,
         "version": VERSION,
         "source": {"spec": source.spec, "found": source.found, "identity": source.identity},
         "made": {
-            "storage": storage,
-            "size": pixels.SIZE,
+            "storage": form.storage,
+            "size": form.side,
             "filter": pixels.FILTER,
-            "rule": pixels.RULE,
+            "rule": pixels.RULE.format(form.side),
             "colours": pixels.COLOUR_RULE,
-            "jpeg_quality": shards.JPEG_QUALITY if storage == "jpeg" else None,
-            "pictures_per_shard": shards.PICTURES[storage],
+            "jpeg_quality": shards.JPEG_QUALITY if form.storage == "jpeg" else None,
+            "pictures_per_shard": shards.PICTURES[form.storage],
             "source_bytes_per_shard": shards.SOURCE_BYTES,
             "versions": {
                 "numpy": np.__version__,

@@ -32,12 +32,14 @@ from PIL import (  # each reader by its name: to look for one, Pillow would impo
 )
 
 from alexnet import paper
+from alexnet.conventions import CONVENTIONS
 from alexnet.errors import DataError
 from alexnet.prepared.resample import central_square
 
 SIZE = paper.SIDE
+SIDES = sorted({one.side for one in CONVENTIONS.values()})  # that networks read, in pixels
 FILTER = "bicubic, antialiased"
-RULE = "shorter side to 256, then the central 256x256, in one resampling"
+RULE = "shorter side to {0}, then the central {0}x{0}, in one resampling"
 COLOUR_RULE = (
     "RGB; grey repeated; 16 bits to their high byte; CMYK by (255-ink)(255-black)/255; "
     "transparency over white; no colour profile; no EXIF; first frame"
@@ -80,9 +82,9 @@ class Examined:
     kinds: tuple[str, ...]
 
 
-def prepare_picture(data: bytes) -> np.ndarray:
+def prepare_picture(data: bytes, side: int = SIZE) -> np.ndarray:
     """A picture file's bytes as 256x256 pixels: uint8 (256, 256, 3); raises Rejected."""
-    return to_256(decode(data))
+    return to_square(decode(data), side=side)
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -100,14 +102,16 @@ def decode_image(image: Image.Image) -> np.ndarray:
         return _examine_image(image).rgb_HWC
 
 
-def to_256(rgb_HWC: np.ndarray, out_HWC: np.ndarray | None = None) -> np.ndarray:
+def to_square(
+    rgb_HWC: np.ndarray, out_HWC: np.ndarray | None = None, side: int = SIZE
+) -> np.ndarray:
     """Shorter side to 256, then the central 256x256 (paper, section 2): uint8 (256, 256, 3).
 
     Both steps are one resampling of the central square, so the longer side is never rounded. The
-    result is written into `out_HWC` if that is given.
+    result is written into `out_HWC` if that is given, whose side then is the one that counts.
     """
     if out_HWC is None:
-        out_HWC = np.empty((SIZE, SIZE, 3), np.uint8)
+        out_HWC = np.empty((side, side, 3), np.uint8)
     if rgb_HWC.shape == out_HWC.shape:
         out_HWC[:] = rgb_HWC
     else:

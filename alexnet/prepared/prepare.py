@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from alexnet import ranks
-from alexnet.errors import DataError, UsageError
+from alexnet.errors import DataError, IncompatibleError, UsageError
 from alexnet.files import remove, require_space
 from alexnet.prepared import folder as folders
 from alexnet.prepared import sealed, shards
 from alexnet.prepared.batches import Account, Batch, batches
 from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.look import culprits
+from alexnet.prepared.pixels import SIDES, SIZE
+from alexnet.prepared.shards import Form
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.statistics import Statistics
 from alexnet.prepared.sums import Sums
@@ -30,12 +32,11 @@ from alexnet.progress import progress
 from alexnet.sources import Source, name_of, open_source
 
 DEFAULT_ALLOWED_REJECTED = 0.01
-_BYTES_EACH = {"raw": shards.RAW_BYTES + 200, "jpeg": 60_000}
 
 
-def default_folder(spec: str) -> Path:
-    """Where a source is prepared when nothing else is said: prepared/NAME."""
-    return Path("prepared") / name_of(spec)
+def default_folder(spec: str, side: int = SIZE) -> Path:
+    """Where a source is prepared when nothing else is said: prepared/NAME, or prepared/NAME-32."""
+    return Path("prepared") / (name_of(spec) + ("" if side == SIZE else f"-{side}"))
 
 
 def prepare(
@@ -43,13 +44,15 @@ def prepare(
     out: Path,
     *,
     storage: str = "raw",
+    side: int = SIZE,
     workers: int | None = None,
     allowed_rejected: float = DEFAULT_ALLOWED_REJECTED,
     accept_truncated: bool = False,
 ) -> PreparedDataset:
     """Prepare `source` in the folder `out` and open it; if it is there already, just open it.
 
-    `storage` is "raw" (196,608 bytes a picture, read without decoding) or "jpeg". The bytes written
+    `storage` is "raw" (196,608 bytes a picture, read without decoding) or "jpeg"; `side` is that of the
+    pictures, 256 for the paper's network, 32 for the nets of CIFAR-10. The bytes written
     do not depend on the number of `workers` or processes, nor on where the work was stopped. Raises
     DataError when more than the share `allowed_rejected` of the pictures cannot be used,
     IncompatibleError when `out` holds another set, EnvironmentProblem when the disk is too small or
@@ -57,17 +60,21 @@ def prepare(
     """
     if storage not in shards.PICTURES:
         raise UsageError(f"Unknown storage {storage!r}.", remedy="Known: raw, jpeg.")
+    if side not in SIDES:
+        known = " or ".join(map(str, SIDES))
+        raise UsageError(f"Pictures of {side} pixels are for no network.", remedy=f"Use {known}.")
+    form = Form(storage, side)
     if source.truncated and not accept_truncated:
         raise DataError(
             f"The archive breaks off {source.truncated}; {source.count:,} pictures come before.",
             where=source.spec,
             remedy="Fetch it again, or add --accept-truncated to use what is there.",
         )
-    job = folders.job_of(source, storage)
+    job = folders.job_of(source, form)
     if out.is_symlink():  # what it leads to is prepared beside that, on the same disk
         out = out.resolve()
     most_rejected = allowed_rejected * source.count
-    make = partial(_make_share, source, storage, workers, most_rejected)
+    make = partial(_make_share, source, form, workers, most_rejected)
     if not ranks.is_chief():
         if ranks.chief_says(False):
             make(folders.unfinished(out))
@@ -83,12 +90,12 @@ def prepare(
         is_to_do = not existing and not folders.is_finished(unfinished, job)
         if is_to_do:
             folders.start_or_go_on(unfinished, job)
-            _require_room(unfinished, source, storage)
+            _require_room(unfinished, source, form)
         if ranks.chief_says(is_to_do):
             if ranks.world() > 1:
                 make(unfinished)
                 ranks.meet()
-            _fill(unfinished, source, job, storage, workers, allowed_rejected)
+            _fill(unfinished, source, job, form, workers, allowed_rejected)
         if existing:
             remove(unfinished)
         else:
@@ -97,21 +104,29 @@ def prepare(
     return PreparedDataset.open(out)
 
 
-def open_or_prepare(data: str, download: bool = False) -> PreparedDataset:
+def open_or_prepare(data: str, download: bool = False, side: int = SIZE) -> PreparedDataset:
     """A prepared dataset's folder opened, or any source prepared in its default folder.
 
-    What lies there is used, stored either way, if it was made from the same pictures.
+    What lies there is used, stored either way, if it was made from the same pictures. Raises
+    IncompatibleError where it has pictures of another side.
     """
     if (Path(data) / "dataset.json").is_file():
-        return PreparedDataset.open(data)
-    out, storage = default_folder(data), "raw"
+        dataset = PreparedDataset.open(data)
+        if dataset.side != side:
+            raise IncompatibleError(
+                f"The set has pictures of {dataset.side} pixels, and the network reads {side}.",
+                where=data,
+                remedy=f"Prepare it again: alexnet data prepare SRC --side {side}",
+            )
+        return dataset
+    out, storage = default_folder(data, side), "raw"
     if (out / "dataset.json").is_file():
         storage = PreparedDataset.open(out).description["made"]["storage"]
-    return prepare(open_source(data, download=download), out, storage=storage)
+    return prepare(open_source(data, download=download), out, storage=storage, side=side)
 
 
 def _make_share(
-    source: Source, storage: str, workers: int | None, most_rejected: float, folder: Path
+    source: Source, form: Form, workers: int | None, most_rejected: float, folder: Path
 ) -> None:
     """This process's part of the shards; `_fill` finds them made, as after a stop.
 
@@ -125,21 +140,26 @@ def _make_share(
         progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown,
     ):
         mine = islice(
-            batches(source, shards.PICTURES[storage], shards.SOURCE_BYTES), first, None, every
+            batches(source, shards.PICTURES[form.storage], shards.SOURCE_BYTES), first, None, every
         )
-        for batch, shard in pool.map(partial(_make, pool, folder, storage), mine):
+        for batch, shard in pool.map(partial(_make, pool, folder, form), mine):
             rejected += sum(bool(outcome.reason) for outcome in shard.outcomes)
             if rejected > most_rejected:
                 return
             shown.advance(len(batch.entries) * every)  # the others are as far
 
 
-def _require_room(folder: Path, source: Source, storage: str) -> None:
+def _bytes_each(form: Form) -> int:
+    """About what a stored picture takes."""
+    return form.raw_bytes + 200 if form.storage == "raw" else form.raw_bytes // 3
+
+
+def _require_room(folder: Path, source: Source, form: Form) -> None:
     """Raise EnvironmentProblem where the disk is too small for what is still to be made."""
     done = sum(path.stat().st_size for path in folder.iterdir())
     require_space(
         folder,
-        source.count * _BYTES_EACH[storage] - done,
+        source.count * _bytes_each(form) - done,
         "The rest of the prepared set",
         "Free some space, choose another folder with -o, or use --storage jpeg.",
     )
@@ -149,13 +169,13 @@ def _fill(
     folder: Path,
     source: Source,
     job: dict[str, Any],
-    storage: str,
+    form: Form,
     workers: int | None,
     allowed_rejected: float,
 ) -> None:
     """All files of the set, in the unfinished folder."""
     with Workers(workers) as pool:
-        finished = _make_all(source, folder, storage, pool, allowed_rejected)
+        finished = _make_all(source, folder, form, pool, allowed_rejected)
     given = sum(account.inputs for account in finished.accounts.values())
     if given != source.count:
         raise DataError(
@@ -203,15 +223,15 @@ class _Finished:
 
 
 def _make_all(
-    source: Source, folder: Path, storage: str, pool: Workers, allowed_rejected: float
+    source: Source, folder: Path, form: Form, pool: Workers, allowed_rejected: float
 ) -> _Finished:
     """All shards of all splits; raises DataError as soon as too many pictures are rejected."""
     accounts = {split: Account(split) for split in source.splits}
     files: dict[str, list[dict[str, Any]]] = {split: [] for split in source.splits}
-    sums, make = Sums.zero(), partial(_make, pool, folder, storage)
+    sums, make = Sums.zero(form.side), partial(_make, pool, folder, form)
     with progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown:
         for batch, shard in pool.map(
-            make, batches(source, shards.PICTURES[storage], shards.SOURCE_BYTES)
+            make, batches(source, shards.PICTURES[form.storage], shards.SOURCE_BYTES)
         ):
             accounts[batch.split].add(batch, shard.outcomes)
             if shard.bytes:  # there is no file where every picture was rejected
@@ -223,15 +243,15 @@ def _make_all(
     return _Finished(accounts, files, sums)
 
 
-def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
+def _make(pool: Workers, folder: Path, form: Form, batch: Batch) -> _Shard:
     """In a thread of the pool: the batch's shard, made now or found whole from before a stop."""
     name, is_train = f"{batch.split}-{batch.number:05d}", batch.split == "train"
     path, journal = folder / f"{name}.arrow", folder / f"{name}.journal.json"
     made_from = batch.sha256()
-    if shard := _found(pool, path, journal, made_from, batch):
+    if shard := _found(pool, path, form, journal, made_from, batch):
         batch.contents.clear()
         return shard
-    built = _build(pool, path, storage, batch)
+    built = _build(pool, path, form, batch)
     batch.contents.clear()
     index = list(shards.index_of(path)) if built.bytes else []
     record = {
@@ -244,7 +264,9 @@ def _make(pool: Workers, folder: Path, storage: str, batch: Batch) -> _Shard:
     return _Shard(path, batch.split, built.outcomes, built.bytes, built.sha256, index, sums)
 
 
-def _found(pool: Workers, path: Path, journal: Path, made_from: str, batch: Batch) -> _Shard | None:
+def _found(
+    pool: Workers, path: Path, form: Form, journal: Path, made_from: str, batch: Batch
+) -> _Shard | None:
     """The shard that a stopped preparation made from the same pictures, if it is whole."""
     try:
         record = sealed.read(journal)
@@ -258,13 +280,13 @@ def _found(pool: Workers, path: Path, journal: Path, made_from: str, batch: Batc
         return _Shard(path, batch.split, outcomes, 0, "", [], None)
     # Where it was stopped in `finish`, it may have its last name already.
     for place in [path, *path.parent.glob(f"{path.stem}-of-*.arrow")]:
-        whole, sums = pool.call(inspect_shard, place, digest, batch.split == "train")
+        whole, sums = pool.call(inspect_shard, place, form, digest, batch.split == "train")
         if whole:
             return _Shard(place, batch.split, outcomes, size, digest, index, sums)
     return None
 
 
-def _build(pool: Workers, path: Path, storage: str, batch: Batch) -> Built:
+def _build(pool: Workers, path: Path, form: Form, batch: Batch) -> Built:
     """`build_shard` in a worker; pictures that kill it are found one by one and rejected."""
     labels, keys = [entry.label for entry in batch.new], [entry.key for entry in batch.new]
     with_sums = batch.split == "train"
@@ -272,7 +294,7 @@ def _build(pool: Workers, path: Path, storage: str, batch: Batch) -> Built:
     while True:
         try:
             return pool.call(
-                build_shard, path, storage, batch.contents, labels, keys, known, with_sums
+                build_shard, path, form, batch.contents, labels, keys, known, with_sums
             )
         except WorkerDied as death:
             known |= culprits(pool, batch.contents, known, death)

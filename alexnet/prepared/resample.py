@@ -1,4 +1,4 @@
-"""The central square of a picture at 256x256: bicubic, antialiased, in one pass over its rows.
+"""The central square of a picture at 256x256 or 32x32: bicubic, antialiased, in one pass over its rows.
 
 Each row of the result is a weighted sum of rows of the picture, kept in float32, and then of its
 columns; only the end is rounded. Products and sums are plain float32 in a fixed order, so the bytes
@@ -15,11 +15,12 @@ import numpy as np
 from numba import njit
 
 _SHARPNESS = -0.5  # of the bicubic kernel; the value of Keys (1981), which Pillow has too
-_ROWS = 64  # of the result at a time; divides 256
+_ROWS = 32  # of the result at a time: all sides are multiples of it
 
 
 def central_square(rgb_HWC: np.ndarray, out_TT3: np.ndarray) -> None:
     """Fill `out_TT3`, uint8 T x T x 3, with the central square of `rgb_HWC`, uint8 H x W x 3."""
+    assert len(out_TT3) % _ROWS == 0
     _central_square(np.ascontiguousarray(rgb_HWC), out_TT3)
 
 

@@ -6,6 +6,7 @@ Legend: N pictures, H height, W width, C colours.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,49 +19,66 @@ import simplejpeg
 from alexnet.errors import DataError
 from alexnet.files import Writer, Written, write_atomically
 from alexnet.prepared.pages import Advice, advise
-from alexnet.prepared.pixels import SIZE
+from alexnet.prepared.pixels import SIDES, SIZE
 
-RAW_BYTES = SIZE * SIZE * 3
+
+class Form(NamedTuple):
+    """How pictures are stored: "raw" pixels or "jpeg", and their side in pixels."""
+
+    storage: str = "raw"
+    side: int = SIZE
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a picture's pixels."""
+        return self.side, self.side, 3
+
+    @property
+    def raw_bytes(self) -> int:
+        """Of a picture's pixels."""
+        return math.prod(self.shape)
+
+
 JPEG_QUALITY = 95
 # What goes into a shard, whichever is reached first: so many pictures (100 and 40 MB of pixels), or
 # files of so many bytes, since they are in memory together while the shard is made.
 PICTURES = {"raw": 512, "jpeg": 1024}
 SOURCE_BYTES = 64 * 2**20
+_JPEG = Form("jpeg")
 
 
 def encode_jpeg(rgb_HWC: np.ndarray) -> bytes:
-    """256x256 pixels as they are stored to save space: a JPEG of quality 95 with full colour."""
+    """Pixels as they are stored to save space: a JPEG of quality 95 with full colour."""
     return bytes(simplejpeg.encode_jpeg(rgb_HWC, quality=JPEG_QUALITY, colorsubsampling="444"))
 
 
-def decode_jpeg(stored: bytes | np.ndarray, out_HWC: np.ndarray | None = None) -> np.ndarray:
-    """A stored JPEG as 256x256 pixels: uint8 (256, 256, 3), in `out_HWC` if that is given.
+def decode_jpeg(stored: bytes | np.ndarray, room_HWC: np.ndarray) -> np.ndarray:
+    """A stored JPEG's pixels in `room_HWC`, whose size they have to have.
 
     Raises ValueError for a damaged one.
     """
     # Never without memory of our own: a damaged header may ask for 12 GB of it.
-    room_HWC = np.empty((SIZE, SIZE, 3), np.uint8) if out_HWC is None else out_HWC
     rgb_HWC = cast(np.ndarray, simplejpeg.decode_jpeg(stored, buffer=room_HWC))
     if rgb_HWC.shape != room_HWC.shape:
         raise ValueError(f"it has {rgb_HWC.shape[1]}x{rgb_HWC.shape[0]} pixels")
     return rgb_HWC
 
 
-def room_for_decoded(pictures: int) -> np.ndarray:
-    """Memory to decode JPEGs into that are read at once: uint8 N x 256 x 256 x 3.
+def room_for_decoded(pictures: int, side: int = SIZE) -> np.ndarray:
+    """Memory to decode JPEGs into that are read at once: uint8 N x side x side x 3.
 
     Where rows begin at a multiple of 32 bytes, libjpeg-turbo writes them past the caches, which
     costs 5 % of decoding and the reading afterwards. These begin 16 bytes beside one.
     """
-    size = pictures * RAW_BYTES
+    size = pictures * side * side * 3
     memory = np.empty(size + 32, np.uint8)
     first = (16 - memory.ctypes.data) % 32
-    return memory[first : first + size].reshape(pictures, SIZE, SIZE, 3)
+    return memory[first : first + size].reshape(pictures, side, side, 3)
 
 
-def schema(storage: str) -> pa.Schema:
+def schema(form: Form) -> pa.Schema:
     """The columns of a shard."""
-    image = pa.binary(RAW_BYTES) if storage == "raw" else pa.binary()
+    image = pa.binary(form.raw_bytes) if form.storage == "raw" else pa.binary()
     columns = [("image", image), ("label", pa.int64()), ("key", pa.string())]
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
 
@@ -70,9 +88,9 @@ def write(
 ) -> Written:
     """Write one shard, whole or not at all.
 
-    `images` are the raw pixels, uint8 N x 256 x 256 x 3, or a list of JPEGs.
+    `images` are the raw pixels, uint8 N x side x side x 3, or a list of JPEGs.
     """
-    columns = schema("raw" if isinstance(images, np.ndarray) else "jpeg")
+    columns = schema(Form("raw", images.shape[1]) if isinstance(images, np.ndarray) else _JPEG)
     if isinstance(images, np.ndarray):
         buffers = [None, pa.py_buffer(images)]
         image_N = pa.Array.from_buffers(columns.field("image").type, len(images), buffers)
@@ -102,7 +120,7 @@ class Index(NamedTuple):
 def index_of(path: Path) -> Index:
     """The index of a shard that was just written; raises DataError where it is none."""
     whole = _map(path)
-    images, _, _ = _columns(whole, path)
+    images, _, _ = _columns(whole, path, None)
     first = images.buffers()[-1].address - whole.address
     end = first + images.buffers()[-1].size
     return Index(first, end, _index_sha256(whole, first, end))
@@ -117,10 +135,17 @@ class Shard:
     keys: pa.StringArray
     images: pa.Array
     raw_NHWC: np.ndarray | None  # None where pictures are stored as JPEG
+    side: int  # of the pictures, in pixels
 
     @classmethod
-    def open(cls, path: Path, size: int | None = None, index: Index | None = None) -> Shard:
-        """Map a shard; raises DataError where it is missing, cut, or not a shard.
+    def open(
+        cls,
+        path: Path,
+        size: int | None = None,
+        index: Index | None = None,
+        side: int = SIZE,
+    ) -> Shard:
+        """Map a shard of pictures of so many pixels; raises DataError where it is missing, cut, or none.
 
         `size` is checked before mapping: reading past the end of a cut file would kill the process.
         Everything but the pictures is compared with `index` before any of it is followed.
@@ -132,12 +157,12 @@ class Shard:
                 where=path,
                 remedy="`alexnet data verify` finds all damage. Prepare the set again.",
             )
-        images, labels, keys = _columns(whole, path)
+        images, labels, keys = _columns(whole, path, side)
         raw_NHWC = None
         if images.type != pa.binary():
-            flat = np.frombuffer(images.buffers()[1], np.uint8, len(images) * RAW_BYTES)
-            raw_NHWC = flat.reshape(-1, SIZE, SIZE, 3)
-        return cls(path, labels.to_numpy(), keys, images, raw_NHWC)
+            flat = np.frombuffer(images.buffers()[1], np.uint8, len(images) * side * side * 3)
+            raw_NHWC = flat.reshape(-1, side, side, 3)
+        return cls(path, labels.to_numpy(), keys, images, raw_NHWC, side)
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -145,7 +170,8 @@ class Shard:
     def advise(self, first: int, end: int, advice: Advice) -> None:
         """Advise the system about the pictures first ... end - 1."""
         if self.raw_NHWC is not None:
-            address, start, stop = self.raw_NHWC.ctypes.data, first * RAW_BYTES, end * RAW_BYTES
+            each = self.raw_NHWC[0].nbytes
+            address, start, stop = self.raw_NHWC.ctypes.data, first * each, end * each
         else:
             _, offsets, data = self.images.buffers()
             offsets_N = np.frombuffer(offsets, np.int32)
@@ -153,7 +179,7 @@ class Shard:
         advise(address + start, stop - start, advice)
 
     def pixels(self, n: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
-        """Picture `n`: uint8 (256, 256, 3), a view of the file where it is stored raw.
+        """Picture `n`: uint8 (side, side, 3), a view of the file where it is stored raw.
 
         A JPEG is decoded into `out_HWC` if that is given.
         """
@@ -161,6 +187,8 @@ class Shard:
             return cast(np.ndarray, self.raw_NHWC[n])
         try:
             stored = np.frombuffer(self.images[n].as_buffer(), np.uint8)
+            if out_HWC is None:
+                out_HWC = np.empty((self.side, self.side, 3), np.uint8)
             return decode_jpeg(stored, out_HWC)
         except ValueError as error:
             raise DataError(
@@ -191,7 +219,7 @@ def _index_sha256(whole: pa.Buffer, first: int, end: int) -> str:
     return digest.hexdigest()
 
 
-def _columns(whole: pa.Buffer, path: Path) -> list[Any]:
+def _columns(whole: pa.Buffer, path: Path, side: int | None) -> list[Any]:
     """The columns image, label and key: of the right types, and nothing in them points elsewhere."""
     try:
         reader = pa.ipc.open_file(whole)
@@ -200,7 +228,8 @@ def _columns(whole: pa.Buffer, path: Path) -> list[Any]:
             batch.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"Not a readable shard: {error}.", where=path) from None
-    kinds = [schema(storage) for storage in PICTURES]
+    sides = SIDES if side is None else [side]
+    kinds = [schema(Form(storage, one)) for storage in PICTURES for one in sides]
     if len(batches) != 1 or batches[0].schema not in kinds:
         raise DataError("Not a shard of prepared pictures.", where=path)
     if any(column.null_count for column in batches[0].columns):

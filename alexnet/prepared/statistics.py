@@ -13,12 +13,10 @@ from safetensors.numpy import load_file, save
 
 from alexnet.errors import DataError
 from alexnet.files import write_atomically
-from alexnet.prepared.pixels import SIZE
 from alexnet.prepared.sums import Sums
 
 FILE = "statistics.safetensors"
-_KINDS = {
-    "mean": ("float32", (SIZE, SIZE, 3)),
+_KINDS = {  # and the mean, of the side of the pictures
     "eigenvectors": ("float32", (3, 3)),
     "deviations": ("float32", (3,)),
     "pixels": ("int64", (1,)),
@@ -42,7 +40,7 @@ class Statistics:
     @classmethod
     def from_sums(cls, sums: Sums) -> Statistics:
         """The covariance is exact up to one division: its sums are integers of any size."""
-        count = sums.pictures * SIZE * SIZE
+        count = sums.pictures * sums.pixels_HWC[:, :, 0].size
         total_C = [int(value) for value in sums.pixels_HWC.sum(axis=(0, 1))]
         covariance_CC = np.array(
             [
@@ -76,13 +74,17 @@ class Statistics:
         write_atomically(path, save(self.arrays()))
 
     @classmethod
-    def load(cls, path: Path) -> Statistics:
-        """Read the safetensors file; raises DataError where it is not one of ours, or not finite."""
+    def load(cls, path: Path, side: int) -> Statistics:
+        """Those of pictures of side x side pixels, from a safetensors file.
+
+        Raises DataError where it is not one of ours, or not finite.
+        """
         try:
             tensors = load_file(path)
         except Exception as error:  # the library raises many kinds
             raise DataError(f"Not readable statistics: {error}.", where=path) from None
-        if {name: (array.dtype.name, array.shape) for name, array in tensors.items()} != _KINDS:
+        kinds = {**_KINDS, "mean": ("float32", (side, side, 3))}
+        if {name: (array.dtype.name, array.shape) for name, array in tensors.items()} != kinds:
             raise DataError("Not the statistics of a prepared set.", where=path)
         for name, array in tensors.items():
             if not np.isfinite(array).all():

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from alexnet.prepared.pixels import SIZE
-
 
 @dataclass(frozen=True, slots=True)
 class Sums:
@@ -26,9 +24,9 @@ class Sums:
     products_CC: np.ndarray
 
     @classmethod
-    def zero(cls) -> Sums:
-        """Of no pictures."""
-        return cls(0, np.zeros((SIZE, SIZE, 3), np.int64), np.zeros((3, 3), np.int64))
+    def zero(cls, side: int) -> Sums:
+        """Of no pictures of side x side pixels."""
+        return cls(0, np.zeros((side, side, 3), np.int64), np.zeros((3, 3), np.int64))
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
@@ -41,13 +39,13 @@ class Sums:
 class Summing:
     """Adds up the pictures of one shard, each in one pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int) -> None:
         self._count = 0
-        self._pixels_HWC = np.zeros((SIZE, SIZE, 3), np.uint32)  # good for 16 million pictures
+        self._pixels_HWC = np.zeros((side, side, 3), np.uint32)  # good for 16 million pictures
         self._products_6 = np.zeros(6, np.int64)
 
     def add(self, rgb_HWC: np.ndarray) -> None:
-        """One more picture, uint8 256 x 256 x 3."""
+        """One more picture, uint8 side x side x 3."""
         _add(rgb_HWC, self._pixels_HWC, self._products_6)
         self._count += 1
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from alexnet.files import sha256_of
 from alexnet.prepared import pixels, shards
-from alexnet.prepared.pixels import SIZE, Rejected
+from alexnet.prepared.pixels import Rejected
+from alexnet.prepared.shards import Form
 from alexnet.prepared.sums import Summing, Sums
 
 PICTURE_SECONDS = 5.0  # of CPU time, so that a suspended preparation goes on unharmed
@@ -50,7 +51,7 @@ def look(contents: list[bytes]) -> list[Outcome]:
 
 def build_shard(
     path: Path,
-    storage: str,
+    form: Form,
     contents: list[bytes],
     labels: list[int],
     keys: list[str],
@@ -61,16 +62,16 @@ def build_shard(
     outcomes: list[Outcome] = []
     kept: list[int] = []
     jpegs: list[bytes] = []
-    sums = Summing() if with_sums else None
-    room_NHWC = _room(len(contents) if storage == "raw" else 1)
+    sums = Summing(form.side) if with_sums else None
+    room_NHWC = _room(len(contents) if form.storage == "raw" else 1, form)
     for n, data in enumerate(contents):
         outcome, rgb_HWC = (known[n], None) if n in known else _examine(data)
         outcomes.append(outcome)
         if rgb_HWC is None:
             continue
-        pixels_HWC = room_NHWC[len(kept) if storage == "raw" else 0]
-        pixels.to_256(rgb_HWC, pixels_HWC)
-        if storage == "jpeg":
+        pixels_HWC = room_NHWC[len(kept) if form.storage == "raw" else 0]
+        pixels.to_square(rgb_HWC, pixels_HWC)
+        if form.storage == "jpeg":
             jpegs.append(shards.encode_jpeg(pixels_HWC))
             if sums:  # of what will be read
                 shards.decode_jpeg(jpegs[-1], pixels_HWC)
@@ -79,7 +80,7 @@ def build_shard(
         kept.append(n)
     size, digest = 0, ""
     if kept:
-        images = room_NHWC[: len(kept)] if storage == "raw" else jpegs
+        images = room_NHWC[: len(kept)] if form.storage == "raw" else jpegs
         size, digest = shards.write(
             path, images, [labels[n] for n in kept], [keys[n] for n in kept]
         )
@@ -89,14 +90,14 @@ def build_shard(
 _rooms: list[np.ndarray] = []
 
 
-def _room(pictures: int) -> np.ndarray:
+def _room(pictures: int, form: Form) -> np.ndarray:
     """Memory for so many pictures, the same from shard to shard: fresh memory costs time."""
-    if not _rooms or len(_rooms[0]) < pictures:
-        _rooms[:] = [np.empty((pictures, SIZE, SIZE, 3), np.uint8)]
+    if not _rooms or len(_rooms[0]) < pictures or _rooms[0].shape[1:] != form.shape:
+        _rooms[:] = [np.empty((pictures, *form.shape), np.uint8)]
     return _rooms[0]
 
 
-def inspect_shard(path: Path, digest: str, with_sums: bool) -> tuple[bool, Sums | None]:
+def inspect_shard(path: Path, form: Form, digest: str, with_sums: bool) -> tuple[bool, Sums | None]:
     """Whether a shard that was written before still has this SHA-256; if so its sums."""
     try:
         whole = sha256_of(path) == digest
@@ -104,7 +105,7 @@ def inspect_shard(path: Path, digest: str, with_sums: bool) -> tuple[bool, Sums 
         return False, None
     if not whole or not with_sums:
         return whole, None
-    shard, sums = shards.Shard.open(path), Summing()
+    shard, sums = shards.Shard.open(path, side=form.side), Summing(form.side)
     for n in range(len(shard)):
         sums.add(shard.pixels(n))
     return True, sums.total()

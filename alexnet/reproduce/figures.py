@@ -81,21 +81,21 @@ def curves(rows: Sequence[Mapping[str, Any]], panels: Sequence[str] = tuple(PANE
     return figure
 
 
-def first_layer_kernels(weights_MCHW: np.ndarray) -> np.ndarray:
+def first_layer_kernels(weights_MCHW: np.ndarray, columns: int = paper.COLUMNS) -> np.ndarray:
     """The first layer's kernels as a picture: uint8 RGBA, transparent in between (figure 3).
 
-    The kernels of the first column stand above those of the second. Zero is middle grey, and each
-    kernel's largest weight reaches black or white.
+    The kernels of the first column stand above those of the second, if there is one. Zero is middle
+    grey, and each kernel's largest weight reaches black or white.
     """
     M, C, H, W = weights_MCHW.shape
     largest_M = np.abs(weights_MCHW).max(axis=(1, 2, 3))
     scaled = weights_MCHW / np.maximum(largest_M, np.finfo(np.float32).tiny)[:, None, None, None]
     pixels = np.round((scaled.transpose(0, 2, 3, 1) + 1) / 2 * paper.LARGEST_VALUE).astype(np.uint8)
     pixels = pixels.repeat(_ENLARGED, axis=1).repeat(_ENLARGED, axis=2)
-    half = M // paper.COLUMNS
+    half = M // columns
     rows_in_half = -(-half // _KERNELS_IN_A_ROW)
     pitch = H * _ENLARGED + _GAP
-    height = paper.COLUMNS * (rows_in_half * pitch - _GAP) + _GAP_BETWEEN_HALVES
+    height = columns * (rows_in_half * pitch - _GAP) + (columns - 1) * _GAP_BETWEEN_HALVES
     picture = np.zeros((height, min(half, _KERNELS_IN_A_ROW) * pitch - _GAP, 4), np.uint8)
     for m in range(M):
         column, place = divmod(m, half)

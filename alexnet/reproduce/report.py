@@ -65,6 +65,7 @@ def write_report(run: Run, output: Path | None = None) -> Path:
         "results": _results(evaluated),
         "curves": _curves(run, rows),
         "kernels": _kernels(run, network),
+        "network": run.config.network.of(len(run.data["classes"])),
         "examples": _cards(run, examples),
         "confusion": _confusion(run, evaluated, counts_KK),
         "weakest": _weak_rows(evaluated),
@@ -170,7 +171,8 @@ def _trained(
     facts.append((f"{len(names):,} classes", shown))
     if network:
         count = sum(value.numel() for value in network.parameters())
-        facts.append(("Network", f"eight layers, two columns, {count:,} parameters"))
+        about = network.convention
+        facts.append(("Network", f"{about.name}: {about.about}; {count:,} parameters"))
     steps = max((row["step"] for row in rows), default=0)
     done = max((row["epoch"] for row in rows if row["kind"] != "event"), default=0)
     facts.append(
@@ -200,7 +202,7 @@ def _kernels(run: Run, network: AlexNet | None) -> str:
     if network is None:
         return ""
     weights = network.get_submodule("conv1").get_parameter("weight").detach().cpu().numpy()
-    png = _png(figures.first_layer_kernels(weights))
+    png = _png(figures.first_layer_kernels(weights, network.convention.columns))
     write_atomically(run.folder / "plots" / "conv1.png", png)
     return _data_uri(png, "png")
 

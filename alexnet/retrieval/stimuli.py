@@ -95,7 +95,7 @@ def of_files(names: Sequence[str]) -> Stimuli:
     def views_of(
         network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
     ) -> Generator[Tensor]:
-        yield from map(as_batch, _cut(files, mean_HWC, views, batches))
+        yield from map(as_batch, _cut(files, network, mean_HWC, views, batches))
 
     source = {"files": [printable(name) for name in names]}
     return Stimuli(tuple(keys[n] for n in usable), views_of, source, tuple(skipped))
@@ -125,18 +125,25 @@ def _fault(file: str) -> str:
 
 
 def _cut(
-    files: Sequence[str], mean_HWC: np.ndarray, views: int, batches: Sequence[range]
+    files: Sequence[str],
+    network: AlexNet,
+    mean_HWC: np.ndarray,
+    views: int,
+    batches: Sequence[range],
 ) -> Iterator[np.ndarray]:
     """The views of each batch of files, decoded by all cores, ahead: float32, B*V x H x W x C."""
+    about = network.convention
     waiting: deque[list[Future[np.ndarray]]] = deque()
 
     def taken() -> np.ndarray:
         pictures = (future.result() for future in waiting.popleft())
-        return np.concatenate([cut_views(pixels, mean_HWC, views) for pixels in pictures])
+        return np.concatenate(
+            [cut_views(pixels, mean_HWC, views, about.crop) for pixels in pictures]
+        )
 
     with ThreadPoolExecutor(ranks.cores()) as pool:
         for batch in batches:
-            waiting.append([pool.submit(pixels_of, files[n]) for n in batch])
+            waiting.append([pool.submit(pixels_of, files[n], about.side) for n in batch])
             if len(waiting) > _AHEAD:
                 yield taken()
         while waiting:

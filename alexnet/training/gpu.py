@@ -12,7 +12,7 @@ weights through memory while the convolutions, which need none of them, multiply
 gradient is known to be finite, so that no layer is ever updated with a step that has a bad number.
 After one that has, nothing is updated any more; the host reads the numbers one step late.
 
-Shape letters: B pictures of a batch, K classes.
+Shape letters: B pictures of a batch, K classes, P parameters of the network.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet import paper, ranks
+from alexnet import ranks
 from alexnet.loading.gpu import DeviceBatch, DeviceLoader
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet
@@ -42,8 +42,12 @@ _WARM_UP = 3  # steps without update before recording: libraries choose, kernels
 
 @dataclass(frozen=True)
 class _Weights:
-    """One parameter: float32 weights, their velocity, and the weights that the network computes with."""
+    """One parameter: float32 weights, their velocity, and the weights that the network computes with.
 
+    `number` is its place among all.
+    """
+
+    number: int
     master: nn.Parameter
     velocity: Tensor
     working: nn.Parameter
@@ -69,7 +73,6 @@ class GpuStep:
         self.device = next(placed.whole.parameters()).device
         self.placed, self.seed, self.resident = placed, seed, resident
         self.momentum = placed.optimizer.defaults["momentum"]
-        self.weight_decay = placed.optimizer.defaults["weight_decay"]
         self.dtype = dtype_of(precision)
         placed.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         placed.optimizer.lay_out_alike()
@@ -83,6 +86,7 @@ class GpuStep:
         self._early, self._late = self._weights(placed.network)
         graphs = graphs and ranks.world() == 1
         self._graphs: dict[str, torch.cuda.CUDAGraph] | None = {} if graphs else None
+        self._factors: list[tuple[float, float]] = []
         self._is_ready = False
         self._begun: tuple[int, float, Tensor, Any] | None = None
 
@@ -102,7 +106,7 @@ class GpuStep:
         """See `Step`."""
         return gradients_of(self._computing)
 
-    def take(self, batch: DeviceBatch, rate: float) -> list[Outcome]:
+    def take(self, batch: DeviceBatch, rate: float, epoch: float = 0.0) -> list[Outcome]:
         """Begin a step; the outcome of the one before."""
         with self._on_device():
             if not self._is_ready:
@@ -110,8 +114,7 @@ class GpuStep:
             batch.cut_into(self._x)
             self._labels_B.copy_(self.placed.mesh.labels(batch.labels_B))
             self._address_3[1].fill_(batch.step)
-            self._rates_2[0].fill_(rate)
-            self._rates_2[1].fill_(rate * self.weight_decay)
+            self._set_rates(rate, epoch)
             self._launch()
             self.placed.changed()
             numbers, event = self._send_numbers()
@@ -152,12 +155,12 @@ class GpuStep:
         wrong = (logits_BK.detach().argmax(1) != self._labels_B).sum()
         self._numbers_4.copy_(self.placed.numbers(loss, wrong, self._computing))
         self._allowed_1.mul_(self._numbers_4.isfinite().all())
-        self._update(self._early, self._rates_2, self._allowed_1)
-        self._late_rates_2.copy_(self._rates_2)
+        self._update(self._early, self._rates_P2, self._allowed_1)
+        self._late_rates_P2.copy_(self._rates_P2)
         self._pending_1.copy_(self._allowed_1)
 
     def _update_late(self) -> None:
-        self._update(self._late, self._late_rates_2, self._pending_1)
+        self._update(self._late, self._late_rates_P2, self._pending_1)
 
     def _launch(self) -> None:
         if self.device.type == "cuda":
@@ -178,22 +181,33 @@ class GpuStep:
         else:
             self._parts[part]()
 
-    def _update(self, several: list[_Weights], rates_2: Tensor, go_1: Tensor) -> None:
+    def _update(self, several: list[_Weights], rates_P2: Tensor, go_1: Tensor) -> None:
         with torch.no_grad():
             for one in several:
                 if one.working.grad is not None:  # there is none before the first step
+                    rates_2 = rates_P2[one.number]
                     update(one.master, one.velocity, one.working, rates_2, go_1, self.momentum)
+
+    def _set_rates(self, rate: float, epoch: float) -> None:
+        """The rates, and the rates times decay, of all parameters."""
+        sgd = self.placed.optimizer
+        if (factors := sgd.factors(epoch)) != self._factors:
+            decay = sgd.defaults["weight_decay"]
+            rows = [(factor, factor * by * decay) for factor, by in factors]
+            self._factors, self._factors_P2 = factors, torch.tensor(rows, device=self.device)
+        torch.mul(self._factors_P2, rate, out=self._rates_P2)
 
     def _prepare(self, batch: int) -> None:
         """Room for what a recorded step reads and writes; then record it."""
         like: dict[str, Any] = {"device": self.device}
-        self._x = torch.zeros(batch, 3, paper.CROP, paper.CROP, dtype=self.dtype, **like)
+        crop = self.network.convention.crop
+        self._x = torch.zeros(batch, 3, crop, crop, dtype=self.dtype, **like)
         self._x = self._x.contiguous(memory_format=torch.channels_last)
         mesh = self.placed.mesh
         self._labels_B = torch.zeros(batch * mesh.columns_of_pictures, dtype=torch.int64, **like)
         self._address_3 = address(self.seed, 0, mesh.rows.start).to(self.device)
-        self._rates_2 = torch.zeros(2, **like)
-        self._late_rates_2 = torch.zeros(2, **like)
+        self._rates_P2 = torch.zeros(len(self._early) + len(self._late), 2, **like)
+        self._late_rates_P2 = torch.zeros_like(self._rates_P2)
         self._numbers_4 = torch.zeros(4, dtype=torch.float64, **like)
         self._allowed_1 = torch.zeros(1, dtype=torch.int32, **like)
         self._pending_1 = torch.zeros(1, dtype=torch.int32, **like)
@@ -241,9 +255,10 @@ class GpuStep:
         early: list[_Weights] = []
         late: list[_Weights] = []
         working = dict(self._computing.named_parameters())
-        for name, master in network.named_parameters():
-            one = _Weights(master, self.placed.optimizer.velocity(master), working[name])
-            (early if name.startswith("conv") else late).append(one)
+        for number, (name, master) in enumerate(network.named_parameters()):
+            velocity = self.placed.optimizer.velocity(master)
+            one = _Weights(number, master, velocity, working[name])
+            (late if name.startswith("fc") else early).append(one)
         return early, late
 
     def _on_device(self) -> AbstractContextManager[object]:

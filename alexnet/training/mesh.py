@@ -11,7 +11,7 @@ the grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ from alexnet.errors import UsageError
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece
 from alexnet.network.traffic import Layout
-from alexnet.training.optimizer import PaperSGD, squares
+from alexnet.paper import Layer
+from alexnet.training.optimizer import Factors, PaperSGD, squares
 
 
 class Mesh:
@@ -100,6 +101,8 @@ class Mesh:
     def sum_gradients(self, network: nn.Module, pieces: dict[str, Piece]) -> None:
         """From now on, sum each gradient over the replicas as soon as a backward pass has found it."""
         for name, w in network.named_parameters():
+            if not w.requires_grad:
+                continue
             group = self._same
             if name in pieces and pieces[name].shared:
                 group = dist.group.WORLD
@@ -147,15 +150,17 @@ class Placed:
         second: str = "",
     ) -> None:
         self.mesh = mesh = mesh or Mesh(sgd.batch.count)
-        if mesh.layout == "columns" and whole.columns == 1:
+        if mesh.layout == "columns" and not whole.convention.comes_apart:
             raise UsageError(
-                "This network has one column only.",
+                f"The network {whole.convention.name!r} has no columns that can be computed apart.",
                 remedy="Train it in one piece, or --hybrid.",
             )
         self.whole = whole
         device = next(whole.parameters()).device
-        rule = (sgd.learning_rate, sgd.momentum, sgd.weight_decay)
-        self.whole_optimizer = self.optimizer = PaperSGD(whole.parameters(), *rule)
+        for layer in sgd.frozen([layer.name for layer in whole.layers]):
+            for w in whole.weight_and_bias(layer):
+                w.requires_grad_(False)
+        self.whole_optimizer = self.optimizer = _optimizer(whole, whole.layers, sgd)
         self.network: AlexNet | Columns = whole
         if mesh.link:
             kind = HalfConnected if mesh.layout == "hybrid" else Column
@@ -164,7 +169,7 @@ class Placed:
             self.network = Columns(whole, (device, second or device))
         self.pieces: dict[str, Piece] = getattr(self.network, "pieces", {})
         if self.pieces:
-            self.optimizer = PaperSGD(self.network.parameters(), *rule)
+            self.optimizer = _optimizer(self.network, whole.layers, sgd)
         self._is_whole = not self.pieces
 
     def numbers(self, loss: Tensor, wrong: Tensor, computing: nn.Module) -> Tensor:
@@ -227,3 +232,18 @@ class Placed:
         for name, w in self.network.named_parameters():
             if name in self.pieces:
                 yield name, self.pieces[name], w, self.optimizer.velocity(w)
+
+
+def _optimizer(network: nn.Module, layers: Sequence[Layer], sgd: OptimizerConfig) -> PaperSGD:
+    """The update of a network, or of a part of it, each parameter with its layer's factors."""
+    names = [layer.name for layer in layers]
+
+    def factors(name: str) -> Factors:
+        layer, kind = name.split(".")[-2:]
+        return lambda epoch: (
+            sgd.rate_factor(layer, names, kind == "bias", epoch),
+            sgd.decay_factor(layer, names, epoch),
+        )
+
+    groups = [{"params": [w], "factors": factors(name)} for name, w in network.named_parameters()]
+    return PaperSGD(groups, sgd.learning_rate, sgd.momentum, sgd.weight_decay)

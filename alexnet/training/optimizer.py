@@ -16,15 +16,25 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
+# The factors on the rate and on the weight decay of a parameter in an epoch.
+Factors = Callable[[float], tuple[float, float]]
+
 
 class PaperSGD(torch.optim.Optimizer):
-    """Gradient descent as the paper writes it; weights decay, one-dimensional biases do not."""
+    """Gradient descent as the paper writes it; weights decay, one-dimensional biases do not.
+
+    A group of parameters may have `factors`, on its rate and decay.
+    """
 
     def __init__(
-        self, parameters: Iterable[Tensor], rate: float, momentum: float, weight_decay: float
+        self,
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+        rate: float,
+        momentum: float,
+        weight_decay: float,
     ) -> None:
         defaults = {"lr": rate, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(parameters, defaults)
+        super().__init__(parameters, {**defaults, "factors": None})
         for group in self.param_groups:
             for w in group["params"]:
                 self.state[w]["velocity"] = torch.zeros_like(w)
@@ -40,10 +50,18 @@ class PaperSGD(torch.optim.Optimizer):
             for w in group["params"]:
                 self.state[w]["velocity"] = torch.empty_like(w).copy_(self.velocity(w))
 
-    def set_rate(self, rate: float) -> None:
-        """Use this rate from the next step on."""
-        for group in self.param_groups:
-            group["lr"] = rate
+    def set_rate(self, rate: float, epoch: float = 0.0) -> None:
+        """Use this rate from the next step on, in a group times its factor in this epoch."""
+        for group, (factor, decay) in zip(self.param_groups, self.factors(epoch), strict=True):
+            group["lr"] = rate * factor
+            group["weight_decay"] = self.defaults["weight_decay"] * decay
+
+    def factors(self, epoch: float) -> list[tuple[float, float]]:
+        """On the rate and the decay of each group."""
+        return [
+            group["factors"](epoch) if group["factors"] else (1.0, 1.0)
+            for group in self.param_groups
+        ]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

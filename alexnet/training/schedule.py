@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from alexnet.config import Anneal, Plateau, RunConfig
+from alexnet.config import Anneal, Milestones, Plateau, RunConfig
 
 
 class PlateauSchedule:
@@ -56,7 +56,23 @@ class AnnealSchedule:
         return None
 
 
-Schedule = PlateauSchedule | AnnealSchedule
+class MilestoneSchedule:
+    """Divide the rate at epochs that are known beforehand."""
+
+    def __init__(self, rate: float, rule: Milestones) -> None:
+        self.first_rate, self.rule = rate, rule
+        self.state: dict[str, Any] = {}
+
+    def rate(self, epoch: float) -> float:
+        """The rate when `epoch` epochs (with their fraction) are done."""
+        return float(self.first_rate / self.rule.factor ** self.rule.done_by(epoch))
+
+    def observe(self, epoch: int, error: float) -> str | None:
+        """The validation error changes nothing."""
+        return None
+
+
+Schedule = PlateauSchedule | AnnealSchedule | MilestoneSchedule
 
 
 def schedule_of(config: RunConfig) -> Schedule:
@@ -64,4 +80,6 @@ def schedule_of(config: RunConfig) -> Schedule:
     rate = config.optimizer.learning_rate
     if isinstance(config.schedule, Plateau):
         return PlateauSchedule(rate, config.schedule)
+    if isinstance(config.schedule, Milestones):
+        return MilestoneSchedule(rate, config.schedule)
     return AnnealSchedule(rate, config.schedule, config.length.count)

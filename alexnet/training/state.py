@@ -28,8 +28,10 @@ _MAY_CHANGE = ("length", "checkpoint.")
 # how the run began: with another value of those it would be another run.
 CHANGE_BY_NAME = (
     *("optimizer.learning_rate", "optimizer.momentum", "optimizer.weight_decay"),
+    *("optimizer.bias_rate", "optimizer.rates", "optimizer.decays"),
     *("schedule.factor", "schedule.patience", "schedule.drops", "schedule.warmup"),
-    *("augmentation.reflections", "augmentation.colour"),
+    *("schedule.epochs", "augmentation.reflections", "augmentation.colour"),
+    *("augmentation.colour_until", "augmentation.colour_divisor"),
 )
 
 
@@ -59,7 +61,11 @@ class Training:
 
     def rate(self, step: int, schedule: Schedule | None = None) -> float:
         """The rate of a step, in its middle, by the run's schedule or another."""
-        return (schedule or self.schedule).rate((step + 0.5) * self.order.batch / self.order.count)
+        return (schedule or self.schedule).rate(self.epoch(step))
+
+    def epoch(self, step: int) -> float:
+        """How many epochs are done in the middle of a step."""
+        return (step + 0.5) * self.order.batch / self.order.count
 
 
 def save(training: Training) -> None:

@@ -68,8 +68,10 @@ class Step(Protocol):
         """The same pictures, where and how this step wants them."""
         ...
 
-    def take(self, batch: Any, rate: float) -> list[Outcome]:
-        """Begin a step on a batch of `loader`; outcomes in order of the steps."""
+    def take(self, batch: Any, rate: float, epoch: float = 0.0) -> list[Outcome]:
+        """Begin a step on a batch of `loader`, at a rate to which the factors of an epoch are applied;
+        outcomes in order of the steps.
+        """
         ...
 
     def finish(self) -> list[Outcome]:
@@ -119,7 +121,7 @@ class EagerStep:
         """The loader as it is."""
         return loader
 
-    def take(self, batch: Any, rate: float) -> list[Outcome]:
+    def take(self, batch: Any, rate: float, epoch: float = 0.0) -> list[Outcome]:
         """One whole step."""
         placed, mesh = self.placed, self.placed.mesh
         labels_B = mesh.labels(torch.from_numpy(batch.labels_B).to(self._weights.device))
@@ -132,7 +134,7 @@ class EagerStep:
         wrong = (logits_BK.detach().argmax(1) != labels_B).sum()
         outcome = Outcome(batch.step, rate, *placed.numbers(loss, wrong, placed.network).tolist())
         if outcome.is_finite:
-            placed.optimizer.set_rate(rate)
+            placed.optimizer.set_rate(rate, epoch)
             placed.optimizer.step()
         placed.changed()
         return [outcome]

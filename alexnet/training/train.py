@@ -111,7 +111,7 @@ def train(
                 leave(first)
         for batch in pictures.batches(first, last):
             step = batch.step + 1  # the steps done after this one
-            settle(stepper.take(batch, training.rate(batch.step)))
+            settle(stepper.take(batch, training.rate(batch.step), training.epoch(batch.step)))
             if _ends_epoch(order, step) or step == last:
                 settle(stepper.finish())
                 end_epoch(step)

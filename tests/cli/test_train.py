@@ -74,7 +74,7 @@ def test_both_columns_in_one_process(capsys: pytest.CaptureFixture[str]) -> None
         (["--device", "cpu,cpu"], "Add --columns 2"),
         (["--hybrid"], "A hybrid is two processes."),
         (["--hybrid", "--columns", "2"], "a layout of its own"),
-        (["--recipe", "one_column", "--columns", "2"], "one column only"),
+        (["--recipe", "one_column", "--columns", "2"], "no columns that can be computed apart"),
     ],
 )
 def test_layouts_that_do_not_go_together_leave_nothing_behind(

@@ -22,3 +22,10 @@ def picture() -> np.ndarray:
 @pytest.fixture
 def mean() -> np.ndarray:
     return np.random.default_rng(1).uniform(100, 130, (256, 256, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """Pictures of 32 pixels, for the nets of CIFAR-10."""
+    folder = tmp_path_factory.mktemp("small") / "set"
+    return prepare(open_source("synthetic:40x4"), folder, side=32)

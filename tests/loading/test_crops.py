@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet.loading.buffers import aligned
-from alexnet.loading.crops import View, cut, cut_views, random_views, views
+from alexnet.loading.crops import View, cut, cut_views, random_views, shared_views, views
 
 
 def by_slices(picture: np.ndarray, mean: np.ndarray, view: View) -> np.ndarray:
@@ -76,3 +76,28 @@ def test_pictures_draw_independently() -> None:
     assert (random_views(0, 0, np.array([77]), True) == drawn[77]).all()
     assert (random_views(0, 1, np.arange(128), True) != drawn).any()
     assert not random_views(0, 0, np.arange(128), False)[:, 2].any()
+
+
+@pytest.mark.parametrize(("side", "crop"), [(32, 24), (256, 227), (32, 32)])
+def test_crops_of_other_networks(side: int, crop: int) -> None:
+    rng = np.random.default_rng(1)
+    picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+    mean = rng.uniform(90, 140, (side, side, 3)).astype(np.float32)
+    room = side - crop
+    corners = [(0, 0), (0, room), (room, 0), (room, room), (room // 2, room // 2)]
+    whole = picture.astype(np.float32) - mean
+    expected = [whole[top : top + crop, left : left + crop] for top, left in corners]
+    expected += [view[:, ::-1] for view in expected]
+    np.testing.assert_array_equal(cut_views(picture, mean, 10, crop), expected)
+    np.testing.assert_array_equal(cut_views(picture, mean, 1, crop)[0], expected[4])
+    drawn = random_views(0, 0, np.arange(2000), True, room)
+    assert set(drawn[:, 0]) == set(drawn[:, 1]) == set(range(max(room, 1)))
+
+
+def test_the_program_has_one_view_for_32_pictures_of_33_by_33_places() -> None:
+    drawn = shared_views(0, np.arange(32 * 8000), True)
+    groups = drawn.reshape(8000, 32, 3)
+    assert (groups == groups[:, :1]).all()
+    assert set(drawn[:, 0]) == set(drawn[:, 1]) == set(range(33))
+    assert len(np.unique(groups[:, 0], axis=0)) > 1800, "of 33 x 33 x 2"
+    assert (shared_views(0, np.arange(100, 164), True) == drawn[100:164]).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.config import AugmentationConfig
+from alexnet.config import AugmentationConfig, Epochs
 from alexnet.loading.loader import Loader, view_batches
 from alexnet.prepared import PreparedDataset
 
@@ -57,6 +57,22 @@ def test_bfloat16_is_the_rounded_float32(loader: Loader) -> None:
     torch.testing.assert_close(cut(batch, torch.bfloat16).float(), exact, rtol=2**-7, atol=0)
 
 
+@pytest.mark.parametrize(("fixture", "crop"), [("small", 24), ("dataset", 227)])
+def test_other_crops_and_the_programs_draws_are_the_cpus(
+    fixture: str, crop: int, request: pytest.FixtureRequest
+) -> None:
+    data: PreparedDataset = request.getfixturevalue(fixture)
+    draws = AugmentationConfig(crops="shared", colour_until=Epochs(1), colour_divisor=1.1)
+    loader = Loader(data.split("train"), data.statistics, draws, 5, seed=3, crop=crop)
+    border = len(loader.split) // 5  # from here on there is no colour noise
+    for batch in DeviceLoader(loader, DEVICE).batches(border - 1, border + 2):
+        x_BCHW = torch.empty(5, 3, crop, crop, device=DEVICE)
+        x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
+        batch.cut_into(x_BCHW)
+        expected = loader.make(batch.step).x_BHWC
+        np.testing.assert_array_equal(x_BCHW.permute(0, 2, 3, 1).cpu().numpy(), expected)
+
+
 @pytest.mark.parametrize("views", [1, 10])
 def test_views_of_evaluation_are_the_cpus(dataset: PreparedDataset, views: int) -> None:
     split, mean = dataset.split("train"), dataset.statistics.mean_HWC
@@ -69,6 +85,5 @@ def test_views_of_evaluation_are_the_cpus(dataset: PreparedDataset, views: int) 
 @pytest.mark.skipif(DEVICE == "cpu", reason="no GPU here")
 def test_a_set_stays_where_half_of_the_free_memory_holds_it() -> None:
     free, _ = torch.cuda.mem_get_info()
-    pictures = free // (256 * 256 * 3)
-    assert gpu._fits(pictures // 3, torch.device("cuda"))
-    assert not gpu._fits(2 * pictures // 3, torch.device("cuda"))
+    assert gpu._fits(free // 3, torch.device("cuda"))
+    assert not gpu._fits(2 * free // 3, torch.device("cuda"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet.config import AugmentationConfig
+from alexnet.config import AugmentationConfig, Epochs
 from alexnet.loading import loader as loading
 from alexnet.loading.colour import colour_shifts
 from alexnet.loading.crops import View, cut, cut_views, random_views
@@ -111,7 +111,7 @@ def test_jpegs_are_decoded_then_cut(tmp_path: Path) -> None:
     stored = prepare(open_source("synthetic:40x4"), tmp_path / "jpeg", storage="jpeg")
     loader = loader_of(stored, batch=50)
     batch = loader.make(1)
-    views_B3, shifts_B3 = loader.draws(batch.epochs_B, batch.indices_B)
+    views_B3, shifts_B3 = loader.draws(batch.step, batch.epochs_B, batch.indices_B)
     expected = np.empty((224, 224, 3), np.float32)
     for place, index in enumerate(batch.indices_B):
         pixels, view = loader.split.pixels(int(index)), View(*views_B3[place])
@@ -123,7 +123,7 @@ def test_every_bit_of_a_batch(dataset: PreparedDataset) -> None:
     """In float32: the pixel less the mean, then the colour."""
     loader, mean = loader_of(dataset, batch=50), dataset.statistics.mean_HWC
     batch = loader.make(1)
-    views_B3, shifts_B3 = loader.draws(batch.epochs_B, batch.indices_B)
+    views_B3, shifts_B3 = loader.draws(batch.step, batch.epochs_B, batch.indices_B)
     for place, (top, left, reflected) in enumerate(views_B3):
         pixels = loader.split.pixels(int(batch.indices_B[place]))
         whole = pixels.astype(np.float32) - mean + shifts_B3[place]
@@ -136,3 +136,14 @@ def test_batches_in_blocks_are_those_of_their_steps(dataset: PreparedDataset) ->
     args = (dataset.split("train"), dataset.statistics, AugmentationConfig(), 16, 0, "blocks")
     for batch in Loader(*args).batches(3, 8):  # with advice to the system, which changes nothing
         np.testing.assert_array_equal(batch.x_BHWC, Loader(*args).make(batch.step).x_BHWC)
+
+
+def test_the_programs_colours_are_divided_while_there_is_noise(dataset: PreparedDataset) -> None:
+    parts = dataset.split("train"), dataset.statistics
+    draws = AugmentationConfig(colour_until=Epochs(1), colour_divisor=1.1)
+    theirs, plain = Loader(*parts, draws, 8, 0), Loader(*parts, AugmentationConfig(), 8, 0)
+    quiet = Loader(*parts, AugmentationConfig(colour=0.0), 8, 0)
+    last = len(dataset.split("train")) // 8 - 1  # of the first epoch
+    expected = plain.make(last).x_BHWC / np.float32(1.1)
+    np.testing.assert_array_equal(theirs.make(last).x_BHWC, expected)
+    np.testing.assert_array_equal(theirs.make(last + 2).x_BHWC, quiet.make(last + 2).x_BHWC)

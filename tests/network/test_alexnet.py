@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet.config import StartConfig
+from alexnet.conventions import NO_LINKS, ONE_COLUMN, PAPER, Convention
 from alexnet.errors import UsageError
 from alexnet.network import AlexNet
 from alexnet.network.dropout import address
-from alexnet.network.table import NETWORKS
 from alexnet.randomness import Purpose, bernoulli
 
 
@@ -91,15 +91,16 @@ def test_full_network_in_float32_is_the_papers_written_out() -> None:
         torch.testing.assert_close(net.float()(x).double(), expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "columns"), [("one_column", 1), ("no_links", 2)])
-def test_the_networks_it_is_compared_with_are_those_written_out(name: str, columns: int) -> None:
-    rows = zip(NETWORKS[name], NETWORKS["alexnet"], strict=True)
-    narrowed = tuple(
-        row._replace(kernels=8 * row.kernels // whole.kernels * 4 if whole.output > 1 else 32)
-        for row, whole in rows
-    )
-    net = AlexNet(5, narrowed, StartConfig(rule="he", bias=0.1)).double()
-    assert net.columns == columns
+@pytest.mark.parametrize(("about", "columns"), [(ONE_COLUMN, 1), (NO_LINKS, 2)])
+def test_the_networks_it_is_compared_with_are_those_written_out(
+    about: Convention, columns: int
+) -> None:
+    kernels = {
+        row.name: 8 * row.kernels // whole.kernels * 4 if whole.output > 1 else 32
+        for row, whole in zip(about.layers, PAPER.layers, strict=True)
+    }
+    net = AlexNet(5, about.with_kernels(kernels), StartConfig(rule="he", bias=0.1)).double()
+    assert about.columns == columns
     x = pixels(2)
     expected = written_out(net, x, columns=columns, linked=False)
     torch.testing.assert_close(net(x), expected)
@@ -108,7 +109,7 @@ def test_the_networks_it_is_compared_with_are_those_written_out(name: str, colum
 
 
 def test_columns_without_links_do_not_see_each_other() -> None:
-    net, x = AlexNet(5, NETWORKS["no_links"], StartConfig(rule="he", bias=0.1)), pixels(1).float()
+    net, x = AlexNet(5, NO_LINKS, StartConfig(rule="he", bias=0.1)), pixels(1).float()
     before = net.activations(x, ["conv5"])["conv5"]
     with torch.no_grad():
         net.conv1.weight[:48] += 1  # the first column's

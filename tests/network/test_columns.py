@@ -14,6 +14,7 @@ from torch import Tensor
 
 from alexnet import paper
 from alexnet.config import StartConfig
+from alexnet.conventions import PAPER
 from alexnet.network import AlexNet
 from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece
 from alexnet.network.dropout import address
@@ -25,11 +26,8 @@ KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 
 
 
 def narrow(dtype: torch.dtype = torch.float64) -> AlexNet:
-    layers = tuple(
-        layer._replace(kernels=KERNELS.get(layer.name, layer.kernels)) for layer in paper.LAYERS
-    )
     start = StartConfig(rule="he", gain=0.8, bias=0.1)
-    return AlexNet(CLASSES, layers, start, seed=2).to(dtype)
+    return AlexNet(CLASSES, PAPER.with_kernels(KERNELS), start, seed=2).to(dtype)
 
 
 def batch(step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The table of layers against the numbers that the paper prints."""
 
 from alexnet import paper
-from alexnet.network.table import LAYERS, NETWORKS, shapes, training_flops, with_classes
+from alexnet.conventions import NO_LINKS, ONE_COLUMN, PAPER
+from alexnet.network.table import shapes, training_flops
 
 
 def test_parameters_are_the_papers() -> None:
@@ -33,7 +34,7 @@ def test_multiply_adds_are_the_papers() -> None:
 
 
 def test_one_column_has_half_the_kernels_and_as_many_parameters() -> None:
-    rows = shapes(NETWORKS["one_column"])
+    rows = shapes(ONE_COLUMN)
     assert [row.layer.kernels for row in rows] == [48, 128, 192, 192, 256, 4096, 4096, 1000]
     assert all(row.groups == 1 for row in rows)
     assert abs(sum(row.parameters for row in rows) / paper.PARAMETERS_TOTAL - 1) < 0.02
@@ -44,7 +45,7 @@ def test_one_column_has_half_the_kernels_and_as_many_parameters() -> None:
 
 
 def test_without_links_conv3_sees_half() -> None:
-    rows, whole = shapes(NETWORKS["no_links"]), shapes()
+    rows, whole = shapes(NO_LINKS), shapes()
     assert rows[2].weights_per_kernel == whole[2].weights_per_kernel / 2 == 9 * 128
     assert [row.parameters for row in rows if row.layer.name != "conv3"] == [
         row.parameters for row in whole if row.layer.name != "conv3"
@@ -52,11 +53,14 @@ def test_without_links_conv3_sees_half() -> None:
 
 
 def test_normalization_follows_conv1_and_conv2_once() -> None:
-    assert [layer.name for layer in LAYERS if "norm" in layer.followed_by] == ["conv1", "conv2"]
-    assert all(layer.followed_by.count("norm") <= 1 for layer in LAYERS)
+    assert [layer.name for layer in paper.LAYERS if "norm" in layer.followed_by] == [
+        "conv1",
+        "conv2",
+    ]
+    assert all(layer.followed_by.count("norm") <= 1 for layer in paper.LAYERS)
 
 
 def test_other_numbers_of_classes_change_the_output_layer_alone() -> None:
-    ten = shapes(with_classes(LAYERS, 10))
+    ten = shapes(PAPER.with_classes(10))
     assert ten[-1].parameters == 10 * (4096 + 1)
     assert [shape.parameters for shape in ten[:-1]] == [s.parameters for s in shapes()[:-1]]

@@ -1,15 +1,27 @@
 """Model folders: what is written is what is read; what does not fit is refused by name."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
+import yaml
 
-from alexnet.errors import DataError, IncompatibleError
+from alexnet.conventions import CIFAR18
+from alexnet.errors import DataError, IncompatibleError, UsageError
+from alexnet.evaluation import Classifier, load
 from alexnet.network import AlexNet, ModelCard, load_model, save_model
-from alexnet.network.weights import parameters_of, set_parameters
+from alexnet.network.hub import Result, labels
+from alexnet.network.weights import parameters_of, set_parameters, weights_sha256
+
+CIFAR_MEAN = {"mean": np.full((32, 32, 3), 117, np.float32)}
+HOSTILE = (
+    *("yes", "no", "1.0", "~", "- a: b", "{a: b}", "a # b", "'\"", "---", "| a |"),
+    *("<script>", "`code`", "[x](y)", "a\x85b", "!!python/none", "\u2028", "ü 猫", "*", "&a", "%"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +74,110 @@ def test_weights_of_another_network_are_refused_with_the_differences() -> None:
     with pytest.raises(IncompatibleError, match=r"fc8.bias is \[3\], not \[2\]"):
         set_parameters(network, parameters_of(AlexNet(3)), "here")
     assert torch.equal(network.fc8.bias, before)
+
+
+def front_matter(folder: Path) -> dict:  # type: ignore[type-arg]
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    assert found
+    return yaml.safe_load(found[1])  # type: ignore[no-any-return]
+
+
+def card_of(titles: tuple[str, ...], **about: object) -> ModelCard:
+    classes = tuple(f"n{k:02}" for k in range(len(titles)))
+    return ModelCard(classes, titles, CIFAR_MEAN, {"filter": "bicubic"}, about)
+
+
+def test_weights_are_the_same_bytes_and_name_their_network(tmp_path: Path) -> None:
+    network = AlexNet(2, CIFAR18)
+    for name in "abcd":  # the library's own order is one of chance
+        save_model(tmp_path / name, network, card_of(("cat", "dog")))
+    hashes = {
+        json.loads((tmp_path / n / "config.json").read_text())["weights_sha256"] for n in "abcd"
+    }
+    assert hashes == {weights_sha256(network)}
+    with safetensors.safe_open(tmp_path / "a" / "model.safetensors", framework="pt") as file:
+        assert file.metadata() == {
+            "format": "pt",
+            "convention": "cifar18",
+            "nonlinearity": "relu",
+        }
+        assert torch.equal(file.get_tensor("fc4.weight"), network.fc4.weight)
+
+
+def test_a_model_folder_is_what_hugging_faces_tools_expect(tmp_path: Path) -> None:
+    network, titles = AlexNet(3, CIFAR18), ("crane", "crane", "cat")
+    card = card_of(titles, run="birds", recipe="small", epochs=13, seed=5, dataset="/tmp/x/birds")
+    network.save_pretrained(tmp_path, card)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["architectures"], config["model_type"]) == (["AlexNet"], "alexnet")
+    assert config["id2label"] == {"0": "crane (n00)", "1": "crane (n01)", "2": "cat"}
+    assert config["label2id"] == {"crane (n00)": 0, "crane (n01)": 1, "cat": 2}
+    assert config["titles"] == [*titles]
+    head = front_matter(tmp_path)
+    assert head["library_name"] == "alexnet" and head["pipeline_tag"] == "image-classification"
+    assert head["license"] == "unknown" and "model-index" not in head
+    text = (tmp_path / "README.md").read_text()
+    for part in ("`cifar18`", "| epochs | 13 |", "| data | birds |", "not been evaluated", "2012"):
+        assert part in text
+    assert "/tmp" not in text, "where the data lay is of no use elsewhere"
+    assert AlexNet.from_pretrained(tmp_path).fc4.weight.equal(network.fc4.weight)
+
+
+def test_what_was_measured_is_in_the_card(tmp_path: Path) -> None:
+    results = [Result("pets", "0123456789ab", "val", 3925, n, 0.225, 0.0244) for n in (1, 10)]
+    save_model(tmp_path, AlexNet(10, CIFAR18), card_of(tuple("abcdefghij"), run="pets"), results)
+    (entry,) = front_matter(tmp_path)["model-index"]
+    assert entry["name"] == "pets" and len(entry["results"]) == 2
+    one, ten = entry["results"]
+    assert one["dataset"] == {"name": "pets", "type": "pets", "split": "val"}
+    assert one["metrics"] == [
+        {"type": "accuracy", "value": 0.775, "name": "Top-1 accuracy, centre view"},
+        {"type": "accuracy", "value": 0.9756, "name": "Top-5 accuracy, centre view"},
+    ]
+    assert ten["metrics"][0]["name"] == "Top-1 accuracy, 10 views"
+    text = (tmp_path / "README.md").read_text()
+    assert "| pets (01234567) | val | 3,925 | 10 | 22.50 % | 2.44 % |" in text
+    assert "Guessing errs on 90.00 %" in text
+
+
+def test_names_of_any_text_do_not_break_the_card(tmp_path: Path) -> None:
+    network = AlexNet(len(HOSTILE), CIFAR18)
+    for k, title in enumerate(HOSTILE):
+        card = card_of(HOSTILE, run=title, recipe=title, dataset=title, note="a\n---\nb")
+        results = [Result(title, "0" * 8, title, 1, 1, 0.5, 0.5)]
+        save_model(tmp_path / str(k), network, card, results)
+        (entry,) = front_matter(tmp_path / str(k))["model-index"]
+        shown = title if title.isprintable() else title.encode("unicode_escape").decode()
+        assert entry["name"] == entry["results"][0]["dataset"]["name"] == shown
+        assert entry["results"][0]["dataset"]["split"] == shown
+        text = (tmp_path / str(k) / "README.md").read_text(encoding="utf-8")
+        assert text.count("\n---\n") == 1
+        body = text.partition("\n---\n")[2]
+        assert "<script>" not in body and "\x85" not in body and r"\<script\>" in body
+
+
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [
+        (("a", "b"), ["a", "b"]),
+        (("a", "a"), ["a (n00)", "a (n01)"]),
+        (("a", "a", "a (n01)"), ["a (n00)", "a (n01) #1", "a (n01) #2"]),
+    ],
+)
+def test_no_two_labels_are_the_same(titles: tuple[str, ...], expected: list[str]) -> None:
+    assert labels(card_of(titles)) == expected
+
+
+def test_nothing_is_downloaded_and_nothing_replaced_unasked(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'owner/name', and nothing is downloaded") as error:
+        AlexNet.from_pretrained("owner/name")
+    assert "config.json, model.safetensors, statistics.safetensors" in error.value.remedy
+    save_model(tmp_path / "first", AlexNet(2, CIFAR18), card_of(("cat", "dog")))
+    classifier = load(tmp_path / "first")
+    classifier.save_pretrained(tmp_path / "copy")
+    again = load(tmp_path / "copy")
+    assert isinstance(again, Classifier) and again.classes == classifier.classes
+    with pytest.raises(UsageError, match="a model already"):
+        classifier.save_pretrained(tmp_path / "copy")
+    classifier.save_pretrained(tmp_path / "copy", force=True)

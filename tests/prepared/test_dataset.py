@@ -71,10 +71,10 @@ def test_sums_are_exact() -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8)
     pictures[3] = 255  # the largest there are
-    summing = Summing()
+    summing = Summing(256)
     for picture in pictures:
         summing.add(picture)
-    sums = summing.total() + Sums.zero()
+    sums = summing.total() + Sums.zero(256)
     flat = pictures.reshape(-1, 3).astype(np.int64)
     assert sums.pictures == 5
     assert (sums.pixels_HWC == pictures.sum(axis=0, dtype=np.int64)).all()
@@ -84,13 +84,13 @@ def test_sums_are_exact() -> None:
 def test_statistics_survive_their_file(tmp_path: Path, whole: Path) -> None:
     first = PreparedDataset.open(whole).statistics
     first.save(tmp_path / "s.safetensors")
-    second = Statistics.load(tmp_path / "s.safetensors")
+    second = Statistics.load(tmp_path / "s.safetensors", 256)
     assert (second.mean_HWC == first.mean_HWC).all()
     assert (second.eigenvectors_33 == first.eigenvectors_33).all()
     assert second.pixels == first.pixels
     (tmp_path / "s.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(DataError, match="Not readable statistics"):
-        Statistics.load(tmp_path / "s.safetensors")
+        Statistics.load(tmp_path / "s.safetensors", 256)
 
 
 def test_raw_pictures_are_views_of_the_file(whole: Path) -> None:
@@ -140,7 +140,7 @@ def test_jpeg_storage_keeps_the_picture_close() -> None:
 
     first = next(open_source("builtin:photos").pictures())
     pixels = prepare_picture(first.data)
-    stored = shards.decode_jpeg(shards.encode_jpeg(pixels))
+    stored = shards.decode_jpeg(shards.encode_jpeg(pixels), np.empty_like(pixels))
     assert np.abs(stored.astype(int) - pixels).mean() < 1.5
 
 
@@ -271,7 +271,7 @@ def test_offsets_that_lead_outside_a_file_are_refused_though_their_hash_is_right
 
 def test_statistics_that_are_not_finite_are_refused(copy: Path) -> None:
     path = copy / "statistics.safetensors"
-    found = Statistics.load(path)
+    found = Statistics.load(path, 256)
     found.mean_HWC[7, 7, 1] = np.nan
     found.save(path)
     edit(copy, lambda d: d["statistics"].update(sha256=sha256_of(path)))
@@ -281,9 +281,10 @@ def test_statistics_that_are_not_finite_are_refused(copy: Path) -> None:
 
 
 def test_a_stored_jpeg_of_another_size_is_refused() -> None:
+    room = np.empty((256, 256, 3), np.uint8)
     for shape in [(128, 200, 3), (512, 512, 3), (255, 256, 3)]:
         with pytest.raises(ValueError):
-            shards.decode_jpeg(shards.encode_jpeg(np.zeros(shape, np.uint8)))
+            shards.decode_jpeg(shards.encode_jpeg(np.zeros(shape, np.uint8)), room)
 
 
 def every_place(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

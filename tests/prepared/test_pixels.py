@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from alexnet.prepared import pixels
-from alexnet.prepared.pixels import Rejected, decode, examine, prepare_picture, to_256
+from alexnet.prepared.pixels import Rejected, decode, examine, prepare_picture, to_square
 from alexnet.sources.photos import locate
 
 
@@ -48,7 +48,7 @@ def test_shorter_side_to_256_then_the_centre(size: tuple[int, int]) -> None:
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - 256) // 2, (height - 256) // 2
     expected = np.asarray(resized.crop((left, top, left + 256, top + 256)))
-    found = to_256(np.asarray(image))
+    found = to_square(np.asarray(image))
     assert found.shape == (256, 256, 3) and found.dtype == np.uint8
     difference = np.abs(
         found.astype(int) - expected
@@ -74,7 +74,7 @@ def test_resampling_is_bicubic_to_the_last_bit_but_rounding(size: tuple[int, int
     down, across = (weights_of_bicubic(length, side) for length in size)
     expected = np.einsum("yh,hwc,xw->yxc", down, picture.astype(float), across, optimize=True)
     expected = expected.clip(0, 255)
-    assert np.abs(to_256(picture) - expected).max() < 0.502
+    assert np.abs(to_square(picture) - expected).max() < 0.502
 
 
 @pytest.mark.parametrize("size", [(501, 333), (333, 501), (17, 170), (1000, 16), (255, 257)])
@@ -83,7 +83,7 @@ def test_the_cut_is_central_to_a_fraction_of_a_pixel(size: tuple[int, int]) -> N
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     value = np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) * (255 / max(size))
-    found = to_256(np.repeat(value.astype(np.uint8)[:, :, None], 3, axis=2)).astype(int)
+    found = to_square(np.repeat(value.astype(np.uint8)[:, :, None], 3, axis=2)).astype(int)
     assert np.abs(found - found[::-1]).max() <= 2
     assert np.abs(found - found[:, ::-1]).max() <= 2
 
@@ -91,7 +91,7 @@ def test_the_cut_is_central_to_a_fraction_of_a_pixel(size: tuple[int, int]) -> N
 def test_fine_stripes_shrink_to_grey_not_to_other_stripes() -> None:
     stripes = np.zeros((1000, 1000, 3), np.uint8)
     stripes[:, ::2] = 255
-    found = to_256(stripes)[4:-4, 4:-4].astype(int)
+    found = to_square(stripes)[4:-4, 4:-4].astype(int)
     assert np.abs(found - 127.5).max() < 8
 
 
@@ -107,7 +107,7 @@ def test_large_jpegs_decoded_at_a_fraction_agree_with_a_full_decode(size: tuple[
     scaled = decode(data)
     assert 512 <= min(scaled.shape[:2]) < min(size)
     full = np.asarray(Image.open(io.BytesIO(data)))
-    assert np.abs(to_256(scaled).astype(int) - to_256(full)).mean() < 1
+    assert np.abs(to_square(scaled).astype(int) - to_square(full)).mean() < 1
 
 
 # --- Colours: the written rule --------------------------------------------------------------------
@@ -218,7 +218,9 @@ def test_formats_are_told_by_their_bytes(kind: str) -> None:
     image = smooth(300, 280)
     data = saved(image, kind)
     found = prepare_picture(data)
-    assert np.abs(found.astype(int) - to_256(np.asarray(image))).mean() < 12  # GIF has 256 colours
+    assert (
+        np.abs(found.astype(int) - to_square(np.asarray(image))).mean() < 12
+    )  # GIF has 256 colours
 
 
 @pytest.mark.parametrize(
@@ -369,5 +371,5 @@ def test_real_pictures_of_every_size(shared_data: Path) -> None:
             assert file is not None
             data = file.read()
             with Image.open(io.BytesIO(data)) as image:
-                expected = to_256(np.asarray(image.convert("RGB")))
+                expected = to_square(np.asarray(image.convert("RGB")))
             assert np.abs(prepare_picture(data).astype(int) - expected).mean() < 1

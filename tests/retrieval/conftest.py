@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alexnet import paper
 from alexnet.config import StartConfig
+from alexnet.conventions import PAPER
 from alexnet.network import AlexNet, ModelCard
 from alexnet.prepared import PreparedDataset
 
@@ -14,10 +14,8 @@ KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 
 
 @pytest.fixture(scope="session")
 def narrow() -> AlexNet:
-    layers = tuple(
-        layer._replace(kernels=KERNELS.get(layer.name, layer.kernels)) for layer in paper.LAYERS
-    )
-    return AlexNet(6, layers, StartConfig(rule="he", bias=0.0), seed=2)
+    start = StartConfig(rule="he", bias=0.0)
+    return AlexNet(6, PAPER.with_kernels(KERNELS), start, seed=2)
 
 
 @pytest.fixture(scope="session")

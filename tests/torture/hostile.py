@@ -26,6 +26,7 @@ import pyarrow.parquet
 import safetensors.numpy
 from torture.mutate import original
 
+from alexnet import paper
 from alexnet.files import classes_hash
 
 
@@ -401,7 +402,8 @@ def config(weights: bytes, classes: Any = ("cat", "dog"), **changes: Any) -> dic
     names = list(classes)
     hashed = names if all(isinstance(name, str) for name in names) else []
     about = {
-        "format": 1, "architecture": "alexnet", "classes": names, "titles": names,
+        "format": 2, "convention": "paper", "nonlinearity": "relu", "classes": names, "titles": names,
+        "kernels": {layer.name: layer.kernels for layer in paper.LAYERS},
         "classes_sha256": classes_hash(hashed), "preprocessing": {}, "provenance": {},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }  # fmt: skip
@@ -464,6 +466,7 @@ def _weights() -> dict[str, bytes]:
     }  # fmt: skip
 
 
+_LAYERS = [layer.name for layer in paper.LAYERS]
 MEAN = safetensors.numpy.save({"mean": np.zeros((256, 256, 3), np.float32)})
 
 
@@ -513,8 +516,12 @@ def _models() -> Iterator[Case]:
         "preprocessing that is a list": config(whole, preprocessing=[]),
         "a hash that is a list": config(whole, weights_sha256=[]),
         "a format that is a dictionary": config(whole, format={}),
-        "an architecture that is a list": config(whole, architecture=[[]]),
-        "NaN": json.dumps(config(whole)).replace('"format": 1', '"format": NaN').encode(),
+        "a convention that is a list": config(whole, convention=[[]]),
+        "kernels that are a list": config(whole, kernels=[96]),
+        "kernels of one layer": config(whole, kernels={"conv1": 96}),
+        "kernels without end": config(whole, kernels=dict.fromkeys(_LAYERS, 10**15)),
+        "kernels below nothing": config(whole, kernels=dict.fromkeys(_LAYERS, -1)),
+        "NaN": json.dumps(config(whole)).replace('"format": 2', '"format": NaN').encode(),
     }
     for name, about in abouts.items():
         for verb in ("predict", "summary")[: 1 if name == "a million classes" else 2]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from alexnet import paper, ranks
+from alexnet import ranks
 from alexnet.config import (
     CheckpointConfig,
     Epochs,
@@ -20,6 +20,7 @@ from alexnet.config import (
     RunConfig,
     Steps,
 )
+from alexnet.conventions import PAPER
 from alexnet.errors import AlexNetError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -44,10 +45,7 @@ def config_of(epochs: float, every: int = 3) -> RunConfig:
 
 
 def narrow(classes: int) -> AlexNet:
-    layers = tuple(
-        layer._replace(kernels=KERNELS.get(layer.name, layer.kernels)) for layer in paper.LAYERS
-    )
-    return AlexNet(classes, layers)
+    return AlexNet(classes, PAPER.with_kernels(KERNELS))
 
 
 def train_narrow(

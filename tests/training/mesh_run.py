@@ -32,11 +32,11 @@ sent: list[int] = []
 
 
 class Counting(EagerStep):
-    def take(self, batch: Any, rate: float) -> Any:
+    def take(self, batch: Any, rate: float, epoch: float = 0.0) -> Any:
         if ranks.restarts() == 0 and batch.step == DIE_AT and ranks.rank() == ranks.world() - 1:
             os.kill(os.getpid(), signal.SIGKILL)
         before = written()
-        outcomes = super().take(batch, rate)
+        outcomes = super().take(batch, rate, epoch)
         sent.append(written() - before)
         return outcomes
 

@@ -9,7 +9,7 @@ import pytest
 STEPS = """
 import sys
 from pathlib import Path
-from alexnet import paper
+from alexnet.conventions import PAPER
 from alexnet.config import AugmentationConfig, OptimizerConfig
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet, keep_memory
@@ -27,8 +27,7 @@ def resident() -> int:
 
 keep_memory()
 dataset = PreparedDataset.open(sys.argv[1])
-layers = tuple(row._replace(kernels=KERNELS.get(row.name, row.kernels)) for row in paper.LAYERS)
-network = AlexNet(len(dataset.classes), layers)
+network = AlexNet(len(dataset.classes), PAPER.with_kernels(KERNELS))
 loader = Loader(dataset.split("train"), dataset.statistics, AugmentationConfig(), 2, seed=0)
 step = step_for(Placed(network, OptimizerConfig()), 0, "fp32")
 for batch in loader.batches(0, 1000):

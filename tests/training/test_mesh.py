@@ -82,8 +82,8 @@ def test_bytes_are_those_computed(runs: Path, layout: str, processes: int) -> No
         np.median(json.loads((runs / f"{layout}-{processes}{kind}" / "sent-0.json").read_text()))
         for kind in ("", "-single")
     ]
-    layers = narrow(4).layers
-    exact, single = (traffic(layout, processes, BATCH, layers, size).bytes for size in (8, 4))
+    about = narrow(4).convention
+    exact, single = (traffic(layout, processes, BATCH, about, size).bytes for size in (8, 4))
     assert sent[0] - sent[1] == pytest.approx(exact - single, rel=0.01)
 
 

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from alexnet.config import OptimizerConfig
+from alexnet.conventions import PAPER
+from alexnet.network import AlexNet
+from alexnet.training.mesh import Placed
 from alexnet.training.optimizer import PaperSGD, squares
 
 
@@ -68,8 +72,6 @@ def test_biases_learn_at_the_rate_of_the_weights() -> None:
 
 
 def test_every_layer_has_the_same_rate() -> None:
-    from alexnet.network import AlexNet
-
     network = AlexNet(2)
     optimizer = PaperSGD(network.parameters(), 0.5, momentum=0.0, weight_decay=0.0)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
@@ -78,6 +80,42 @@ def test_every_layer_has_the_same_rate() -> None:
     optimizer.step()
     for name, value in network.named_parameters():
         torch.testing.assert_close(value.detach(), before[name] - 1.0)
+
+
+def test_layers_have_the_factors_of_the_settings() -> None:
+    """Gradients of one and no momentum: what moves is the rate, and the decay of weights of one."""
+    sgd = OptimizerConfig(
+        learning_rate=0.5,
+        momentum=0.0,
+        weight_decay=0.25,
+        bias_rate=2.0,
+        rates="conv1-conv2: 0.5, conv2: 0.125 from 3",
+        decays="fc8: 4, conv1: 0",
+        freeze="conv4-conv5",
+    )
+    kernels = dict.fromkeys(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"), 8)
+    for epoch, conv2 in ((2.9, 0.5), (3.0, 0.125)):
+        network = AlexNet(2, PAPER.with_kernels(kernels))
+        placed = Placed(network, sgd)
+        with torch.no_grad():
+            for w in network.parameters():
+                w.fill_(1.0)
+                w.grad = torch.ones_like(w) if w.requires_grad else None
+        placed.optimizer.set_rate(0.5, epoch)
+        placed.optimizer.step()
+        moved = {name: 1 - w.flatten()[0].item() for name, w in network.named_parameters()}
+        expected = {  # rate * factor * (1 + decay * factor)
+            "conv1.weight": 0.5 * 0.5,
+            "conv1.bias": 0.5 * 0.5 * 2,
+            "conv2.weight": 0.5 * conv2 * 1.25,
+            "conv2.bias": 0.5 * conv2 * 2,
+            "conv3.weight": 0.5 * 1.25,
+            "conv4.weight": 0.0,
+            "conv5.bias": 0.0,
+            "fc6.bias": 1.0,
+            "fc8.weight": 0.5 * 2,
+        }
+        assert {name: moved[name] for name in expected} == pytest.approx(expected)
 
 
 def test_the_length_sees_one_bad_number() -> None:

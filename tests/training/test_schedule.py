@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from alexnet.config import Anneal, Epochs, Plateau, RunConfig
+from alexnet.config import Anneal, Epochs, Milestones, Plateau, RunConfig
 from alexnet.training.schedule import AnnealSchedule, PlateauSchedule, schedule_of
 
 
@@ -53,3 +53,11 @@ def test_anneal_rises_then_falls_to_nothing() -> None:
 def test_configuration_chooses() -> None:
     assert isinstance(schedule_of(RunConfig()), PlateauSchedule)
     assert isinstance(schedule_of(RunConfig(schedule=Anneal())), AnnealSchedule)
+
+
+def test_milestones_are_those_of_the_run_behind_table_1() -> None:
+    schedule = schedule_of(RunConfig(schedule=Milestones()))
+    found = [schedule.rate(epoch) for epoch in (0, 22.9, 23, 50.9, 51, 77, 78, 93)]
+    expected = [0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001, 0.00001, 0.00001]
+    assert found == pytest.approx(expected)
+    assert schedule.observe(30, 0.9) is None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from alexnet import paper
 from alexnet.config import (
     AugmentationConfig,
     CheckpointConfig,
@@ -20,6 +20,7 @@ from alexnet.config import (
     StartConfig,
     Steps,
 )
+from alexnet.conventions import PAPER
 from alexnet.errors import NumericsError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -66,10 +67,7 @@ def narrow() -> AlexNet:
         "fc6": 32,
         "fc7": 32,
     }
-    layers = tuple(
-        layer._replace(kernels=kernels.get(layer.name, layer.kernels)) for layer in paper.LAYERS
-    )
-    return AlexNet(4, layers, StartConfig(rule="he", gain=0.8, bias=0.0))
+    return AlexNet(4, PAPER.with_kernels(kernels), StartConfig(rule="he", gain=0.8, bias=0.0))
 
 
 def on_gpu(precision: str = "fp32", graphs: bool = False) -> GpuStep:
@@ -124,6 +122,36 @@ def test_steps_are_the_cpus(loader: Loader) -> None:
         torch.testing.assert_close(parameters(ours.network)[name], w, rtol=1e-3, atol=1e-5)
 
 
+def test_rates_by_layer_are_the_cpus(loader: Loader) -> None:
+    """Factors that change with the epoch, other decays, and layers that stay as they are."""
+    sgd = replace(
+        SGD,
+        weight_decay=0.01,
+        bias_rate=2.0,
+        rates="conv1: 0.5, fc6-fc7: 3, fc8: 0 from 1",
+        decays="conv3: 20",
+        freeze="conv1",
+    )
+    cpus, ours = (
+        EagerStep(Placed(narrow(), sgd), 0),
+        GpuStep(Placed(narrow().to(DEVICE), sgd), 0, "fp32", False),
+    )
+    start = parameters(cpus.network)
+    for step in (cpus, ours):
+        for batch in step.loader(loader).batches(0, 3):
+            step.take(batch, 0.01, epoch=float(batch.step))
+            if batch.step == 0:
+                step.finish()
+                after_one = parameters(step.network)
+        step.finish()
+        found = parameters(step.network)
+        assert torch.equal(found["conv1.weight"], start["conv1.weight"])
+        assert not torch.equal(found["conv2.weight"], start["conv2.weight"])
+        assert not torch.equal(after_one["fc8.weight"], start["fc8.weight"])
+    for name, w in parameters(cpus.network).items():
+        torch.testing.assert_close(parameters(ours.network)[name], w, rtol=1e-3, atol=1e-5)
+
+
 def test_bfloat16_stays_near_float32(loader: Loader) -> None:
     exact, ours = on_gpu("fp32"), on_gpu("bf16")
     expected = taken(exact, loader, range(3), rate=1e-5)
@@ -132,9 +160,7 @@ def test_bfloat16_stays_near_float32(loader: Loader) -> None:
         assert one.loss == pytest.approx(other.loss, rel=0.05)
         assert one.norm == pytest.approx(other.norm, rel=0.15)
     assert ours.network.conv1.weight.dtype == torch.bfloat16
-    for w, working in zip(
-        ours.placed.optimizer.param_groups[0]["params"], ours.network.parameters(), strict=True
-    ):
+    for w, working in zip(ours.placed.whole.parameters(), ours.network.parameters(), strict=True):
         assert w.dtype == torch.float32
         torch.testing.assert_close(working.float(), w, rtol=2**-7, atol=0)
 

@@ -17,6 +17,7 @@ from alexnet.config import (
     RunConfig,
     StartConfig,
 )
+from alexnet.conventions import PAPER
 from alexnet.errors import Stopped
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -46,13 +47,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def narrow(rule: str = "he") -> AlexNet:
-    from alexnet import paper
-
     kernels = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
-    layers = tuple(
-        layer._replace(kernels=kernels.get(layer.name, layer.kernels)) for layer in paper.LAYERS
-    )
-    return AlexNet(4, layers, StartConfig(rule=rule, gain=0.8, bias=0.0))
+    return AlexNet(4, PAPER.with_kernels(kernels), StartConfig(rule=rule, gain=0.8, bias=0.0))
 
 
 def config(loader: Loader, steps: float, rate: float = 0.01) -> RunConfig:

@@ -12,8 +12,7 @@ from alexnet.network.cpu.filtering import OUT, POINTS, matrices
 from alexnet.network.cpu.gemm import ROWS, vectors_for
 from alexnet.network.cpu.simd import LANES
 from alexnet.network.cpu.tiles import plan
-from alexnet.network.table import LAYERS
-from alexnet.paper import Layer
+from alexnet.paper import LAYERS, Layer
 
 CONVS = [layer for layer in LAYERS if layer.name.startswith("conv")]
 L = LANES

@@ -8,8 +8,7 @@ import torch
 from alexnet.network.conv import plain_convolve
 from alexnet.network.gpu import convolution
 from alexnet.network.gpu.convolution import convolve, measure, ways_of
-from alexnet.network.table import LAYERS
-from alexnet.paper import Layer
+from alexnet.paper import LAYERS, Layer
 
 # Maps of the input, its side, groups; kernels are few.
 INPUTS = {"conv1": (3, 51, 1), "conv2": (8, 9, 2), "conv3": (8, 7, 1), "conv4": (12, 7, 2)}

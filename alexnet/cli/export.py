@@ -1,0 +1,148 @@
+"""`alexnet export`: a trained network in the files of other programs, checked before they are kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from alexnet.cli.tables import table
+from alexnet.errors import DataError, UsageError, did_you_mean
+from alexnet.files import make_folder, remove, rename, require_space, temporary_name
+
+if TYPE_CHECKING:
+    from alexnet.evaluation.models import Found
+    from alexnet.network.exchange.check import Difference
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_SPARE = 16 * 10**6  # bytes beside the weights: mean image, metadata, graph
+_MODEL_FILES = {"README.md", "config.json", "model.safetensors", "statistics.safetensors"}
+
+
+class Written(NamedTuple):
+    """The files, and what the check of them found, if there was one."""
+
+    files: list[Path]
+    apart: Difference | None
+    checked_by: str
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A run, a model folder or a .safetensors file.")],
+    kind: Annotated[str, typer.Option("--format", help="safetensors, onnx, pt2 or caffe.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The file; for safetensors and caffe a folder.")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a model elsewhere: to ONNX, PyTorch alone, Hugging Face's tools, or Caffe."""
+    from alexnet.evaluation.models import WEIGHTS, find_model
+
+    if kind not in _WRITERS:
+        raise UsageError(f"There is no format {kind!r}.", remedy=did_you_mean(kind, _WRITERS))
+    found = find_model(model)
+    _require_free(output, kind, force)
+    needed = (found.folder / WEIGHTS).stat().st_size + _SPARE
+    there = next(folder for folder in output.absolute().parents if folder.exists())
+    require_space(there, needed, f"Exporting as {kind}", "Free some space, or choose another disk.")
+    written = _WRITERS[kind](found, output)
+    if as_json:
+        _print_json(written)
+        return
+    print(table([(str(path), _size(path.stat().st_size)) for path in written.files]))
+    if written.apart is not None:
+        print(
+            f"{written.checked_by} computes the same: probabilities differ by at most "
+            f"{written.apart.probability:.1e}, logits by {written.apart.logit:.1e} of the largest."
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 10**5 else f"{count / 1e3:,.1f} kB"
+
+
+def _print_json(written: Written) -> None:
+    files = [{"file": str(path), "bytes": path.stat().st_size} for path in written.files]
+    apart = written.apart and written.apart._asdict()
+    about = {"written": files, "checked_by": written.checked_by, "difference": apart}
+    print(json.dumps(about, indent=1))
+
+
+def _require_free(output: Path, kind: str, force: bool) -> None:
+    """Nothing is where the output goes, or what may be replaced; raises UsageError."""
+    is_folder = kind in ("safetensors", "caffe")
+    if not output.exists() or (is_folder and output.is_dir() and not any(output.iterdir())):
+        return
+    if output.is_dir() != is_folder:
+        what = "a folder" if is_folder else "a file"
+        raise UsageError(f"{kind} is written as {what}, and this is none.", where=output)
+    if not force:
+        raise UsageError(
+            "There is something already.", where=output, remedy="Choose another name, or --force."
+        )
+    if kind == "safetensors" and not {path.name for path in output.iterdir()} <= _MODEL_FILES:
+        raise UsageError(
+            "The folder holds more than a model: it is not replaced.",
+            where=output,
+            remedy="Choose another folder.",
+        )
+
+
+def _write_safetensors(found: Found, output: Path) -> Written:
+    """A model folder, whole or not at all where there was none; file by file where there was one."""
+    from alexnet.evaluation.results import results_of
+    from alexnet.network import load_model, save_model
+    from alexnet.network.hub import public
+    from alexnet.network.weights import parameters_of
+
+    network, card = load_model(found.folder)
+    card = replace(card, provenance=public(card.provenance))
+    results = results_of(found)
+    make_folder(output.absolute().parent)
+    is_new = not output.exists() or not any(output.iterdir())
+    folder = temporary_name(output.absolute()) if is_new else output
+    try:
+        save_model(folder, network, card, results)
+        mine, again = parameters_of(network), parameters_of(load_model(folder)[0])
+        if not all((again[name] == one).all() for name, one in mine.items()):
+            raise DataError("The folder does not hold the weights it was given.", where=output)
+        if is_new:
+            rename(folder, output)
+    finally:
+        if is_new:
+            remove(folder)
+    return Written(sorted(output.iterdir()), None, "")
+
+
+def _write_onnx(found: Found, output: Path) -> Written:
+    from alexnet.network import load_model
+    from alexnet.network.exchange.onnx import export_onnx
+
+    return Written([output], export_onnx(*load_model(found.folder), output), "onnxruntime")
+
+
+def _write_pt2(found: Found, output: Path) -> Written:
+    from alexnet.network import load_model
+    from alexnet.network.exchange.program import export_pt2
+
+    return Written([output], export_pt2(*load_model(found.folder), output), "PyTorch alone")
+
+
+def _write_caffe(found: Found, output: Path) -> Written:
+    from alexnet.network import load_model
+    from alexnet.network.exchange.caffe import write
+
+    return Written(write(*load_model(found.folder), output), None, "")
+
+
+_WRITERS = {
+    "safetensors": _write_safetensors,
+    "onnx": _write_onnx,
+    "pt2": _write_pt2,
+    "caffe": _write_caffe,
+}

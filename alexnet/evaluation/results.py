@@ -1,0 +1,51 @@
+"""What a model reached, from the files that its evaluations left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import DataError
+from alexnet.evaluation.models import Found
+from alexnet.files import read_json
+from alexnet.network.hub import Result
+from alexnet.network.weights import read_config
+
+
+def results_of(model: Found) -> list[Result]:
+    """The errors of these very weights, by data and number of views.
+
+    Evaluations of other weights in the same place are left out. Raises DataError that names a
+    damaged `scores.json`.
+    """
+    weights = read_config(model.folder)["weights_sha256"]
+    found = []
+    for path in sorted(model.evaluation.glob("*/scores.json")):
+        scores = read_json(path)
+        try:
+            if scores["provenance"]["model"]["weights_sha256"] == weights:
+                found += _results(scores)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"Not the scores of an evaluation: {error!r}.",
+                where=path,
+                remedy="Evaluate again with: alexnet evaluate MODEL DATA",
+            ) from None
+    return found
+
+
+def _results(scores: Any) -> list[Result]:
+    about = scores["provenance"]
+    data = about["dataset"]
+    return [
+        Result(
+            dataset=Path(data["folder"]).name,
+            fingerprint=str(data["fingerprint"]),
+            split=str(about["split"]),
+            pictures=int(scores["pictures"]),
+            views=int(views),
+            top1_error=float(errors["top1_error"]),
+            top5_error=float(errors["top5_error"]),
+        )
+        for views, errors in sorted(scores["views"].items(), key=lambda item: int(item[0]))
+    ]

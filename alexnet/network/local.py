@@ -1,0 +1,25 @@
+"""Locally connected layers: the places of a convolution, with kernels of their own at each of them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet.paper import Layer
+
+
+def locally_connected(x_NCHW: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+    """N x K x Y x X from kernels K x C x S x S x Y x X and K*Y*X biases.
+
+    At each place a product of what the kernels see there, N x S*S*C, with those kernels.
+    """
+    K, C, S, _, Y, X = weight.shape
+    before, after = layer.padding
+    assert layer.stride == 1
+    x_HWNC = F.pad(x_NCHW.permute(2, 3, 0, 1).contiguous(), (0, 0, 0, 0, *(before, after) * 2))
+    seen = [x_HWNC[y : y + Y, x : x + X] for y in range(S) for x in range(S)]
+    seen_PNI = torch.cat(seen, dim=-1).flatten(0, 1)
+    weight_PIK = weight.permute(4, 5, 2, 3, 1, 0).reshape(Y * X, S * S * C, K)
+    y_PNK = torch.bmm(seen_PNI, weight_PIK)
+    return y_PNK.permute(1, 2, 0).reshape(-1, K, Y, X) + bias.reshape(K, Y, X)

@@ -1,0 +1,262 @@
+"""Every convention against itself written down again, and its fast path against its plain one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet import paper
+from alexnet.config import StartConfig
+from alexnet.conventions import (
+    ALEXNET6,
+    CAFFE,
+    CAFFENET,
+    CIFAR11,
+    CIFAR18,
+    CONVENTIONS,
+    ONETOWER,
+    ORIGINAL2012,
+    PAPER,
+    Convention,
+    convention,
+)
+from alexnet.errors import UsageError
+from alexnet.network import AlexNet
+from alexnet.network.columns import Columns
+from alexnet.network.compare import BEGIN, END, SIDE_BY_SIDE, differences, matrix, properties
+from alexnet.network.dropout import address
+from alexnet.network.local import locally_connected
+from alexnet.network.lrn import LRN, normalize_within
+from alexnet.network.table import shapes
+from alexnet.randomness import Purpose, bernoulli
+
+CONVS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "local3", "local4", "fc6", "fc7")
+NARROW = dict.fromkeys(CONVS, 32)
+START = StartConfig(rule="he", gain=0.7, bias=0.5)
+
+
+def narrow(about: Convention, **more: int) -> AlexNet:
+    return AlexNet(5, about.with_kernels({**NARROW, **more}), START, seed=1)
+
+
+def pixels(about: Convention, images: int = 2, seed: int = 0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return 60 * torch.randn(images, 3, about.crop, about.crop, generator=draw)
+
+
+def lrn(x: Tensor, about: Convention, groups: int) -> Tensor:
+    """PyTorch's own, whose alpha is divided by n."""
+    k, n, alpha, beta = about.norm
+    parts = [F.local_response_norm(part, n, alpha * n, beta, k) for part in x.chunk(groups, 1)]
+    return torch.cat(parts, 1)
+
+
+@pytest.mark.parametrize("about", CONVENTIONS.values(), ids=lambda one: one.name)
+def test_sizes_are_those_of_the_table(about: Convention) -> None:
+    for row in shapes(about):
+        assert row.outputs == (row.layer.kernels, row.layer.output, row.layer.output)
+    built = AlexNet(5, about.with_kernels({"fc6": 8, "fc7": 8}))
+    assert sum(w.numel() for w in built.parameters()) == sum(r.parameters for r in built.shapes)
+
+
+def test_parameters_are_the_published_ones() -> None:
+    counts = {name: sum(r.parameters for r in shapes(one)) for name, one in CONVENTIONS.items()}
+    assert {counts[n] for n in ("paper", "original2012", "caffe", "caffenet")} == {60_965_224}
+    assert counts["onetower"] == 61_100_840
+    assert counts["alexnet6"] - counts["paper"] == 256 * (3 * 3 * 256 + 1)
+
+
+@pytest.mark.parametrize("about", CONVENTIONS.values(), ids=lambda one: one.name)
+def test_the_fast_path_is_the_plain_one(about: Convention) -> None:
+    """Outputs and gradients of the kernels against the same in float64, operation by operation."""
+    net = narrow(about)
+    exact = AlexNet(5, net.convention).double()
+    exact.load_state_dict(net.state_dict())
+    x = pixels(about)
+    last = about.output.name
+    expected = exact.activations(x.double(), [last])[last]
+    torch.testing.assert_close(net(x).double(), expected, rtol=2e-3, atol=2e-3)
+    labels = torch.tensor([1, 3])
+    F.cross_entropy(net(x), labels).backward()
+    F.cross_entropy(expected, labels).backward()
+    for (name, w), twin in zip(net.named_parameters(), exact.parameters(), strict=True):
+        assert w.grad is not None and twin.grad is not None
+        assert (w.grad - twin.grad).norm() < 0.02 * twin.grad.norm(), name
+
+
+def test_the_original_program_written_out() -> None:
+    net = narrow(ORIGINAL2012).double()
+    x, p = pixels(ORIGINAL2012).double(), dict(net.named_parameters())
+
+    def conv(x: Tensor, name: str, groups: int, **geometry: int) -> Tensor:
+        return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], groups=groups, **geometry)
+
+    def within(x: Tensor) -> Tensor:
+        sums = 25 * F.avg_pool2d(x**2, 5, 1, 2, count_include_pad=True)
+        return x / (1 + 0.001 / 25 * sums) ** 0.75
+
+    y = conv(F.pad(x, (0, 3, 0, 3)), "conv1", 1, stride=4)
+    y = F.relu(F.max_pool2d(lrn(y, ORIGINAL2012, 2), 3, 2))
+    y = F.relu(conv(y, "conv2", 2, padding=2))
+    y = F.max_pool2d(within(lrn(y, ORIGINAL2012, 2)), 3, 2)
+    y = F.relu(conv(y, "conv3", 1, padding=1))
+    y = F.relu(conv(y, "conv4", 2, padding=1))
+    y = F.relu(F.max_pool2d(conv(y, "conv5", 2, padding=1), 3, 2)).flatten(1)
+    for name in ("fc6", "fc7"):
+        y = F.relu(F.linear(y, p[f"{name}.weight"], p[f"{name}.bias"])) / 2
+    y = F.linear(y, p["fc8.weight"], p["fc8.bias"])
+    torch.testing.assert_close(net(x), y)
+    assert net.activation_names[:4] == ["conv1.pre", "norm1", "pool1", "conv1"]
+    assert "norm2.within" in net.activation_names
+
+
+@pytest.mark.parametrize("about", [CAFFE, CAFFENET], ids=lambda one: one.name)
+def test_caffes_written_out(about: Convention) -> None:
+    net = narrow(about).double()
+    x, p = pixels(about).double(), dict(net.named_parameters())
+
+    def conv(x: Tensor, name: str, groups: int, **geometry: int) -> Tensor:
+        return F.relu(
+            F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], groups=groups, **geometry)
+        )
+
+    def first_layers(y: Tensor) -> Tensor:
+        if about is CAFFE:
+            return F.max_pool2d(lrn(y, about, 1), 3, 2)
+        return lrn(F.max_pool2d(y, 3, 2), about, 1)
+
+    y = first_layers(conv(x, "conv1", 1, stride=4))
+    y = first_layers(conv(y, "conv2", 2, padding=2))
+    y = conv(conv(y, "conv3", 1, padding=1), "conv4", 2, padding=1)
+    y = F.max_pool2d(conv(y, "conv5", 2, padding=1), 3, 2).flatten(1)
+    for name in ("fc6", "fc7"):
+        y = F.relu(F.linear(y, p[f"{name}.weight"], p[f"{name}.bias"]))
+    torch.testing.assert_close(net(x), F.linear(y, p["fc8.weight"], p["fc8.bias"]))
+    assert LRN.of(about.norm) == LRN(k=1.0, n=5, alpha=1e-4 / 5, beta=0.75)
+
+
+def test_one_tower_is_plain_modules_and_drops_before_the_hidden_layers() -> None:
+    net = narrow(ONETOWER)
+    p = dict(net.named_parameters())
+    x, masks = pixels(ONETOWER), {}
+    for lane, (name, units) in {4: ("conv5", 32 * 36), 5: ("fc6", 32)}.items():
+        drawn = bernoulli((2, units), 0.5, 3, Purpose.DROPOUT, 7, lane)
+        masks[name] = 2 * torch.from_numpy(drawn)  # inverted
+
+    def written_out(training: bool) -> Tensor:
+        y = x / torch.tensor([0.229, 0.224, 0.225])[:, None, None] / 255
+        for name, stride, padding in (("conv1", 4, 2), ("conv2", 1, 2)):
+            y = F.conv2d(y, p[f"{name}.weight"], p[f"{name}.bias"], stride, padding)
+            y = F.max_pool2d(F.relu(y), 3, 2)
+        for name in ("conv3", "conv4", "conv5"):
+            y = F.relu(F.conv2d(y, p[f"{name}.weight"], p[f"{name}.bias"], padding=1))
+        y = F.max_pool2d(y, 3, 2).flatten(1)
+        for before, name in (("conv5", "fc6"), ("fc6", "fc7")):
+            y = y * masks[before] if training else y
+            y = F.relu(F.linear(y, p[f"{name}.weight"], p[f"{name}.bias"]))
+        return F.linear(y, p["fc8.weight"], p["fc8.bias"])
+
+    torch.testing.assert_close(net(x), written_out(False), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(net(x, address(3, 7)), written_out(True), rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_of_tanh_keeps_what_is_negative() -> None:
+    net = narrow(PAPER.with_nonlinearity("tanh"))
+    x, p = pixels(PAPER), dict(net.named_parameters())
+    assert not any("relu" in layer.followed_by for layer in net.layers)
+    y = net.activations(x, ["pool5"])["pool5"].flatten(1)
+    for lane, name in ((5, "fc6"), (6, "fc7")):
+        y = F.tanh(F.linear(y, p[f"{name}.weight"], p[f"{name}.bias"]))
+        assert (y < 0).any()
+        y = y * torch.from_numpy(bernoulli((2, 32), 0.5, 3, Purpose.DROPOUT, 7, lane))
+    expected = F.linear(y, p["fc8.weight"], p["fc8.bias"])
+    torch.testing.assert_close(net(x, address(3, 7)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_locally_connected_layers_have_kernels_of_their_own_at_each_place() -> None:
+    (row,) = (
+        row for row in shapes(CIFAR11.with_kernels({"local3": 2})) if row.layer.name == "local3"
+    )
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 64, 6, 6))
+    weight = rng.standard_normal(row.weight_shape)
+    bias = rng.standard_normal(row.kernels)
+    assert weight.shape == (2, 64, 3, 3, 6, 6) and bias.shape == (2 * 36,)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    expected = np.empty((2, 2, 6, 6))
+    for n, k, i, j in np.ndindex(*expected.shape):
+        window = padded[n, :, i : i + 3, j : j + 3]
+        expected[n, k, i, j] = (window * weight[k, :, :, :, i, j]).sum() + bias[36 * k + 6 * i + j]
+    tensors = (torch.from_numpy(one) for one in (x, weight, bias))
+    np.testing.assert_allclose(locally_connected(*tensors, row.layer), expected)
+
+
+def test_normalization_within_a_map_sums_over_places() -> None:
+    a = np.random.default_rng(0).standard_normal((1, 2, 5, 4)) * 100
+    rule = LRN.of(CIFAR18.within)
+    expected = np.empty_like(a)
+    for n, c, y, x in np.ndindex(*a.shape):
+        window = a[n, c, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+        expected[n, c, y, x] = a[n, c, y, x] / (1 + 0.00005 / 9 * (window**2).sum()) ** 0.75
+    np.testing.assert_allclose(normalize_within(torch.from_numpy(a), rule), expected)
+
+
+def test_windows_over_the_edge_are_pooled_from_what_is_inside() -> None:
+    found = narrow(CIFAR18).activations(pixels(CIFAR18), ["norm1", "conv2", "pool2"])
+    whole, pooled = found["conv2"], found["pool2"]
+    assert (whole.shape[2], pooled.shape[2]) == (16, 8)
+    corner = whole[:, :, 14:, 14:].mean((2, 3))  # two rows and columns are left of three
+    torch.testing.assert_close(pooled[:, :, 7, 7], corner)
+
+
+@pytest.mark.parametrize("about", [ORIGINAL2012, ALEXNET6], ids=lambda one: one.name)
+def test_columns_apart_compute_the_same(about: Convention) -> None:
+    net, x = narrow(about), pixels(about)
+    torch.testing.assert_close(Columns(net)(x), net(x), rtol=1e-3, atol=1e-4)
+    with_dropout = Columns(net)(x, address(1, 2)), net(x, address(1, 2))
+    torch.testing.assert_close(*with_dropout, rtol=1e-3, atol=1e-4)
+
+
+def test_what_cannot_come_apart_says_so() -> None:
+    apart = {name for name, one in CONVENTIONS.items() if one.comes_apart}
+    assert apart == {"paper", "original2012", "alexnet6", "no_links"}
+
+
+def test_networks_are_found_by_their_names() -> None:
+    assert convention("alexnet") == convention("paper") == PAPER
+    assert convention("alexnet.caffe", 10) == CAFFE.with_classes(10)
+    with pytest.raises(UsageError, match="Did you mean 'caffenet'"):
+        convention("cafenet")
+
+
+def test_differences_are_told_row_by_row() -> None:
+    assert differences(PAPER, replace(PAPER, name="other")) == []
+    found = {row.what: row[1:] for row in differences(CAFFE, CAFFENET)}
+    assert found["conv1 then"] == ("ReLU, LRN, pool", "ReLU, pool, LRN")
+    assert found["conv2 first biases"] == ("0.1", "1")
+    assert all("then" in what or "biases" in what for what in found)
+    assert ("local3 kernels", "none", "64") in differences(PAPER, CIFAR11)
+    rows = [row.what for row in differences(PAPER, CIFAR11)]
+    layers = [what.split()[0] for what in rows if what.split()[0] in properties_of_layers(CIFAR11)]
+    assert layers == sorted(layers, key=layers.index)  # the rows of a layer stand together
+
+
+def properties_of_layers(about: Convention) -> set[str]:
+    return {what.split()[0] for what in properties(about) if what.endswith("kernels")}
+
+
+def test_crops_and_columns_are_the_papers() -> None:
+    assert (PAPER.crop, PAPER.side, PAPER.columns) == (paper.CROP, paper.SIDE, paper.COLUMNS)
+
+
+def test_the_page_has_the_table_and_the_counts_of_today() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "which-alexnet.md").read_text(encoding="utf-8")
+    assert BEGIN + matrix(SIDE_BY_SIDE) + END in page, "run `make docs`"
+    for name in ("paper", "onetower", "alexnet6", "one_column", "no_links"):
+        assert f"{sum(row.parameters for row in shapes(CONVENTIONS[name])):,}" in page
