@@ -9,7 +9,7 @@ from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of an untrained model of the six classes of `photo_set`."""
     folder = tmp_path_factory.mktemp("models") / "untrained"

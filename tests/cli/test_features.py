@@ -9,9 +9,24 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from torture.narrow_run import KERNELS
 
 from alexnet.cli.main import run
+from alexnet.config import StartConfig
+from alexnet.conventions import PAPER
+from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
+
+
+@pytest.fixture(scope="module")
+def model(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an untrained model with a handful of kernels."""
+    folder = tmp_path_factory.mktemp("models") / "narrow"
+    start = StartConfig(rule="he", bias=0.0)
+    network = AlexNet(6, PAPER.with_kernels(KERNELS), start, seed=1)
+    statistics = {"mean": photo_set.statistics.mean_HWC}
+    save_model(folder, network, ModelCard(photo_set.classes, photo_set.titles, statistics))
+    return str(folder)
 
 
 @pytest.fixture
@@ -34,9 +49,9 @@ def test_features_of_a_folder_and_their_dissimilarities(
     assert run([*typed, "--layer", "conv3,fc7", "--layer", "fc7.pre"]) == 0
     out, err = capsys.readouterr()
     assert "Pictures: 7 = 6 used + 1 skipped." in out
-    assert "conv3    6 × 384 × 13 × 13" in out
+    assert "conv3    6 × 12 × 13 × 13" in out
     assert "skipped cat/2b.jpg: The picture cannot be used: not an image" in err
-    assert np.load("f.fc7.npy", mmap_mode="r").shape == (6, 4096)
+    assert np.load("f.fc7.npy", mmap_mode="r").shape == (6, 32)
     about = json.loads(Path("f.json").read_text())
     assert [one["picture"] for one in about["skipped"]] == ["cat/2b.jpg"]
     assert about["source"] == {"files": ["stimuli"]} and len(about["model"]["weights_sha256"]) == 64
@@ -70,9 +85,9 @@ def test_features_of_a_prepared_set_are_those_of_its_split(
 ) -> None:
     assert run(["features", model, str(photo_set.folder), "-o", "f.h5", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["pictures"] == 12 and found["layers"] == {"fc7": [12, 4096]}
+    assert found["pictures"] == 12 and found["layers"] == {"fc7": [12, 32]}
     with h5py.File("f.h5") as file:
-        assert file["fc7"].shape == (12, 4096)
+        assert file["fc7"].shape == (12, 32)
         assert file["keys"].asstr()[0] == photo_set.split("val").key(0)
     assert run(["features", model, str(photo_set.folder), "-o", "f.h5"]) == 2
     assert "add --force" in capsys.readouterr().err

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from torture.narrow_run import KERNELS
 
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
 from alexnet.network import AlexNet, ModelCard
 from alexnet.prepared import PreparedDataset
-
-KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 24}
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def test_all_formats_hold_the_same(
         assert key == "key" and columns[0] == "[0,0,0]" and columns[-1] == "[11,12,12]"
     with open(tmp_path / "f.fc7.csv") as file:
         assert file.readline().startswith("key,fc7[0],fc7[1],")
-    values = np.loadtxt(tmp_path / "f.fc7.csv", delimiter=",", skiprows=1, usecols=range(1, 25))
+    values = np.loadtxt(tmp_path / "f.fc7.csv", delimiter=",", skiprows=1, usecols=range(1, 33))
     assert (values.astype(np.float32) == arrays["fc7"]).all()
     about = json.loads((tmp_path / "f.json").read_text())
     assert about["model"]["weights_sha256"] == "5e" and about["source"]["split"] == "val"
