@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from alexnet import __version__, ranks
-from alexnet.cli import benchmark, data, evaluate, export, inspect, quickstart, train
+from alexnet.cli import benchmark, data, evaluate, exchange, export, inspect, quickstart, train
 from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
 from alexnet.signals import stop_request
 
@@ -42,6 +42,7 @@ app.command()(evaluate.evaluate)
 app.command()(evaluate.predict)
 app.command()(evaluate.report)
 app.command()(inspect.summary)
+app.command("import")(exchange.import_)
 app.command()(export.export)
 app.add_typer(benchmark.app, name="benchmark")
 
