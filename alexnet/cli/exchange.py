@@ -22,7 +22,7 @@ def import_(
             "--from",
             metavar="NAME",
             help="What the file does not tell: caffe, caffenet, cuda-convnet, torchvision, alexnet, "
-            "or any network that `alexnet summary` knows.",
+            "onnx, pt2, or any network that `alexnet summary` knows.",
         ),
     ] = "",
     mean: Annotated[

@@ -11,8 +11,9 @@ from pathlib import Path
 from alexnet.conventions import CONVENTIONS, Convention
 from alexnet.errors import DataError, IncompatibleError, UsageError, did_you_mean
 from alexnet.files import sha256_of
-from alexnet.network.exchange import caffe, cuda_convnet, ours, pickles, torchvision
+from alexnet.network.exchange import caffe, cuda_convnet, onnx, ours, pickles, program, torchvision
 from alexnet.network.exchange.classes import class_names
+from alexnet.network.exchange.description import Found
 from alexnet.network.exchange.imported import Imported, Weights, checked
 from alexnet.network.exchange.mean import mean_image
 from alexnet.network.weights import opened
@@ -22,8 +23,11 @@ FORMATS = {
     "cuda-convnet": "a checkpoint of cuda-convnet",
     "torchvision": "torchvision's alexnet",
     "alexnet": "weights of this package",
+    "onnx": "an ONNX file of `alexnet export`",
+    "pt2": "a PyTorch program of `alexnet export`",
 }
 _TORCH_MAGIC = bytes.fromhex("8002 8a0a 6cfc9c46f9206aa85019")  # of PyTorch before it used zip
+_ONNX_HEAD = bytes((0x08, onnx.IR))  # its first field is the version of the format
 _HDF5_MAGIC = b"\x89HDF"
 _CAFFE_TAGS = (0x0A, 0x12, 0x1A, 0xA2)  # of a network's name, layers, inputs, and layers since 2014
 _MOST_HEADER = 10**8  # bytes; the library's own limit
@@ -46,7 +50,13 @@ def read_foreign(
     if source and source not in allowed:
         raise UsageError(f"There is no format {source!r}.", remedy=did_you_mean(source, allowed))
     if path.is_dir():
-        return _folder(path, source, mean, classes)
+        if not (path / "config.json").is_file():
+            raise UsageError(
+                "This folder is no model folder.",
+                where=path,
+                remedy="Give the file with the weights.",
+            )
+        return _changed(ours.read_folder(path), path, source, mean, classes)
     if not path.is_file():
         raise UsageError("There is no such file.", where=path)
     kind = format_of(path)
@@ -54,6 +64,9 @@ def read_foreign(
         raise IncompatibleError(
             f"It is {FORMATS[kind]}, not {FORMATS[source]}.", where=path, remedy=f"--from {kind}"
         )
+    if kind in _WHOLE:
+        source = "" if source == kind else source
+        return _changed(_exported(kind, path), path, source, mean, classes)
     network = source if source in known else ""
     weights = _READERS[kind](path, network, known)
     if network and weights.convention.name != network:
@@ -89,8 +102,12 @@ def format_of(path: Path) -> str:
             with opened(path) as tensors:
                 names = dict.fromkeys(tensors.keys())
             return "torchvision" if torchvision.is_torchvision(names) else "alexnet"
-    if head.startswith(_TORCH_MAGIC) or _is_torch_zip(path):
+    if head.startswith(_TORCH_MAGIC):
         return "torchvision"
+    if kind := _kind_of_torch_zip(path):
+        return kind
+    if head.startswith(_ONNX_HEAD):
+        return "onnx"
     if pickles.is_pickle(path):
         return "cuda-convnet"
     if head.startswith(_HDF5_MAGIC):
@@ -108,12 +125,23 @@ def format_of(path: Path) -> str:
     )
 
 
-def _folder(path: Path, source: str, mean: str, classes: Path | None) -> Imported:
-    if not (path / "config.json").is_file():
-        raise UsageError(
-            "This folder is no model folder.", where=path, remedy="Give the file with the weights."
-        )
-    found = ours.read_folder(path)
+def _exported(kind: str, path: Path) -> Imported:
+    """What `alexnet export` wrote, with its classes and statistics."""
+    found = _WHOLE[kind](path)
+    arrays, _ = checked(Weights(found.arrays, found.convention), path)
+    return Imported(
+        arrays,
+        found.convention,
+        found.classes,
+        found.titles,
+        found.statistics,
+        (f"{path.name}: {FORMATS[kind]}, of {found.convention.name}.",),
+        provenance={"imported_from": path.name, "format": kind, "sha256": sha256_of(path)},
+    )
+
+
+def _changed(found: Imported, path: Path, source: str, mean: str, classes: Path | None) -> Imported:
+    """A model that has all it needs, with other class names or another mean image if they are given."""
     if source not in ("", "alexnet", found.convention.name):
         raise IncompatibleError(
             f"It is a model of {found.convention.name}, not {source}.", where=path
@@ -130,16 +158,19 @@ def _folder(path: Path, source: str, mean: str, classes: Path | None) -> Importe
     return replace(found, notes=tuple(notes))
 
 
-def _is_torch_zip(path: Path) -> bool:
-    """Whether a file is a zip file with PyTorch's pickle in it."""
+def _kind_of_torch_zip(path: Path) -> str:
+    """Which of PyTorch's zip files it is: weights in a pickle, or a program; "" where it is neither."""
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":
-            return False
+            return ""
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
+            names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        return False
+        return ""
+    if any(name.endswith("models/model.json") for name in names):
+        return "pt2"
+    return "torchvision" if any(name.endswith("data.pkl") for name in names) else ""
 
 
 def _read_torchvision(path: Path, source: str, known: Mapping[str, Convention]) -> Weights:
@@ -152,3 +183,6 @@ _READERS: Mapping[str, Callable[[Path, str, Mapping[str, Convention]], Weights]]
     "torchvision": _read_torchvision,
     "alexnet": ours.read,
 }
+
+# Files with classes and statistics beside the weights.
+_WHOLE: Mapping[str, Callable[[Path], Found]] = {"onnx": onnx.read, "pt2": program.read}
