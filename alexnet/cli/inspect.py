@@ -15,6 +15,7 @@ from alexnet.cli.tables import table
 if TYPE_CHECKING:
     from alexnet.conventions import Convention
     from alexnet.network.table import Shape
+    from alexnet.network.weights import Sparsity
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -43,9 +44,9 @@ def summary(
     """
     from alexnet.network.table import shapes
 
-    about = _convention(model)
+    about, folder = _convention(model)
     if compare:
-        _show_differences(about, _convention(compare), (model, compare), as_json)
+        _show_differences(about, _convention(compare)[0], (model, compare), as_json)
         return
     if layout:
         _show_traffic(about, as_json)
@@ -56,17 +57,32 @@ def summary(
         "parameters": sum(row.parameters for row in rows),
         "multiply_adds": sum(row.multiply_adds for row in rows),
     }
+    sparse = _sparsity(folder, about) if folder else {}
     if as_json:
         found = {
             "model": model,
             "convention": about.name,
-            "layers": [_layer_as_dict(row, about) for row in rows],
+            "layers": [
+                _layer_as_dict(row, about)
+                | (sparse[row.layer.name]._asdict() if row.layer.name in sparse else {})
+                for row in rows
+            ],
             "totals": {**totals, **_bytes(totals)},
         }
         print(json.dumps(found, indent=1))
         return
-    headers = ("layer", "kernels", "each sees", "stride", "zeros", "output", "pooled", "neurons")
-    print(table([_layer_as_row(row, about) for row in rows], (*headers, "parameters", "mult-adds")))
+    headers: tuple[str, ...] = (
+        "layer",
+        "kernels",
+        "each sees",
+        "stride",
+        "zeros",
+        "output",
+        "pooled",
+    )
+    lines = [_layer_as_row(row, about) for row in rows]
+    headers = (*headers, "neurons", "parameters", "mult-adds")
+    print(table(*_with_sparsity(lines, headers, sparse)))
     print()
     print(table(_totals(totals, is_papers=about.name == "paper")))
     print()
@@ -77,16 +93,45 @@ def summary(
     print("Zeros are padding: left and top, right and bottom.")
 
 
-def _convention(model: str) -> Convention:
-    """A network by its name, or that of a trained one."""
+def _convention(model: str) -> tuple[Convention, Path | None]:
+    """A network by its name, or that of a trained one with its folder."""
     from alexnet.conventions import CONVENTIONS, convention
     from alexnet.evaluation.models import find_model
     from alexnet.network.weights import convention_of, read_config
 
     if model.removeprefix("alexnet.") in (*CONVENTIONS, "alexnet"):
         found = convention(model)
-        return found.with_classes(CONVENTIONS[found.name].output.kernels)
-    return convention_of(read_config(find_model(model).folder))
+        return found.with_classes(CONVENTIONS[found.name].output.kernels), None
+    folder = find_model(model).folder
+    return convention_of(read_config(folder)), folder
+
+
+def _sparsity(folder: Path, about: Convention) -> dict[str, Sparsity]:
+    """What is zero in the layers of a trained network, and how many values they have."""
+    from alexnet.network.exchange.imported import differences, refused
+    from alexnet.network.weights import read_arrays, sparsity
+
+    weights = folder / "model.safetensors"
+    arrays = read_arrays(weights)
+    if wrong := differences(arrays, about):
+        raise refused(wrong, about, weights)
+    return sparsity(arrays)
+
+
+def _with_sparsity(
+    lines: list[tuple[object, ...]], headers: tuple[str, ...], sparse: dict[str, Sparsity]
+) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
+    """The table with two columns more, where a layer has zeros or few values."""
+    from alexnet.network.weights import is_sparse
+
+    if not is_sparse(sparse):
+        return lines, headers
+    columns = [
+        (f"{100 * sparse[str(line[0])].zero:.1f}", sparse[str(line[0])].values or "")
+        for line in lines
+    ]
+    wider = [(*line, *column) for line, column in zip(lines, columns, strict=True)]
+    return wider, (*headers, "zero %", "values")
 
 
 def _show_differences(

@@ -16,7 +16,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from alexnet import __version__, ranks
-from alexnet.cli import benchmark, data, evaluate, export, features, inspect, quickstart, train
+from alexnet.cli import (
+    benchmark,
+    data,
+    evaluate,
+    exchange,
+    export,
+    features,
+    inspect,
+    quickstart,
+    train,
+)
 from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
 from alexnet.signals import stop_request
 
@@ -44,6 +54,7 @@ app.command()(evaluate.report)
 app.command()(features.features)
 app.command()(features.rdm)
 app.command()(inspect.summary)
+app.command("import")(exchange.import_)
 app.command()(export.export)
 app.add_typer(benchmark.app, name="benchmark")
 

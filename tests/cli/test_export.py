@@ -176,3 +176,21 @@ def test_caffe_is_written_by_its_own_module(
     assert main.run(["export", str(folder), "--format", "caffe", "-o", str(output)]) == 0
     assert "deploy.prototxt" in capsys.readouterr().out
     assert (output / "deploy.prototxt").read_text() == "cifar18 animal 0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("safetensors", "out"), ("onnx", "m.onnx"), ("pt2", "m.pt2")]
+)
+def test_ten_classes_and_their_names_survive_every_format_and_back(
+    folder: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    out, back = tmp_path / name, tmp_path / "back"
+    assert main.run(["export", str(folder), "--format", kind, "-o", str(out)]) == 0
+    assert main.run(["import", str(out), "-o", str(back)]) == 0
+    network, card = load_model(back)
+    original, about = load_model(folder)
+    assert (card.classes, card.titles) == (about.classes, about.titles) == (CLASSES, TITLES)
+    assert network.convention == original.convention
+    np.testing.assert_array_equal(card.mean_HWC, about.mean_HWC)
+    for name, w in original.named_parameters():
+        assert torch.equal(network.get_parameter(name), w), name

@@ -15,7 +15,13 @@ from alexnet.errors import DataError, IncompatibleError, UsageError
 from alexnet.evaluation import Classifier, load
 from alexnet.network import AlexNet, ModelCard, load_model, save_model
 from alexnet.network.hub import Result, labels
-from alexnet.network.weights import parameters_of, set_parameters, weights_sha256
+from alexnet.network.weights import (
+    is_sparse,
+    parameters_of,
+    set_parameters,
+    sparsity,
+    weights_sha256,
+)
 
 CIFAR_MEAN = {"mean": np.full((32, 32, 3), 117, np.float32)}
 HOSTILE = (
@@ -74,6 +80,27 @@ def test_weights_of_another_network_are_refused_with_the_differences() -> None:
     with pytest.raises(IncompatibleError, match=r"fc8.bias is \[3\], not \[2\]"):
         set_parameters(network, parameters_of(AlexNet(3)), "here")
     assert torch.equal(network.fc8.bias, before)
+
+
+def test_sparsity_counts_zeros_and_values_of_weights() -> None:
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((300, 400)).astype(np.float32)
+    pruned = np.where(rng.random(dense.shape) < 0.9, 0, dense)
+    few = rng.choice(rng.standard_normal(256), (3000, 1000)).astype(np.float32)
+    many = few.copy()
+    many[-1, -1] = 7  # one value more than 256, at the very end
+    found = sparsity(
+        {
+            **{"conv1.weight": dense, "conv2.weight": pruned, "fc6.weight": few},
+            **{"fc7.weight": many, "fc8.weight": np.ones((2, 2), np.float32)},
+            **{"fc9.weight": np.arange(4.0), "conv1.bias": np.zeros(300)},
+        }
+    )
+    assert list(found) == ["conv1", "conv2", "fc6", "fc7", "fc8", "fc9"]
+    assert found["conv1"] == (0, None) and found["fc6"] == (0, 256) and found["fc7"] == (0, None)
+    assert found["conv2"].zero == pytest.approx(0.9, abs=0.01) and found["conv2"].values is None
+    assert found["fc8"] == (0, 1) and found["fc9"].values is None  # no fewer than there are weights
+    assert is_sparse(found) and not is_sparse({"conv1": found["conv1"]})
 
 
 def front_matter(folder: Path) -> dict:  # type: ignore[type-arg]

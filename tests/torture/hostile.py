@@ -43,7 +43,7 @@ class Case(NamedTuple):
 def cases(prepared: Path) -> list[Case]:
     """All of them; `prepared` is a prepared set, whose copies are spoilt."""
     found = [*_archives(), *_other_formats(), *_pickles(), *_models(), *_checkpoints()]
-    return [*found, *_sets(prepared)]
+    return [*found, *_sets(prepared), *_foreign()]
 
 
 # --- Tar files ------------------------------------------------------------------------------------
@@ -287,7 +287,8 @@ def _call(module: str, name: str, arguments: bytes) -> bytes:
     return f"c{module}\n{name}\n".encode() + arguments + b"R"
 
 
-def _pickles() -> Iterator[Case]:
+def operations() -> dict[str, bytes]:
+    """Operations of a pickle that would do harm, by what they try."""
     multiarray, open_canary = "numpy.core.multiarray", b"X\x06\0\0\0canary"
     touch = b"(X\x0c\0\0\0touch canaryt"
     text = b"(" + open_canary + b"X\x01\0\0\0wt"
@@ -301,7 +302,7 @@ def _pickles() -> Iterator[Case]:
         return array + b"(K\1" + shape + of + b"\x89" + content + b"tb"
 
     tower = b")" + b"\x85" * 500_000
-    raw = {
+    return {
         "os.system": _call("os", "system", touch),
         "posix.system": _call("posix", "system", touch),
         "subprocess.Popen": _call("subprocess", "Popen", touch),
@@ -356,9 +357,14 @@ def _pickles() -> Iterator[Case]:
         "three million of nothings": b"]" + b"(" + b"N" * 3 * 10**6 + b"e",
         "a list of itself": b"]\x94h\0a",
     }
-    for name, operations in raw.items():
-        yield _cifar(f"pickle: {name}", batch(operations))
-    self_labels = b"\x80\x04}(C\x04data" + state(b"(K\2M\0\x0ct", kind, b"C\0") + b"C\x06labels]"
+
+
+def _pickles() -> Iterator[Case]:
+    raw = operations()
+    for name, data in raw.items():
+        yield _cifar(f"pickle: {name}", batch(data))
+    no_pixels = raw["a shape of a lie and no content"]
+    self_labels = b"\x80\x04}(C\x04data" + no_pixels + b"C\x06labels]"
     others = {
         "labels of themselves": self_labels + b"\x94h\0au.",
         "labels that are booleans": pickle.dumps(
@@ -562,3 +568,60 @@ def _sets(prepared: Path) -> Iterator[Case]:
             (folder / "set" / "p").write_bytes(pickle.dumps(Runs(os.system, "touch canary")))
 
         yield Case(f"dataset.json: {name}", make, ("data", "info", "set"))
+
+
+# --- Weights of other programs --------------------------------------------------------------------
+
+
+def _foreign() -> Iterator[Case]:
+    files = {f"pickle: {name}": b"\x80\x04" + data + b"." for name, data in operations().items()}
+    blob = b"\x3a\x04\x0a\x02\xff\x01"  # a shape
+    files |= {
+        "caffemodel: nothing": b"",
+        "caffemodel: a name of 2^63 bytes": b"\x0a" + b"\xff" * 9 + b"\x01",
+        "caffemodel: layers of 2 GB": b"\xa2\x06\xff\xff\xff\xff\x07abc",
+        "caffemodel: layers in layers": b"\xa2\x06" * 10_000,
+        "caffemodel: a shape of 2^70": b"\xa2\x06\x10\x0a\x05conv1"
+        + b"\x3a\x07"
+        + blob[:3]
+        + b"\xff" * 4,
+        "caffemodel: groups without an end": b"\x0b" * 10**6,
+        "caffemodel: a million fields": b"\x0a\x00" * 10**6,
+        "caffemodel: a number without an end": b"\xff" * 10**6,
+        "safetensors: a header of 99 MB": struct.pack("<Q", 99 * 10**6) + b"{" + b" " * 10**6,
+        "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(1000),
+        "a page": b"<html>not found</html>" * 100,
+        "gz that is cut": gzip.compress(b"\x80\x02N." * 1000)[:-20],
+    }
+    for name, weights in _weights().items():
+        files[f"safetensors: {name}"] = weights
+    for name, data in files.items():
+        make = _file("weights", data)
+        yield Case(f"import of {name}", make, ("import", "-o", "out", "weights"))
+
+    def zipped(names: dict[str, bytes], method: int) -> Callable[[Path], None]:
+        def make(folder: Path) -> None:
+            with zipfile.ZipFile(folder / "weights", "w", method) as archive:
+                for name, data in names.items():
+                    archive.writestr(name, data)
+
+        return make
+
+    harm = pickle.dumps(Runs(os.system, "touch canary"), 2)
+    torch_file = {"archive/data.pkl": harm, "archive/version": b"3\n", "archive/data/0": bytes(64)}
+    for name, files_, method in (
+        ("a .pth that runs a command", torch_file, zipfile.ZIP_STORED),
+        (
+            "a .pth that is packed",
+            {**torch_file, "archive/data/0": bytes(10**6)},
+            zipfile.ZIP_DEFLATED,
+        ),
+        ("a zip of two files", {"a": harm, "b": harm}, zipfile.ZIP_DEFLATED),
+        ("a zip of a command", {"data": harm}, zipfile.ZIP_DEFLATED),
+    ):
+        yield Case(f"import of {name}", zipped(files_, method), ("import", "-o", "out", "weights"))
+
+    def zeros(folder: Path) -> None:
+        (folder / "weights").write_bytes(gzip.compress(bytes(400 * 2**20), 1))
+
+    yield Case("import of a gz of 400 MB of zeros", zeros, ("import", "-o", "out", "weights"))

@@ -35,7 +35,7 @@ from alexnet.network.weights import ModelCard, parameters_of
 from alexnet.paper import Normalization
 
 OPSET = 17
-_IR = 8  # the file format's version that came with it: older programs read it too
+IR = 8  # the file format's version that came with it: older programs read it too
 
 
 def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> Difference:
@@ -109,7 +109,7 @@ def build(network: AlexNet, card: ModelCard) -> bytes:
             doc_string=texts["preprocessing_in_words"],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=_IR,
+        ir_version=IR,
         producer_name="alexnet",
         producer_version=__version__,
     )

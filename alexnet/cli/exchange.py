@@ -1,0 +1,74 @@
+"""`alexnet import`: other people's weights become a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alexnet.errors import UsageError
+
+if TYPE_CHECKING:
+    from alexnet.network.weights import Sparsity
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="The weights: a file, or a model folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The new model folder.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="What the file does not tell: caffe, caffenet, cuda-convnet, torchvision, alexnet, "
+            "onnx, pt2, or any network that `alexnet summary` knows.",
+        ),
+    ] = "",
+    mean: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|B,G,R",
+            help="The mean image: binaryproto, batches.meta, or blue, green, red: 104,117,123.",
+        ),
+    ] = "",
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Names of the outputs, one a line; or synset_words.txt."),
+    ] = None,
+) -> None:
+    """Turn weights of Caffe, cuda-convnet or torchvision into a model folder.
+
+    Nothing in the file is carried out; what does not fit is refused with every difference.
+    """
+    from alexnet.network.exchange import read_foreign
+    from alexnet.network.weights import is_sparse, save_model, sparsity
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            "There is something already, and nothing is overwritten.",
+            where=out,
+            remedy="Choose another folder: -o DIR",
+        )
+    found = read_foreign(file, source, mean, classes)
+    network = found.network()
+    for line in found.notes:
+        print(line)
+    count = sum(array.size for array in found.arrays.values())
+    print(f"{count:,} parameters, {len(found.classes):,} classes.")
+    layers = sparsity(found.arrays)
+    print(_sparsity(layers) if is_sparse(layers) else "No layer is pruned or quantized.")
+    save_model(out, network, found.card)
+    print(f"Written: {out}")
+    print(f"alexnet predict {out} IMAGE")
+
+
+def _sparsity(layers: dict[str, Sparsity]) -> str:
+    """Which layers have zeros or few values, in a sentence."""
+    parts = []
+    for name, one in layers.items():
+        values = "" if one.values is None else f"{one.values} values"
+        zeros = f"{one.zero:.1%} zero".replace("%", " %") if one.zero > 0.01 else ""
+        if told := ", ".join(filter(None, (zeros, values))):
+            parts.append(f"{name} {told}")
+    return f"Pruned or quantized: {'; '.join(parts)}."
