@@ -168,15 +168,28 @@ class AlexNet(nn.Module):
                     f"There is no activation {name!r}.",
                     remedy=did_you_mean(name, self.activation_names),
                 )
-        left = set(names)
-        found = {}
-        for name, value in self._stages(self.checked(x)):
-            if name in left:
-                found[name] = value
-                left.remove(name)
+        found: dict[str, Tensor] = {}
+        left, x = set(names), self.checked(x)
+        for layer in self.layers if left else ():
+            inside = [name for name, _ in named(layer)]
+            if left.isdisjoint(inside[:-1]):
+                stages = [(inside[-1], self._computed(x, layer))]
+            else:
+                stages = [*self._stages(x, layer)]
+            found |= {name: value for name, value in stages if name in left}
+            left -= found.keys()
             if not left:
                 break
+            x = self._handed_on(stages[-1][1], layer)
         return {name: found[name] for name in names}
+
+    def plainly(self, x: Tensor) -> Tensor:
+        """The logits of the test network, N x K, in PyTorch's own operations alone."""
+        x = self.checked(x)
+        for layer in self.layers:
+            *_, (_, x) = self._stages(x, layer)
+            x = self._handed_on(x, layer)
+        return x
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AlexNet:
@@ -223,21 +236,30 @@ class AlexNet(nn.Module):
                 return F.avg_pool2d(x, size, stride, ceil_mode=about.overhang)
         return x  # the softmax belongs to the loss, dropout to `thinned`
 
-    def _stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Every named activation in turn, each operation by itself."""
-        for layer in self.layers:
-            weight, bias = self.weight_and_bias(layer.name)
-            if is_connected(layer):
-                x = F.linear(x.flatten(1), weight, bias)
-            elif is_local(layer):
-                x = locally_connected(x, weight, bias, layer)
-            else:
-                x = plain_convolve(x, weight, bias, layer)
-            for name, follower in named(layer):
-                x = self._follow(x, follower)
-                yield name, x
-            if "dropout" in layer.followed_by:
-                x = x if self.convention.inverted_dropout else x * (1 - paper.DROPOUT)
+    def _computed(self, x: Tensor, layer: Layer) -> Tensor:
+        """A layer's last activation."""
+        if not is_connected(layer):
+            return self.convolution(x, layer)
+        return self._after(
+            linear(x.flatten(1), *self.weight_and_bias(layer.name)), layer.followed_by
+        )
+
+    def _stages(self, x: Tensor, layer: Layer) -> Iterator[tuple[str, Tensor]]:
+        """Every named activation of a layer in turn, each operation by itself."""
+        weight, bias = self.weight_and_bias(layer.name)
+        if is_connected(layer):
+            x = F.linear(x.flatten(1), weight, bias)
+        elif is_local(layer):
+            x = locally_connected(x, weight, bias, layer)
+        else:
+            x = plain_convolve(x, weight, bias, layer)
+        for name, follower in named(layer):
+            x = self._follow(x, follower)
+            yield name, x
+
+    def _handed_on(self, x: Tensor, layer: Layer) -> Tensor:
+        """A layer's last activation as the next one of the test network reads it."""
+        return self.thinned(x, layer, 0, None) if "dropout" in layer.followed_by else x
 
     def _scaled(self, x: Tensor) -> Tensor:
         """What training makes of the units that are kept."""
