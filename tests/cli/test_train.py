@@ -1,4 +1,4 @@
-"""The verbs that train, with the full network on a handful of pictures."""
+"""The verbs that train, with a small net on a handful of pictures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from alexnet.cli.main import run
 
 DATA = "synthetic:16x2"
-SMALL = [
+FULL = [
     *("--recipe", "small", "--set", "optimizer.batch=4", "--set", "length=1"),
     *("--set", "schedule.warmup=0", "--set", "checkpoint.every=2"),
 ]
+SMALL = [*FULL, "--set", "network.convention=cifar18"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +63,8 @@ def test_going_on_with_a_finished_run_does_nothing(place: Path) -> None:
 
 
 def test_both_columns_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:
-    apart = ["train", DATA, *SMALL, "--dry-run", "--columns", "2"]
-    whole = said(capsys, ["train", DATA, *SMALL, "--dry-run"])
+    apart = ["train", DATA, *FULL, "--dry-run", "--columns", "2"]
+    whole = said(capsys, ["train", DATA, *FULL, "--dry-run"])
     assert "loss" in whole
     assert said(capsys, [*apart, "--device", "cpu,cpu"]) == said(capsys, apart) == whole
 
@@ -91,8 +92,8 @@ def test_the_model_answers(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     picture = np.full((300, 260, 3), 90, np.uint8)
     answers = model.predict(picture)
     assert len(answers) == 2 and sum(one.probability for one in answers) == pytest.approx(1)
-    assert model.features([picture], "fc7").shape == (1, 4096)
-    table = said(capsys, ["evaluate", "it", f"prepared/{DATA.replace(':', '-')}"])
+    assert model.features([picture], "pool3").shape == (1, 64, 4, 4)
+    table = said(capsys, ["evaluate", "it", "prepared/synthetic-16x2-32"])
     assert "top-1 error" in table and "chance" in table
 
 
@@ -100,7 +101,7 @@ def test_a_set_larger_than_memory_is_told_of_blocks(
     monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
     """Memory said to be small, since no test's set is large; the run ends at its first data."""
-    monkeypatch.setattr("alexnet.cli.running.memory_bytes", lambda: 10**6)
+    monkeypatch.setattr("alexnet.cli.running.memory_bytes", lambda: 10**4)
     monkeypatch.setattr("alexnet.cli.running._train", lambda *_, **__: None)
     for shuffle, hinted in (("full", True), ("blocks", False)):
         assert (
@@ -143,7 +144,7 @@ def test_a_dry_run_leaves_no_run(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "nowhere/photos"], 2, "nowhere/photos"),
         (["resume", "ti"], 2, "'it'"),
         (["resume", "it"], 2, "--epochs 2"),
-        (["resume", "it", "--override", "optimizer.rate"], 2, "'optimizer.learning_rate'"),
+        (["resume", "it", "--override", "optimizer.learn_rate"], 2, "'optimizer.learning_rate'"),
         (["train", DATA, "--set", "checkpoint.keep=1"], 2, "checkpoint.keep is 1"),
     ],
 )
@@ -158,7 +159,7 @@ def test_what_is_refused(
 def test_no_space_and_no_folder_are_found_before_work_starts(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = ["train", str(Path("prepared", "synthetic-16x2").resolve()), *SMALL]
+    train = ["train", str(Path("prepared", "synthetic-16x2-32").resolve()), *SMALL]
     monkeypatch.chdir(tmp_path)
     keep = ["--set", "checkpoint.keep=1000000"]  # more than any disk holds
     message = said(capsys, [*train, *keep, "--name", "large"], code=5)
@@ -223,14 +224,14 @@ def test_a_checkpoint_of_another_network_or_format_is_refused(
 
     from alexnet.training import checkpoint
 
-    for change, words in [("fc8", "fc8.weight is [3, 4096], not [2, 4096]"), ("format", "format")]:
+    for change, words in [("fc4", "fc4.weight is [3, 1024], not [2, 1024]"), ("format", "format")]:
         shutil.rmtree("runs/other", ignore_errors=True)
         shutil.copytree("runs/it", "runs/other")
         (path,) = checkpoint.paths(Path("runs/other/checkpoints"))[-1:]
         saved = checkpoint.load(path)
         arrays, state = dict(saved.arrays), dict(saved.state)
-        if change == "fc8":
-            arrays["fc8.weight"] = np.zeros((3, 4096), np.float32)
+        if change == "fc4":
+            arrays["fc4.weight"] = np.zeros((3, 1024), np.float32)
             checkpoint.save(path.parent, checkpoint.Checkpoint(saved.step, arrays, state), keep=2)
         else:
             text = json.dumps({"format": 99, "step": saved.step, **state}, sort_keys=True)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
 from alexnet.network import AlexNet
 
+KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 10, "fc7": 10}
+
+
+def narrow_net(crop: int) -> AlexNet:
+    """The eight layers with the paper's geometry and a handful of kernels, in float64."""
+    about = replace(PAPER.with_kernels(KERNELS), crop=crop)
+    return AlexNet(5, about, StartConfig(rule="he", gain=0.8)).double()
+
 
 @pytest.fixture
 def narrow() -> AlexNet:
-    """The eight layers with the paper's geometry and a handful of kernels, in float64."""
-    kernels = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 10, "fc7": 10}
-    return AlexNet(5, PAPER.with_kernels(kernels), StartConfig(rule="he", gain=0.8)).double()
+    """The network of 224 pixels."""
+    return narrow_net(PAPER.crop)
+
+
+@pytest.fixture
+def small() -> AlexNet:
+    """The network of 64 pixels: there too conv1's last windows reach over the edge."""
+    return narrow_net(64)

@@ -118,15 +118,15 @@ def test_columns_without_links_do_not_see_each_other() -> None:
     assert not torch.equal(before[:, :128], after[:, :128])
 
 
-def test_every_gradient_agrees_with_finite_differences(narrow: AlexNet) -> None:
-    x, labels = pixels(2, seed=3), torch.tensor([1, 4])
+def test_every_gradient_agrees_with_finite_differences(small: AlexNet) -> None:
+    x, labels = pixels(2, seed=3)[:, :, :64, :64], torch.tensor([1, 4])
 
     def loss() -> Tensor:
-        return F.cross_entropy(narrow(x, address(0, 0)), labels)
+        return F.cross_entropy(small(x, address(0, 0)), labels)
 
     loss().backward()
     rng = np.random.default_rng(0)
-    for name, parameter in narrow.named_parameters():
+    for name, parameter in small.named_parameters():
         flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
         for place in rng.choice(flat.numel(), min(4, flat.numel()), replace=False):
             there, by = flat[place].item(), 1e-6 * max(1.0, abs(flat[place].item()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,19 @@ from alexnet.network.table import half
 from alexnet.training.optimizer import PaperSGD
 
 STEPS, PICTURES, CLASSES, SEED = 20, 3, 5, 11
+CROP = 64  # pixels, a twelfth of the paper's
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
+NARROW = replace(PAPER.with_kernels(KERNELS), crop=CROP)
 
 
 def narrow(dtype: torch.dtype = torch.float64) -> AlexNet:
     start = StartConfig(rule="he", gain=0.8, bias=0.1)
-    return AlexNet(CLASSES, PAPER.with_kernels(KERNELS), start, seed=2).to(dtype)
+    return AlexNet(CLASSES, NARROW, start, seed=2).to(dtype)
 
 
 def batch(step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(step)
-    x = 50 * torch.randn(PICTURES, 3, 224, 224, generator=random, dtype=torch.float64)
+    x = 50 * torch.randn(PICTURES, 3, CROP, CROP, generator=random, dtype=torch.float64)
     return x.to(dtype), torch.randint(CLASSES, (PICTURES,), generator=random)
 
 

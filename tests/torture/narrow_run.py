@@ -6,6 +6,7 @@ handful of kernels, so that a run takes a second.
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,6 +34,8 @@ from alexnet.training.train import train
 
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
 BATCH = 8
+# The paper's geometry on a twelfth of the pixels: conv1's last windows reach over the edge here too.
+NARROW = replace(PAPER.with_kernels(KERNELS), crop=64)
 
 
 def config_of(epochs: float, every: int = 3) -> RunConfig:
@@ -45,7 +48,7 @@ def config_of(epochs: float, every: int = 3) -> RunConfig:
 
 
 def narrow(classes: int) -> AlexNet:
-    return AlexNet(classes, PAPER.with_kernels(KERNELS))
+    return AlexNet(classes, NARROW)
 
 
 def train_narrow(
@@ -63,7 +66,7 @@ def train_narrow(
     split, statistics = dataset.split("train"), dataset.statistics
     batch = config.optimizer.batch.count
     mesh = Mesh(batch, layout)
-    part = (config.seed, "full", mesh.pictures)
+    part = (config.seed, "full", mesh.pictures, NARROW.crop)
     loader = Loader(split, statistics, config.augmentation, batch, *part)
     errors = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
     placed = Placed(narrow(len(dataset.classes)).to(dtype), config.optimizer, mesh)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torture.conftest import Figure
-from torture.narrow_run import BATCH, config_of, narrow
+from torture.narrow_run import BATCH, NARROW, config_of, narrow
 
 from alexnet.errors import DataError, NumericsError
 from alexnet.loading.loader import Batch, Loader
@@ -28,10 +28,12 @@ BAD = [float("nan"), float("inf"), float("-inf"), 3e38]
 class Sabotaged(Loader):
     """A loader during whose batch `AT` something happens."""
 
-    def __init__(self, dataset: PreparedDataset, batch: int = BATCH) -> None:
+    def __init__(
+        self, dataset: PreparedDataset, batch: int = BATCH, crop: int = NARROW.crop
+    ) -> None:
         config = config_of(5)
         split, statistics = dataset.split("train"), dataset.statistics
-        super().__init__(split, statistics, config.augmentation, batch, config.seed)
+        super().__init__(split, statistics, config.augmentation, batch, config.seed, crop=crop)
         self.happens = lambda batch: None
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
@@ -78,7 +80,7 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
 
         def happen(batch: Batch, w=w, bad=bad, before=before, network=network) -> None:  # type: ignore[no-untyped-def]
             if place == "picture":
-                batch.x_BHWC[2, 100, 100, 1] = bad
+                batch.x_BHWC[2, 40, 40, 1] = bad
             elif before:
                 return
             elif place == "weight":
@@ -121,7 +123,7 @@ def test_bad_numbers_are_neither_saved_nor_loaded(tmp_path: Path, bad: float) ->
 def test_pictures_unlike_the_statistics_are_refused(prepared: Path) -> None:
     """What another program's habits would give: 0 to 1 for 0 to 255, no mean, twice the mean."""
     dataset = PreparedDataset.open(prepared)
-    loader = Sabotaged(dataset, batch=32)
+    loader = Sabotaged(dataset, batch=32, crop=224)
     batch = loader.make(0)
     loader.require_likeness(batch)
     mean = dataset.statistics.mean_HWC[16:240, 16:240]
