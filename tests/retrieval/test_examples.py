@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.evaluation import Classifier
-from alexnet.network import AlexNet, ModelCard
+from alexnet.evaluation import Classifier, validation_errors
+from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.prepared import PreparedDataset
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -65,3 +66,17 @@ def test_what_brain_score_is_given_is_what_the_model_makes_of_pictures(
     assert found["fc7"] == pytest.approx(classifier.features(files, "fc7"), rel=1e-3, abs=1e-3)
     assert set(brain_score.REGIONS) == {"V1", "V2", "V4", "IT"}
     assert set(brain_score.REGIONS.values()) <= set(brain_score.LAYERS)
+
+
+def test_the_same_weights_read_as_other_networks_answer_otherwise(
+    narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    save_model(tmp_path / "model", narrow, card)
+    which = example("which_alexnet")
+    which.main(str(tmp_path / "model"), str(photo_set.folder))
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == ["paper", "original2012", "caffe", "caffenet"]
+    assert rows[0].endswith("(trained as this)")
+    own = validation_errors(narrow, photo_set)["top1_error"]
+    assert which.errors(str(tmp_path / "model"), photo_set)["paper"] == own
