@@ -1,6 +1,6 @@
 """Model folders: weights together with the classes and the preprocessing they need.
 
-A folder holds `model.safetensors` (parameters by layer name), `config.json` (architecture, classes,
+A folder holds `model.safetensors` (parameters by layer name), `config.json` (convention, classes,
 preprocessing, provenance), `statistics.safetensors` (mean image, colour components) and `README.md`.
 It is laid out as Hugging Face's tools expect, see `hub`.
 """

@@ -127,7 +127,7 @@ def _stages(layers: Mapping[str, _Layer], path: Path) -> Stages:
     done: set[str] = set()
     for (
         _
-    ) in layers:  # a layer waits for its inputs; without a circle all are done after so many turns
+    ) in layers:  # a layer waits for its inputs: all are done after so many turns, or in a circle
         for layer in layers.values():
             if layer.name not in done and all(name in done for name in layer.inputs):
                 _place(layer, layers, path)

@@ -71,6 +71,15 @@ def test_block_and_its_gradients_are_the_formulas(
         assert error < PRECISIONS[dtype]
 
 
+def test_normalization_without_pooling_is_a_block_of_one_by_one(device: str) -> None:
+    given = numbers(device, torch.float32, 2, 24, 7, 5)
+    settings = (SETTINGS[0], 1, 1, 1)
+    exact = results(plain_block, tuple(one.double() for one in given), *settings)  # type: ignore[arg-type]
+    for found, expected in zip(results(ours, given, *settings), exact, strict=True):
+        error = (found.double() - expected).abs().max() / expected.abs().max()
+        assert error < PRECISIONS[torch.float32]
+
+
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize("maps", [4, 96, 256])
 def test_every_width_of_a_column(device: str, columns: int, maps: int) -> None:
