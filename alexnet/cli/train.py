@@ -47,7 +47,7 @@ def train(
         bool, typer.Option("--go-on", help="Resume the run of this name if there is one.")
     ] = False,
     download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
-    print_config: Annotated[bool, typer.Option(help="Show every setting and its origin.")] = False,
+    print_config: Annotated[bool, typer.Option(help="Show settings and their origins.")] = False,
     dry_run: Annotated[
         bool, typer.Option(help="One batch forward and back, nothing kept.")
     ] = False,
@@ -64,6 +64,7 @@ def train(
     config = with_settings(chosen.config, settings)
     if print_config:
         print(table(origins(config, chosen.config, settings), ("key", "value", "origin")))
+        print(f"Expected of {chosen.name}: {chosen.expected}.")
         return
     where = where_of(device, precision, columns, hybrid)
     dataset = open_or_prepare(data, download, CONVENTIONS[config.network.convention].side)

@@ -61,3 +61,28 @@ def test_tables_align_numbers_to_the_right() -> None:
     assert (
         table([("a", 1234), ("bcd", 5)], ("name", "n")) == "name      n\na     1,234\nbcd       5"
     )
+
+
+def test_summary_compares_two_networks_row_by_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["summary", "caffe", "--compare", "alexnet.caffenet"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0].split() == ["caffe", "alexnet.caffenet"]
+    row = next(row for row in rows if row.startswith("conv1 then"))
+    assert row.endswith("ReLU, pool, LRN")
+    assert main.run(["summary", "onetower", "--compare", "onetower"]) == 0
+    assert "the same network" in capsys.readouterr().out
+    assert main.run(["summary", "onetwer"]) == 2
+    capsys.readouterr()
+    assert main.run(["summary", "paper", "--compare", "onetower", "--json"]) == 0
+    found = {row["what"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["parameters"]["second"] == "61,100,840"
+
+
+def test_costs_are_told_for_each_layer_and_column(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["summary", "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    conv2 = layers[1]
+    assert [column["kernels"] for column in conv2["columns"]] == [128, 128]
+    assert conv2["weight_bytes"] == 4 * 307_456 and conv2["activation_bytes"] == 4 * 186_624
+    for key in ("neurons", "parameters", "multiply_adds", "weight_bytes"):
+        assert sum(column[key] for column in conv2["columns"]) == conv2[key]
