@@ -102,6 +102,7 @@ def test_both_columns_in_one_process_train_as_the_whole(
     assert_near(whole(network, (parts(columns), columns.pieces)), network, tolerance)
 
 
+@pytest.mark.slow
 def test_columns_in_two_processes_train_as_the_whole(tmp_path: Path) -> None:
     environment = os.environ | {
         "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2",

@@ -227,7 +227,7 @@ def test_on_a_disk_that_is_really_full(uninterrupted: Path, prepared: Path, tmp_
     """A file system in memory with room for three checkpoints, but not for a fourth beside them."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=480k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=240k", "tmpfs", str(disk)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
     try:
