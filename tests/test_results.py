@@ -23,5 +23,13 @@ def test_error_rates_are_the_recorded_ones(path: Path) -> None:
     assert len(result["commit"]) == 40 and result["command"] and result["environment"]["processor"]
 
 
+def test_what_fine_tuning_is_worth_was_measured() -> None:
+    found = json.loads((ROOT / "results" / "finetune-cifar" / "finetune.json").read_text())
+    for kind in ("scratch", "tuned"):
+        seeds = [100 * errors["10"] for errors in found["top1_error"][kind].values()]
+        assert len(seeds) == 3 and f"{sum(seeds) / 3:.1f} %" in README
+    assert len(found["commit"]) == 40 and found["commands"]
+
+
 def test_there_is_something_to_check() -> None:
     assert len(RESULTS) >= 2
