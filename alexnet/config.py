@@ -50,6 +50,10 @@ class Images:
         return _with_unit(self.count, self.unit)
 
 
+_LAYERS = r"(\w+)(?:-(\w+))?"
+_NUMBER = r"\d*\.?\d+(?:e-?\d+)?"
+
+
 class Factor(NamedTuple):
     """A factor for the layers `first` to `last`, from an epoch on."""
 
@@ -63,15 +67,22 @@ class Factor(NamedTuple):
         """Those of a setting: "conv1-conv5: 0.1, conv1: 0 from 72"; raises UsageError."""
         found = []
         for part in filter(None, map(str.strip, text.split(","))):
-            match = re.fullmatch(r"(\w+)(?:-(\w+))?: *([\d.e-]+)(?: from ([\d.]+))?", part)
-            try:
-                assert match
-                factor, start = float(match[3]), float(match[4] or 0)
-            except (AssertionError, ValueError):
-                raise wrong_value(
-                    key, part, "LAYER: FACTOR or LAYER-LAYER: FACTOR from EPOCH"
-                ) from None
-            found.append(cls(match[1], match[2] or match[1], factor, start))
+            match = re.fullmatch(rf"{_LAYERS}: *({_NUMBER})(?: from ({_NUMBER}))?", part)
+            if match is None:
+                raise wrong_value(key, part, "LAYER: FACTOR or LAYER-LAYER: FACTOR from EPOCH")
+            first, last, factor, start = match.groups()
+            found.append(cls(first, last or first, float(factor), float(start or 0)))
+        return tuple(found)
+
+    @classmethod
+    def frozen(cls, key: str, text: str) -> tuple[Factor, ...]:
+        """Zeros for the layers of a setting: "conv1-conv3, fc6"; raises UsageError."""
+        found = []
+        for part in filter(None, map(str.strip, text.split(","))):
+            match = re.fullmatch(_LAYERS, part)
+            if match is None:
+                raise wrong_value(key, part, "LAYER or LAYER-LAYER, with commas between")
+            found.append(cls(match[1], match[2] or match[1], 0.0, 0.0))
         return tuple(found)
 
     def covers(self, layer: str, layers: Sequence[str]) -> bool:
@@ -174,9 +185,7 @@ class OptimizerConfig:
         _within("optimizer.learning_rate", self.learning_rate, above=0)
         _within("optimizer.momentum", self.momentum, least=0, below=1)
         _within("optimizer.weight_decay", self.weight_decay, least=0)
-        for _, factors in self._factors():
-            for one in factors:
-                _within("optimizer: a factor", one.factor, least=0)
+        self._factors()
 
     def rate_factor(self, layer: str, layers: Sequence[str], is_bias: bool, epoch: float) -> float:
         """What multiplies the learning rate of a layer's weights or biases in an epoch."""
@@ -189,12 +198,14 @@ class OptimizerConfig:
 
     def frozen(self, layers: Sequence[str]) -> tuple[str, ...]:
         """Those of a network's layers that stay as they are."""
-        factors = dict(self._factors())["freeze"]
+        factors = self._factors()["freeze"]
         return tuple(one for one in layers if any(f.covers(one, layers) for f in factors))
 
     def require_layers(self, layers: Sequence[str]) -> None:
-        """Raise UsageError where a factor is for a layer that a network does not have."""
-        for key, factors in self._factors():
+        """Raise UsageError where a factor is for a layer that a network does not have, or none is left
+        to train.
+        """
+        for key, factors in self._factors().items():
             for one in factors:
                 for name in (one.first, one.last):
                     if name not in layers:
@@ -207,17 +218,26 @@ class OptimizerConfig:
                         f"optimizer.{key}: there are no layers from {one.first} to {one.last}.",
                         remedy=f"Turn them around: {one.last}-{one.first}",
                     )
+        if len(self.frozen(layers)) == len(layers):
+            raise wrong_value(
+                "optimizer.freeze", self.freeze, "fewer layers: none is left to train"
+            )
 
-    def _factors(self) -> list[tuple[str, tuple[Factor, ...]]]:
-        names = ", ".join(f"{one.strip()}: 0" for one in self.freeze.split(",") if one.strip())
-        texts = {"rates": self.rates, "decays": self.decays, "freeze": names}
-        return [(key, Factor.parse(f"optimizer.{key}", text)) for key, text in texts.items()]
+    def _factors(self) -> dict[str, tuple[Factor, ...]]:
+        return {
+            "rates": Factor.parse("optimizer.rates", self.rates),
+            "decays": Factor.parse("optimizer.decays", self.decays),
+            "freeze": Factor.frozen("optimizer.freeze", self.freeze),
+        }
 
 
 def _last(factors: Sequence[Factor], layer: str, layers: Sequence[str], epoch: float) -> float:
     """The last of the factors that is for a layer in an epoch; 1 where none is."""
     found = [one.factor for one in factors if one.start <= epoch and one.covers(layer, layers)]
     return found[-1] if found else 1.0
+
+
+_MOST_FACTOR, _MOST_DROPS = 1000.0, 100  # what they come to together is still a number
 
 
 @dataclass(frozen=True)
@@ -230,9 +250,9 @@ class Plateau:
     drops: int = paper.RATE_DROPS
 
     def __post_init__(self) -> None:
-        _within("schedule.factor", self.factor, above=1)
+        _within("schedule.factor", self.factor, above=1, most=_MOST_FACTOR)
         _within("schedule.patience", self.patience.count, above=0)
-        _within("schedule.drops", self.drops, least=0)
+        _within("schedule.drops", self.drops, least=0, most=_MOST_DROPS)
 
 
 @dataclass(frozen=True)
@@ -255,16 +275,15 @@ class Milestones:
     epochs: str = ", ".join(map(str, paper.PROGRAM_DROPS))
 
     def __post_init__(self) -> None:
-        _within("schedule.factor", self.factor, above=1)
-        assert self.done_by(0) >= 0
+        _within("schedule.factor", self.factor, above=1, most=_MOST_FACTOR)
+        parts = [one.strip() for one in self.epochs.split(",")]
+        if len(parts) > _MOST_DROPS or not all(re.fullmatch(_NUMBER, one) for one in parts):
+            expected = f"at most {_MOST_DROPS} epochs, as in 23, 51, 78"
+            raise wrong_value("schedule.epochs", self.epochs, expected)
 
     def done_by(self, epoch: float) -> int:
         """How many are behind in an epoch."""
-        try:
-            return sum(float(one) <= epoch for one in self.epochs.split(","))
-        except ValueError:
-            expected = "epochs, as in 23, 51, 78"
-            raise wrong_value("schedule.epochs", self.epochs, expected) from None
+        return sum(float(one) <= epoch for one in self.epochs.split(","))
 
 
 Schedule = Plateau | Anneal | Milestones
@@ -328,6 +347,8 @@ def _within(
     if least <= value <= most and above < value < below:
         return
     limits = {"at least": least, "above": above, "at most": most, "below": below}
+    if not math.isfinite(value):
+        raise wrong_value(key, value, "a finite number")
     expected = " and ".join(
         f"{how} {limit:g}" for how, limit in limits.items() if math.isfinite(limit)
     )

@@ -170,7 +170,7 @@ LEDGER = (
         program="Draws from 0 to 32 inclusive: 33 × 33 places.",
         caffe="33 × 33 places (30 × 30 for 227 pixels).",
         pytorch="33 × 33 places; its recipe crops at random sizes and shapes.",
-        choice="The paper: 0 to 31.",
+        choice="The paper: 0 to 31; 29 × 29 places for 227 pixels.",
         test="tests/loading/test_crops.py::test_there_are_2048_views",
     ),
     Deviation(
@@ -272,7 +272,7 @@ LEDGER = (
         section="5",
         paper="1 in conv2, conv4, conv5, fc6 and fc7; 0 in conv1, conv3 and fc8.",
         program=_SAME,
-        caffe="0.1 instead of 1.",
+        caffe="`bvlc_alexnet` 0.1 instead of 1; `bvlc_reference_caffenet` as the paper.",
         pytorch="Uniform, by the number of inputs.",
         choice="The paper's; 0 everywhere in the recipe `small`.",
         test="tests/network/test_initialization.py::test_paper_start",

@@ -167,7 +167,6 @@ WEIGHT_DECAY = 0.0005
 LEARNING_RATE = 0.01
 RATE_DIVISOR = 10.0
 RATE_DROPS = 3
-BIAS_START = 1.0  # in conv2, conv4, conv5, fc6 and fc7; zero elsewhere
 EPOCHS = 90
 TRAINING_DAYS = (5, 6)  # on two GTX 580 with 3 GB
 
@@ -178,7 +177,6 @@ PROGRAM_CONV1_SLOWED, PROGRAM_CONV1_FROZEN = 68, 72
 PROGRAM_DEVIATION_3X3 = 0.03
 PROGRAM_BIAS_RATE = 2.0  # times the weights' rate
 PROGRAM_COLOUR_DIVISOR = 1.1
-PROGRAM_CROP_POSITIONS = 33  # along each side
 PROGRAM_CROP_GROUP = 32  # images that share a crop
 
 # --- Section 6: results ---------------------------------------------------------------------------

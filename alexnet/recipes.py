@@ -146,7 +146,7 @@ def onetower() -> Recipe:
         config=RunConfig(
             recipe="onetower",
             network=NetworkConfig(
-                convention="onetower", start=StartConfig(rule="he", gain=0.41, bias=0.0)
+                convention="onetower", start=StartConfig(rule="he", gain=0.41)
             ),
             augmentation=AugmentationConfig(colour=0.0),
             optimizer=OptimizerConfig(weight_decay=1e-4),
@@ -156,7 +156,6 @@ def onetower() -> Recipe:
             "network.convention": "one tower of 64, 192, 384, 256 and 256 kernels",
             "network.start.rule": "PyTorch's start has a deviation of sqrt(1 / 3 inputs)",
             "network.start.gain": "that deviation, from sqrt(2 / inputs)",
-            "network.start.bias": "there are no biases of one",
             "augmentation.colour": "torchvision's was trained without",
             "optimizer.weight_decay": "torchvision's",
             "schedule.kind": "planned",
@@ -232,7 +231,7 @@ def _cifar(name: str, decays: str, expected: str, views: bool = True) -> Recipe:
             "optimizer.learning_rate": "its own",
             "optimizer.weight_decay": "its own",
             "optimizer.bias_rate": "its own: 0.002 beside 0.001",
-            **({"optimizer.decays": "its own, layer by layer"} if decays else {}),
+            "optimizer.decays": "its own, layer by layer",
             "schedule.kind": "by hand, when the error no longer fell",
             "schedule.epochs": "ten at each lower rate",
             "length": "as its own: with the fifth batch from the start, not folded in later",

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from alexnet import ranks
+
 if TYPE_CHECKING:
     from alexnet.prepared import PreparedDataset
 
@@ -24,6 +26,11 @@ PHOTOGRAPHS = {
 }
 
 
+# Tests that run beside each other share the cores. Threads that spin while they wait for others of their
+# kind would take the time of those: they sleep.
+_BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, ranks.cores() // _BESIDE)))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Without a GPU, Triton's kernels run in its interpreter; it has to know before it is first imported.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")

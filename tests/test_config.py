@@ -141,12 +141,29 @@ def test_a_new_kind_of_schedule_brings_its_keys_whatever_the_order() -> None:
         ("augmentation.colour=-0.1", "augmentation.colour is -0.1, expected at least 0."),
         ("augmentation.reflections=perhaps", "expected true or false."),
         ("recipe=small", "Choose it with --recipe small."),
+        ("schedule.factor=1e200", "expected above 1 and at most 1000."),
+        ("length=inf", "length is inf, expected a finite number."),
+        ("optimizer.rates=conv1: -0.1", "optimizer.rates is 'conv1: -0.1', expected LAYER: FACTOR"),
+        ("optimizer.decays=fc6 2", "optimizer.decays is 'fc6 2', expected LAYER: FACTOR"),
+        ("optimizer.freeze=conv1 conv2", "expected LAYER or LAYER-LAYER"),
+        ("optimizer.freeze=conv1-fc8", "expected fewer layers: none is left to train."),
+        (
+            "optimizer.freeze=conv9",
+            "optimizer.freeze is for 'conv9'; the network has no such layer.",
+        ),
+        ("optimizer.rates=fc6-conv1: 2", "Turn them around: conv1-fc6"),
     ],
 )
 def test_what_is_refused_and_how(setting: str, words: str) -> None:
     message = refused([setting])
     assert words in message
     assert setting in message  # where
+
+
+@pytest.mark.parametrize("epochs", ["nan, 30", "-5", "20 and 30", "", "inf", ", ".join("1" * 101)])
+def test_nonsense_is_no_milestone(epochs: str) -> None:
+    message = refused(["schedule.kind=milestones", f"schedule.epochs={epochs}"])
+    assert "schedule.epochs is" in message and "epochs, as in 23, 51, 78" in message
 
 
 def test_a_warm_up_longer_than_the_run_is_refused() -> None:

@@ -11,6 +11,7 @@ import typer
 
 from alexnet import __version__, paper
 from alexnet.cli.tables import table
+from alexnet.conventions import CONVENTIONS
 
 if TYPE_CHECKING:
     from alexnet.conventions import Convention
@@ -27,7 +28,10 @@ _PROCESSES, _GIGABITS = (2, 4, 8), (1, 10, 100)  # for which `--layout` computes
 def summary(
     model: Annotated[
         str,
-        typer.Argument(metavar="[MODEL]", help="A run, a model folder, or a network's name."),
+        typer.Argument(
+            metavar="[MODEL]",
+            help=f"A run, a model folder, or a network: {', '.join(CONVENTIONS)}.",
+        ),
     ] = "paper",
     compare: Annotated[
         str, typer.Option(metavar="MODEL", help="Show only what differs from this one.")
@@ -37,11 +41,7 @@ def summary(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every layer of a network, or in what it differs from another.
-
-    Networks: paper, original2012, caffe, caffenet, onetower, alexnet6, one_column, no_links,
-    cifar13, cifar11, cifar18.
-    """
+    """Show every layer of a network, or in what it differs from another."""
     from alexnet.network.table import shapes
 
     about, folder = _convention(model)

@@ -100,14 +100,18 @@ def go_on_with(run: Run, config: RunConfig, where: Where, override: Collection[s
     """Train a run that was stopped."""
     from alexnet.prepared import PreparedDataset
     from alexnet.training.run import environment
+    from alexnet.training.state import is_unborn
 
     dataset = PreparedDataset.open(run.data["folder"])
-    _require_same_data(run, dataset, override)
+    _require_same_data(run, config, dataset, override)
     _require_room(config, dataset, run.folder)
     stepper = _stepper(run.name, config, dataset, where)
+    said = _take_over(config, dataset, stepper) if is_unborn(run) else []
     run.lock()
     run.tell_changes(environment(where.device, where.precision, where.layout))
     run.set_data(describe(dataset))
+    for line in said:
+        run.log(line)
     _train(run, config, dataset, stepper, resume=True, override=override)
 
 
@@ -198,16 +202,21 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
 
 
 def _take_over(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> list[str]:
-    """Start with the weights of another model, if the configuration names one; what was done."""
+    """Start with the weights of another model, if the configuration names one; what was done.
+
+    Raises IncompatibleError where the processes have not the same weights there.
+    """
     from alexnet.network.transfer import take_over
-    from alexnet.network.weights import load_model
+    from alexnet.network.weights import load_model, read_config
 
     if not (folder := config.network.start.model):
         return []
+    weights = read_config(Path(folder))["weights_sha256"]
+    ranks.require_same({f"the weights of {folder}": weights})
     other, card = load_model(Path(folder))
     said = take_over(stepper.placed.whole, dataset.classes, other, card.classes)
     stepper.ready()
-    return [f"start   {folder}", *(f"start   {line}" for line in said)]
+    return [f"start   {folder}, weights {weights[:16]}", *(f"start   {line}" for line in said)]
 
 
 def where_of(device: str, precision: str, columns: int, hybrid: bool) -> Where:
@@ -254,14 +263,22 @@ def _require_trainable(dataset: PreparedDataset) -> None:
             )
 
 
-def _require_same_data(run: Run, dataset: PreparedDataset, override: Collection[str]) -> None:
-    """Raise IncompatibleError if the run's pictures have changed, or its classes, override or not."""
+def _require_same_data(
+    run: Run, config: RunConfig, dataset: PreparedDataset, override: Collection[str]
+) -> None:
+    """Raise IncompatibleError if the run's pictures have changed; classes and size, override or not."""
     now = describe(dataset)
     if run.data["classes_sha256"] != now["classes_sha256"]:
         raise IncompatibleError(
             "The classes are not those that the run was started with.",
             where=f"then: {', '.join(run.data['classes'])}; now: {', '.join(dataset.classes)}",
             remedy="Train a new run on these data.",
+        )
+    if dataset.side != (side := config.network.of(len(dataset.classes)).side):
+        raise IncompatibleError(
+            f"The pictures have {dataset.side} pixels a side, the network's have {side}.",
+            where=dataset.folder,
+            remedy=f"Prepare them again: alexnet data prepare ... --side {side}",
         )
     if run.data["fingerprint"] != now["fingerprint"] and "data" not in override:
         raise IncompatibleError(
@@ -321,7 +338,8 @@ def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: 
 
 def try_one_batch(config: RunConfig, dataset: PreparedDataset, where: Where) -> None:
     stepper = _stepper("", config, dataset, where)
-    print("\n".join(_take_over(config, dataset, stepper)), file=sys.stderr)
+    for line in _take_over(config, dataset, stepper):
+        print(line, file=sys.stderr)
     (batch,) = stepper.loader(_loader(config, dataset, stepper)).batches(0, 1)
     (outcome,) = stepper.take(batch, config.optimizer.learning_rate) + stepper.finish()
     count = config.optimizer.batch.count

@@ -149,7 +149,7 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
 
 
 def pixels_of(picture: Picture, side: int = SIZE) -> np.ndarray:
-    """Any kind of picture as the network's source pixels: uint8, 256 x 256 x 3.
+    """Any kind of picture as the network's source pixels: uint8, side x side x 3.
 
     Raises Rejected, with the file's name, or UsageError for unusable arrays.
     """

@@ -78,14 +78,14 @@ def cut(
     out_HWC: np.ndarray,
     shift_C: np.ndarray = _NO_SHIFT,
 ) -> None:
-    """Write the view of (picture - mean) + shift into `out_HWC` (float32, 224 x 224 x 3)."""
+    """Write the view of (picture - mean) + shift into `out_HWC` (float32, crop x crop x 3)."""
     _cut(image_HWC, mean_HWC, [view], out_HWC[None], shift_C)
 
 
 def cut_views(
     image_HWC: np.ndarray, mean_HWC: np.ndarray, count: int, crop: int = paper.CROP
 ) -> np.ndarray:
-    """The 1 or 10 evaluation views of one picture: float32, V x 224 x 224 x 3."""
+    """The 1 or 10 evaluation views of one picture: float32, V x crop x crop x 3."""
     out = aligned((count, crop, crop, 3))
     _cut(image_HWC, mean_HWC, views(count, len(image_HWC) - crop), out, _NO_SHIFT)
     return out

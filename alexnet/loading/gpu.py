@@ -63,7 +63,7 @@ def _cut(pictures, mean, cuts, out, SIDE: tl.constexpr, CROP: tl.constexpr, BLOC
 def cut_views(pictures_NHWC: Tensor, mean_HWC: Tensor, cuts_B8: Tensor, x_BCHW: Tensor) -> None:
     """Write the views of (picture - mean) + shift into `x_BCHW`, which is channels-last in memory.
 
-    `pictures_NHWC` are uint8, as large as the mean; x is of any floating type, B x 3 x 224 x 224.
+    `pictures_NHWC` are uint8, as large as the mean; x is of any floating type, B x 3 x crop x crop.
     """
     crop = x_BCHW.shape[2]
     assert x_BCHW.is_contiguous(memory_format=torch.channels_last)
@@ -110,10 +110,10 @@ class DeviceBatch:
     divisors_B: np.ndarray | None  # of the pictures after their colour noise, where they have any
 
     def cut_into(self, x_BCHW: Tensor) -> None:
-        """Write the network's input, B x 3 x 224 x 224."""
+        """Write the network's input, B x 3 x crop x crop."""
         cut_views(self.pictures_NHWC, self.mean_HWC, self.cuts_B8, x_BCHW)
         if self.divisors_B is not None:
-            x_BCHW /= torch.from_numpy(self.divisors_B).to(x_BCHW)[:, None, None, None]
+            x_BCHW /= torch.from_numpy(self.divisors_B).to(x_BCHW.device)[:, None, None, None]
 
     @property
     def labels_B(self) -> Tensor:
@@ -177,7 +177,7 @@ def device_view_batches(
     split: Split, mean_HWC: np.ndarray, count: int, batches: Sequence[range],
     device: torch.device | str, dtype: torch.dtype, crop: int = paper.CROP,
 ) -> Iterator[Tensor]:  # fmt: skip
-    """The 1 or 10 evaluation views of batches of a split, cut on `device`: S*V x 3 x 224 x 224 each.
+    """The 1 or 10 evaluation views of batches of a split, cut on `device`: S*V x 3 x crop x crop each.
 
     `batches` are the pictures of each, `crop` is the side of a view.
     """
@@ -282,7 +282,7 @@ def _fits(size: int, device: torch.device) -> bool:
 
 
 def _all_pictures(split: Split, device: torch.device) -> Tensor:
-    """A whole split on the device: uint8, N x 256 x 256 x 3."""
+    """A whole split on the device: uint8, N x side x side x 3."""
     pictures_NHWC = torch.empty(
         (len(split), split.side, split.side, 3), dtype=torch.uint8, device=device
     )

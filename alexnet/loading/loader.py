@@ -70,7 +70,7 @@ class Loader:
         self._cutter = Cutter(split, statistics.mean_HWC)
         self._part, self.size = part, len(range(batch)[part])
         self._buffers = Buffers((self.size, 1, crop, crop, 3))
-        self.crop, self._room = crop, split.side - crop
+        self._room = split.side - crop
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first ... last - 1, each begun before it is asked for."""
@@ -181,7 +181,7 @@ def view_batches(
     batches: Sequence[range],
     crop: int = paper.CROP,
 ) -> Iterator[np.ndarray]:
-    """The evaluation views of batches of a split: float32, B*V x 224 x 224 x 3, made ahead.
+    """The evaluation views of batches of a split: float32, B*V x crop x crop x 3, made ahead.
 
     `batches` are the pictures of each, `crop` is the side of a view. A batch's memory serves another as
     soon as nothing refers to it any more.

@@ -39,6 +39,8 @@ class AlexNet(nn.Module):
     Weights start as `start` says (the convention's Gaussian by default), drawn from `seed`.
     """
 
+    _divisors: Tensor | None
+
     def __init__(
         self,
         classes: int = paper.CLASSES,
@@ -50,6 +52,7 @@ class AlexNet(nn.Module):
         if isinstance(convention, str):
             convention = conventions.convention(convention)
         self.convention = convention.with_classes(classes)
+        self._hold_divisors()
         for shape in self.shapes:
             self.add_module(shape.layer.name, _Parameters(shape))
         built = ((shape, *self.weight_and_bias(shape.layer.name)) for shape in self.shapes)
@@ -275,9 +278,13 @@ class AlexNet(nn.Module):
                 remedy="Add a batch axis, or use alexnet.load(...).predict(picture).",
             )
         x = x.contiguous(memory_format=torch.channels_last)
-        if self.convention.divisors == (1.0, 1.0, 1.0):
-            return x
-        return x / x.new_tensor(self.convention.divisors)[:, None, None]
+        return x if self._divisors is None else x / self._divisors.to(x.dtype)
+
+    def _hold_divisors(self) -> None:
+        """Keep what the colours are divided by where the weights are: a recorded step copies nothing."""
+        divisors = self.convention.divisors
+        held = None if divisors == (1.0, 1.0, 1.0) else torch.tensor(divisors)[:, None, None]
+        self.register_buffer("_divisors", held, persistent=False)
 
 
 class _Parameters(nn.Module):

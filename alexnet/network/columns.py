@@ -49,6 +49,7 @@ class Column(AlexNet):
     def __init__(self, network: AlexNet, column: int, link: Link | None = None) -> None:
         nn.Module.__init__(self)
         self.convention = network.convention
+        self._hold_divisors()
         self.column, self.link = column, link
         self.pieces = self._pieces(network, column)
         self.theirs = self._pieces(network, 1 - column)

@@ -65,11 +65,6 @@ class Shape:
         return layer.kernels, self.inputs_seen, layer.size, layer.size, *places
 
 
-def is_conv(layer: Layer) -> bool:
-    """Whether a layer's kernels are the same at every place."""
-    return layer.name.startswith("conv")
-
-
 def is_local(layer: Layer) -> bool:
     """Whether a layer looks at places as a convolution does, but with other kernels at each."""
     return layer.name.startswith("local")

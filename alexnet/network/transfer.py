@@ -59,15 +59,14 @@ def take_over(
     if fresh:
         said.append(f"starts anew: {', '.join(fresh)}")
     unlike = [
-        row.what
+        f"{row.what}: {row.first} there, {row.second} here"
         for row in differences(other.convention, network.convention)
         if row.what in _OF_ALL or row.what.partition(" ")[2] in _OF_A_LAYER
     ]
     if unlike:
         said.append(
-            f"! {other.convention.name} and {network.convention.name} differ in "
-            f"{', '.join(unlike)}: alexnet summary {other.convention.name} "
-            f"--compare {network.convention.name}"
+            f"! these weights belong to another network, {other.convention.name}; "
+            f"{'; '.join(unlike)}"
         )
     return said
 

@@ -60,7 +60,7 @@ class ModelCard:
     """What weights need to be used rightly.
 
     `classes` in the order of the output layer, `titles` the names people read; `statistics` has the
-    mean image (`mean`: 256 x 256 x 3 float32, 0-255) and the colour components of the training set.
+    mean image (`mean`: side x side x 3 float32, 0-255) and the colour components of the training set.
     """
 
     classes: tuple[str, ...]

@@ -83,7 +83,7 @@ class Examined:
 
 
 def prepare_picture(data: bytes, side: int = SIZE) -> np.ndarray:
-    """A picture file's bytes as 256x256 pixels: uint8 (256, 256, 3); raises Rejected."""
+    """A picture file's bytes as a square of pixels: uint8 (side, side, 3); raises Rejected."""
     return to_square(decode(data), side=side)
 
 
@@ -105,7 +105,7 @@ def decode_image(image: Image.Image) -> np.ndarray:
 def to_square(
     rgb_HWC: np.ndarray, out_HWC: np.ndarray | None = None, side: int = SIZE
 ) -> np.ndarray:
-    """Shorter side to 256, then the central 256x256 (paper, section 2): uint8 (256, 256, 3).
+    """Shorter side to `side`, then the central square (paper, section 2): uint8 (side, side, 3).
 
     Both steps are one resampling of the central square, so the longer side is never rounded. The
     result is written into `out_HWC` if that is given, whose side then is the one that counts.

@@ -51,8 +51,8 @@ def prepare(
 ) -> PreparedDataset:
     """Prepare `source` in the folder `out` and open it; if it is there already, just open it.
 
-    `storage` is "raw" (196,608 bytes a picture, read without decoding) or "jpeg"; `side` is that of the
-    pictures, 256 for the paper's network, 32 for the nets of CIFAR-10. The bytes written
+    `storage` is "raw" (side x side x 3 bytes a picture, read without decoding) or "jpeg"; `side` is
+    that of the pictures, 256 for the paper's network, 32 for the nets of CIFAR-10. The bytes written
     do not depend on the number of `workers` or processes, nor on where the work was stopped. Raises
     DataError when more than the share `allowed_rejected` of the pictures cannot be used,
     IncompatibleError when `out` holds another set, EnvironmentProblem when the disk is too small or

@@ -27,7 +27,7 @@ _KINDS = {  # and the mean, of the side of the pictures
 class Statistics:
     """Of the training pictures, on the scale 0-255.
 
-    `mean_HWC` float32 (256, 256, 3); the columns of `eigenvectors_33` are the principal components
+    `mean_HWC` float32 (side, side, 3); the columns of `eigenvectors_33` are the principal components
     of the colours, strongest first; `deviations_3` are the square roots of their eigenvalues;
     `pixels` is how many pixels they come from.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,32 @@ def test_the_run_goes_on_without_the_model_it_started_with(
         (place / "elsewhere").rename(model)
     epochs = [json.loads(row) for row in (place / "runs/third/metrics.jsonl").open()]
     assert epochs[-1]["epoch"] == 3
+
+
+def test_a_run_lost_before_its_first_checkpoint_starts_with_the_model_again(place: Path) -> None:
+    assert run(["train", "synthetic:32x2", *NET, "--init", "first", "--name", "fourth"]) == 0
+    whole, folder = weights("fourth"), place / "runs" / "fourth"
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "metrics.jsonl").unlink()
+    assert run(["resume", "fourth"]) == 0
+    for name, w in weights("fourth").items():
+        np.testing.assert_array_equal(w, whole[name])
+
+
+def test_pictures_of_another_size_are_refused_override_or_not(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, other = place / "prepared" / "synthetic-32x2-32", place / "moved"
+    data.rename(other)
+    try:
+        command = ["data", "prepare", "synthetic:32x2", "--side", "256", "-o", str(data)]
+        assert run(command) == 0
+        capsys.readouterr()
+        assert run(["resume", "first", "--epochs", "4", "--override", "data"]) == 6
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+        other.rename(data)
+    assert "256 pixels a side, the network's have 32" in capsys.readouterr().err
 
 
 def test_a_net_of_another_kind_is_refused_before_anything_is_written(

@@ -53,8 +53,13 @@ def test_weights_from_inverted_dropout_are_doubled_where_outputs_are_halved() ->
     said = take_over(mine, ["a", "b", "c"], theirs, ["a", "b", "c"])
     pooled = torch.randn(2, 16, 6, 6, dtype=torch.float64).relu()
     torch.testing.assert_close(mine.connected(pooled), theirs.connected(pooled))
-    assert "differ in pictures, conv1 zeros, normalization" in said[-1]
-    assert "alexnet summary caffe --compare paper" in said[-1]
+    assert "conv1 zeros: 0, 0 there, 0, 3 here; normalization: k=1" in said[-1]
+
+
+def test_another_nonlinearity_is_told() -> None:
+    mine, theirs = net(PAPER, 3, seed=1), net(PAPER.with_nonlinearity("tanh"), 3, seed=2)
+    said = take_over(mine, ["a", "b", "c"], theirs, ["a", "b", "c"])
+    assert "fc7 then: tanh, dropout there, ReLU, dropout here" in said[-1]
 
 
 def test_networks_with_nothing_in_common_are_refused() -> None:

@@ -420,6 +420,30 @@ def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on
     ]
 
 
+@pytest.mark.usefixtures("small_shards")
+def test_a_picture_that_is_too_slow_only_once_is_named_all_the_same(
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import time\n"
+        "from pathlib import Path\n"
+        "from alexnet.prepared import pixels, work\n"
+        "examine, work.PICTURE_SECONDS = pixels.examine, 0.4\n"
+        "met = Path(__file__).with_name('met')\n"
+        "def slow(data):\n"
+        "    end = time.process_time() + (data == b'at the limit') * (0.3 if met.exists() else 2)\n"
+        "    if data == b'at the limit': met.touch()\n"
+        "    while time.process_time() < end: pass\n"
+        "    return examine(data)\n"
+        "pixels.examine = slow\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
+    source = folder(count=12, extra={"train/cat/x.png": b"at the limit"})
+    prepare(source, tmp_path / "out", workers=2, allowed_rejected=0.5)
+    assert [row[:3] for row in rejected(tmp_path / "out")] == [["cat/x.png", "train", "too slow"]]
+
+
 def test_workers_that_cannot_start_do_not_put_the_blame_on_pictures(
     folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

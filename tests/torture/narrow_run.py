@@ -21,7 +21,7 @@ from alexnet.config import (
     RunConfig,
     Steps,
 )
-from alexnet.conventions import PAPER
+from alexnet.conventions import convention
 from alexnet.errors import AlexNetError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -34,8 +34,7 @@ from alexnet.training.train import train
 
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
 BATCH = 8
-# The paper's geometry on a twelfth of the pixels: conv1's last windows reach over the edge here too.
-NARROW = replace(PAPER.with_kernels(KERNELS), crop=64)
+LESS = 160  # pixels: at a twelfth of them conv1's last windows reach over the edge here too
 
 
 def config_of(epochs: float, every: int = 3) -> RunConfig:
@@ -47,8 +46,9 @@ def config_of(epochs: float, every: int = 3) -> RunConfig:
     )
 
 
-def narrow(classes: int) -> AlexNet:
-    return AlexNet(classes, NARROW)
+def narrow(classes: int, name: str = "paper") -> AlexNet:
+    about = convention(name)
+    return AlexNet(classes, replace(about.with_kernels(KERNELS), crop=about.crop - LESS))
 
 
 def train_narrow(
@@ -58,6 +58,7 @@ def train_narrow(
     layout: Layout = "fused",
     dtype: torch.dtype = torch.float32,
     stepper: Callable[[Placed, int], Step] = EagerStep,
+    name: str = "paper",
 ) -> None:
     dataset = PreparedDataset.open(prepared)
     resume = ranks.any_of(folder.exists())
@@ -66,10 +67,11 @@ def train_narrow(
     split, statistics = dataset.split("train"), dataset.statistics
     batch = config.optimizer.batch.count
     mesh = Mesh(batch, layout)
-    part = (config.seed, "full", mesh.pictures, NARROW.crop)
+    network = narrow(len(dataset.classes), name).to(dtype)
+    part = (config.seed, "full", mesh.pictures, network.convention.crop)
     loader = Loader(split, statistics, config.augmentation, batch, *part)
     errors = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
-    placed = Placed(narrow(len(dataset.classes)).to(dtype), config.optimizer, mesh)
+    placed = Placed(network, config.optimizer, mesh)
     try:
         train(run, config, loader, stepper(placed, config.seed), lambda _: errors, resume)
     finally:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torture.conftest import Figure
-from torture.narrow_run import BATCH, NARROW, config_of, narrow
+from torture.narrow_run import BATCH, config_of, narrow
 
 from alexnet.errors import DataError, NumericsError
 from alexnet.loading.loader import Batch, Loader
@@ -29,7 +29,7 @@ class Sabotaged(Loader):
     """A loader during whose batch `AT` something happens."""
 
     def __init__(
-        self, dataset: PreparedDataset, batch: int = BATCH, crop: int = NARROW.crop
+        self, dataset: PreparedDataset, batch: int = BATCH, crop: int = narrow(2).convention.crop
     ) -> None:
         config = config_of(5)
         split, statistics = dataset.split("train"), dataset.statistics

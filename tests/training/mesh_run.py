@@ -1,6 +1,7 @@
 """What `torchrun` starts in the tests of the mesh: `mesh_run.py PREPARED JOB...`, one after the other.
 
-A job is FOLDER:LAYOUT:EPOCHS:DTYPE; its run is begun or goes on. Each process writes
+A job is FOLDER:LAYOUT:EPOCHS:DTYPE, or with :NETWORK, whose layers then do not all learn alike; its run
+is begun or goes on. Each process writes
 FOLDER/sent-RANK.json: the bytes that the system has taken from it, for sockets among others, in each
 step. In the environment, STEP=gpu takes a GPU's steps, interpreted; with DIE_AT=N the last process kills
 itself in step N of its first life; SILENCE is how many seconds a process may be silent.
@@ -25,6 +26,7 @@ from alexnet.training.mesh import Placed
 from alexnet.training.step import EagerStep, Step
 
 BATCH = 4
+UNLIKE = {"bias_rate": 2.0, "rates": "conv2: 0.5, fc6-fc7: 2 from 0.2", "freeze": "conv1, conv3"}
 STEP = os.environ.get("STEP", "")
 DIE_AT = int(os.environ.get("DIE_AT", -1))
 watch.SILENCE = float(os.environ.get("SILENCE", watch.SILENCE))
@@ -58,15 +60,23 @@ def written() -> int:
 
 def main(prepared: Path, jobs: list[str]) -> None:
     for job in jobs:
-        folder, layout, epochs, dtype = job.split(":")
+        folder, layout, epochs, dtype, *network = job.split(":")
         store.RUNS = Path(folder).parent
         sent.clear()
         config = replace(
             config_of(float(epochs), every=4),
-            optimizer=OptimizerConfig(batch=Images(BATCH)),
+            optimizer=replace(OptimizerConfig(batch=Images(BATCH)), **(UNLIKE if network else {})),
             schedule=Plateau(drops=0),
         )
-        train_narrow(Path(folder), prepared, config, layout, getattr(torch, dtype), stepper)  # type: ignore[arg-type]
+        train_narrow(
+            Path(folder),
+            prepared,
+            config,
+            layout,
+            getattr(torch, dtype),
+            stepper,
+            *network,  # type: ignore[arg-type]
+        )
         Path(f"{folder}/sent-{ranks.rank()}.json").write_text(json.dumps(sent))
 
 

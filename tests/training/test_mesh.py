@@ -22,6 +22,8 @@ from alexnet.training import checkpoint
 EPOCHS, SOME = "2.1", "0.5"  # of 37 pictures in batches of 4: 20 steps, 5 steps
 BATCH = 4
 LONG = ("fused-2", "fused-4", "columns-4", "hybrid-4")
+# Networks whose layers do not all learn alike: what a column or a hybrid has to divide otherwise.
+OTHERS = ("paper:columns", "paper:hybrid", "onetower:hybrid", "caffe:hybrid")
 EXACT = "float64"
 
 
@@ -40,9 +42,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
         return exact + [f"{folder}/{name}-single:{n}:0.2:float32" for n, name in named.items()]
 
     train(4, prepared, *jobs(4), f"{folder}/moved:columns:0.8:{EXACT}")
-    train(2, prepared, *jobs(2), f"{folder}/moved:hybrid:1.5:{EXACT}")
+    pairs = [other.split(":") for other in OTHERS]
+    others = [f"{folder}/{net}-{layout}:{layout}:{SOME}:{EXACT}:{net}" for net, layout in pairs]
+    train(2, prepared, *jobs(2), f"{folder}/moved:hybrid:1.5:{EXACT}", *others)
     last = [f"{folder}/{name}:fused:{EPOCHS}:{EXACT}" for name in ("one", "moved")]
-    train(1, prepared, *jobs(1), *last)
+    alone = {f"{folder}/{net}:fused:{SOME}:{EXACT}:{net}" for net, _ in pairs}
+    train(1, prepared, *jobs(1), *last, *alone)
     return folder
 
 
@@ -68,6 +73,13 @@ def test_every_layout_trains_as_one_process(runs: Path, layout: str, processes: 
     name = f"{layout}-{processes}"
     assert_near(runs / name, runs / ("one" if name in LONG else "fused-1"), 1e-12)
     assert_near(runs / f"{name}-single", runs / "fused-1-single", 2e-5)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_networks_train_as_in_one_process(runs: Path, other: str) -> None:
+    network, _, layout = other.partition(":")
+    assert_near(runs / f"{network}-{layout}", runs / network, 1e-12)
 
 
 def test_a_run_goes_on_in_another_layout(runs: Path) -> None:

@@ -61,3 +61,8 @@ def test_milestones_are_those_of_the_run_behind_table_1() -> None:
     expected = [0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001, 0.00001, 0.00001]
     assert found == pytest.approx(expected)
     assert schedule.observe(30, 0.9) is None
+
+
+def test_the_most_that_is_allowed_leaves_a_rate() -> None:
+    often = Milestones(factor=1000, epochs=", ".join("0" * 100))
+    assert schedule_of(RunConfig(schedule=often)).rate(1) > 0
