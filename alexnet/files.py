@@ -120,7 +120,9 @@ def drafts(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Where files that belong together are filled, by whatever writes them; at the end of the block
     they get their own names, in this order.
 
-    Raises EnvironmentProblem, leaving none of them, when the disk refuses.
+    The last of several describes the others: an old one is deleted before any of them is replaced, so
+    that where it is, all are of one writing. Raises EnvironmentProblem when the disk refuses: the old
+    files are as they were, or some are replaced and there is no description.
     """
     temporary = [temporary_name(path) for path in paths]
     with _explaining(paths[-1]):
@@ -131,12 +133,37 @@ def drafts(paths: Sequence[Path]) -> Iterator[list[Path]]:
             yield temporary
             for path in temporary:
                 flush(path)
+            if len(paths) > 1 and paths[-1].exists():
+                remove(paths[-1])
+                _flush_folder(paths[-1].parent)
             for path, final in zip(temporary, paths, strict=True):
                 _rename(path, final)
         except BaseException:
             for path in temporary:
                 path.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, to be filled; at the end of the block it gets that name.
+
+    Nothing is at `path`, or an empty folder. What a failure or a killed process leaves of the new one is
+    deleted; raises EnvironmentProblem when the disk refuses.
+    """
+    path = path.resolve()
+    folder = temporary_name(path)
+    make_folder(path.parent)
+    with _explaining(path):
+        sweep_temporaries(path.parent, path.name)
+    remove(folder)
+    try:
+        make_folder(folder)
+        yield folder
+        rename(folder, path)
+    except BaseException:
+        remove(folder)
+        raise
 
 
 def append(path: Path, text: str) -> None:
@@ -304,9 +331,16 @@ def read_json(path: Path) -> Any:
 
 
 def printable(name: str) -> str:
-    """A file name that is safe to print: bytes that are no UTF-8 and control characters escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A name that is safe to print: bytes that are no UTF-8 and control characters escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def _escaped(character: str) -> str:
+    """As Python writes it, a byte that is no UTF-8 as that byte."""
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how the system's names come with such bytes
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _is_alive(pid: int) -> bool:
@@ -350,7 +384,7 @@ def _explained(error: OSError, path: Path) -> EnvironmentProblem:
         errno.EDQUOT: "The quota is used up: free some space, or choose another folder.",
         errno.EACCES: "The folder is not writable: change its permissions, or choose another.",
         errno.EROFS: "The file system is read-only: choose another folder.",
-    }.get(error.errno or 0, "Nothing was changed; try again when the disk answers.")
+    }.get(error.errno or 0, "Try again when the disk answers.")
     return EnvironmentProblem(
         f"Cannot write: {error.strerror or error}.", where=path, remedy=remedy
     )

@@ -145,9 +145,7 @@ def onetower() -> Recipe:
     return Recipe(
         config=RunConfig(
             recipe="onetower",
-            network=NetworkConfig(
-                convention="onetower", start=StartConfig(rule="he", gain=0.41)
-            ),
+            network=NetworkConfig(convention="onetower", start=StartConfig(rule="he", gain=0.41)),
             augmentation=AugmentationConfig(colour=0.0),
             optimizer=OptimizerConfig(weight_decay=1e-4),
             schedule=Milestones(epochs="30, 60"),

@@ -3,7 +3,8 @@
     python examples/neuroscience.py MODEL STIMULI OUT [MEASURED]
 
 MODEL is a run or a model folder; STIMULI is a folder of pictures; MEASURED is a matrix of the same
-stimuli, say from recordings: .npy, .csv, .h5 or .mat, in the order of the stimuli or with their keys.
+stimuli, say from recordings: .npy, .csv, .h5 or .mat, with their keys (paths inside STIMULI) or,
+where it has none, in their order.
 
 Which layer stands for which area is a hypothesis, here the one that most comparisons of this network
 begin with; the last table is what speaks for it or against it.
@@ -22,6 +23,7 @@ from alexnet.retrieval import dissimilarities, extract, of_files, spearman, stor
 from alexnet.retrieval.heatmap import heat_maps
 
 AREAS = {"V1": "pool1", "V2": "pool2", "V4": "conv3", "IT": "fc7"}
+SHOWN = 5  # keys of other stimuli
 
 
 def matrices(model: str, stimuli: str, out: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -39,7 +41,10 @@ def matrices(model: str, stimuli: str, out: Path) -> tuple[dict[str, np.ndarray]
 
 
 def measured(path: Path, keys: tuple[str, ...]) -> np.ndarray:
-    """A given matrix with its rows and columns in the order of `keys`, where it has keys itself."""
+    """A given matrix with its rows and columns in the order of `keys`; without keys of its own, as it is.
+
+    Stops where it has the keys of other stimuli.
+    """
     with stored(path) as given:
         (rdm_NN,) = (np.array(layer[:], np.float64) for layer in given.layers.values())
         if rdm_NN.shape != (len(keys), len(keys)):
@@ -47,7 +52,18 @@ def measured(path: Path, keys: tuple[str, ...]) -> np.ndarray:
         if set(given.keys) == set(keys):
             order = [given.keys.index(key) for key in keys]
             rdm_NN = rdm_NN[np.ix_(order, order)]
+        elif given.keys != tuple(map(str, range(len(keys)))):  # what rows without keys are given
+            raise SystemExit(
+                f"{path} is not of these stimuli.\n"
+                f"Only there: {_named(set(given.keys) - set(keys))}\n"
+                f"Only among the stimuli: {_named(set(keys) - set(given.keys))}"
+            )
     return rdm_NN
+
+
+def _named(keys: set[str]) -> str:
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return (", ".join(sorted(keys)[:SHOWN]) or "none") + more
 
 
 def main(model: str, stimuli: str, out: str, given: str = "") -> None:

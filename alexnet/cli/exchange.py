@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alexnet.errors import UsageError
+from alexnet.files import printable, whole_folder
 
 if TYPE_CHECKING:
     from alexnet.network.weights import Sparsity
+
+_LONG = 200  # characters of a note
 
 
 def import_(
@@ -39,7 +42,8 @@ def import_(
 ) -> None:
     """Turn weights of Caffe, cuda-convnet or torchvision into a model folder.
 
-    Nothing in the file is carried out; what does not fit is refused with every difference.
+    No code in the file is run: pickles of cuda-convnet are read by a machine of our own, those of
+    PyTorch by its restricted unpickler. What does not fit is refused with every difference.
     """
     from alexnet.network.exchange import read_foreign
     from alexnet.network.weights import is_sparse, save_model, sparsity
@@ -53,14 +57,21 @@ def import_(
     found = read_foreign(file, source, mean, classes)
     network = found.network()
     for line in found.notes:
-        print(line)
+        print(_shown(line))
     count = sum(array.size for array in found.arrays.values())
     print(f"{count:,} parameters, {len(found.classes):,} classes.")
     layers = sparsity(found.arrays)
     print(_sparsity(layers) if is_sparse(layers) else "No layer is pruned or quantized.")
-    save_model(out, network, found.card)
-    print(f"Written: {out}")
-    print(f"alexnet predict {out} IMAGE")
+    with whole_folder(out) as folder:
+        save_model(folder, network, found.card)
+    print(f"Written: {printable(str(out))}")
+    print(f"alexnet predict {printable(str(out))} IMAGE")
+
+
+def _shown(line: str) -> str:
+    """A note, whose names are the file's choice, that neither steers a terminal nor fills it."""
+    line = printable(line[:_LONG])
+    return line if len(line) < _LONG else f"{line[: _LONG - 4]} ..."
 
 
 def _sparsity(layers: dict[str, Sparsity]) -> str:

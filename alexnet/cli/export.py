@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -11,7 +12,7 @@ import typer
 
 from alexnet.cli.tables import table
 from alexnet.errors import DataError, UsageError, did_you_mean
-from alexnet.files import make_folder, remove, rename, require_space, temporary_name
+from alexnet.files import require_space, whole_folder
 
 if TYPE_CHECKING:
     from alexnet.evaluation.models import Found
@@ -103,19 +104,12 @@ def _write_safetensors(found: Found, output: Path) -> Written:
     network, card = load_model(found.folder)
     card = replace(card, provenance=public(card.provenance))
     results = results_of(found)
-    make_folder(output.absolute().parent)
     is_new = not output.exists() or not any(output.iterdir())
-    folder = temporary_name(output.absolute()) if is_new else output
-    try:
+    with whole_folder(output) if is_new else nullcontext(output) as folder:
         save_model(folder, network, card, results)
         mine, again = parameters_of(network), parameters_of(load_model(folder)[0])
         if not all((again[name] == one).all() for name, one in mine.items()):
             raise DataError("The folder does not hold the weights it was given.", where=output)
-        if is_new:
-            rename(folder, output)
-    finally:
-        if is_new:
-            remove(folder)
     return Written(sorted(output.iterdir()), None, "")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,8 @@ from alexnet.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from alexnet.retrieval import Stimuli
+    from alexnet.retrieval import Stimuli, Stored
+    from alexnet.retrieval.output import Output
 
 Force = Annotated[bool, typer.Option("--force", help="Write anew what is there already.")]
 
@@ -108,7 +110,7 @@ def rdm(
     from alexnet.drawing import write_png
     from alexnet.retrieval import METRICS, spearman, stored
     from alexnet.retrieval.heatmap import heat_maps
-    from alexnet.retrieval.output import files_of, require_ending, require_new
+    from alexnet.retrieval.output import require_ending, require_new, require_room
 
     output = output or source.with_suffix(f".rdm{source.suffix}")
     require_ending(output)
@@ -116,16 +118,13 @@ def rdm(
     with stored(source) as found:
         asked = [one for text in layer or [] for one in text.split(",")] or list(found.layers)
         arrays = {name: found.layer(name) for name in asked}
-        require_new([*files_of(output, asked), png], force)
+        planned = _planned(output, arrays, metric, found)
+        written = [*planned.files, png]
+        require_new(written, force)
+        require_room(planned)
         rdms = _computed(arrays, metric, found.keys)
-        about = {
-            "format": "alexnet-rdm",
-            "version": 1,
-            "alexnet": __version__,
-            "metric": metric,
-            "features": dict(found.about),
-        }
-        written = [*_write_rdms(output, rdms, found.keys, about), png]
+        with planned.writing() as write:
+            write(rdms)
         write_png(heat_maps(rdms, found.keys, METRICS[metric]), png)
     correlations = spearman(rdms)
     if as_json:
@@ -183,25 +182,26 @@ def _computed(arrays: Mapping[str, Any], metric: str, keys: Sequence[str]) -> di
 
     rdms = {}
     for name, array in arrays.items():
-        pairs = len(keys) * (len(keys) + 1) // 2
-        with progress(f"rdm {name}", pairs, "pairs") as shown:
+        with progress(f"rdm {name}", comb(len(keys), 2), "pairs") as shown:
             rdms[name] = dissimilarities(array, metric, keys, shown.advance)
     return rdms
 
 
-def _write_rdms(
-    output: Path, rdms: Mapping[str, np.ndarray], keys: Sequence[str], about: Mapping[str, Any]
-) -> list[Path]:
+def _planned(output: Path, names: Iterable[str], metric: str, found: Stored) -> Output:
+    """The files of the matrices of the layers named."""
     import numpy as np
 
-    from alexnet.retrieval.output import Output, require_room
+    from alexnet.retrieval.output import Output
 
-    shapes = {name: (len(keys),) for name in rdms}
-    found = Output(output, keys, shapes, np.dtype("<f8"), about, columns=keys)
-    require_room(found)
-    with found.writing() as write:
-        write(rdms)
-    return found.files
+    about = {
+        "format": "alexnet-rdm",
+        "version": 1,
+        "alexnet": __version__,
+        "metric": metric,
+        "features": dict(found.about),
+    }
+    shapes = {name: (len(found.keys),) for name in names}
+    return Output(output, found.keys, shapes, np.dtype("<f8"), about, columns=found.keys)
 
 
 def _summary(rdms: Mapping[str, np.ndarray]) -> tuple[list[list[str]], list[str]]:

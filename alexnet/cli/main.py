@@ -28,6 +28,7 @@ from alexnet.cli import (
     train,
 )
 from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
+from alexnet.files import printable
 from alexnet.signals import stop_request
 
 INTERRUPTED = 130  # 128 + SIGINT
@@ -114,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
             raise
         explained = _explained(error)
         if ranks.first_to_say(str(explained)):
-            print(_harmless(str(explained)), file=sys.stderr)
+            for line in str(explained).split("\n"):
+                print(printable(line), file=sys.stderr)
         return stop.exit_code if isinstance(error, Stopped) and stop else explained.exit_code
     if code == INTERRUPTED:
         if number == 0:
@@ -128,12 +130,6 @@ def _silence() -> Iterator[None]:
     """Only the first of several processes talks; errors are printed outside of this."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
-
-
-def _harmless(text: str) -> str:
-    """Text whose names, of files or of what is in them, cannot steer a terminal."""
-    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-    return "".join(shown)
 
 
 def _explained(error: AlexNetError | typer.TyperException | OSError) -> AlexNetError:

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+
+from alexnet.errors import DataError
+from alexnet.files import printable
 
 _IGNORED = {"Thumbs.db", "desktop.ini"}
 
 
 def picture_files(names: Sequence[str]) -> list[str]:
-    """The files named, and those in the folders named in the order of their paths; hidden ones are
-    left out.
+    """The files named, and all in the folders named in the order of their paths, part by part; hidden
+    ones are left out.
+
+    Links to folders inside are not followed: they stand among the files, where they are no pictures.
+    Raises DataError for a folder that cannot be read.
     """
-    return [file for name in names for file in _below(name)]
+    return [file for name in names for file in (_below(name) if os.path.isdir(name) else [name])]
 
 
-def _below(name: str) -> Iterator[str]:
-    if not os.path.isdir(name):
-        yield name
-        return
-    for folder, inner, files in os.walk(name):
-        inner[:] = sorted(one for one in inner if not one.startswith("."))
-        for file in sorted(files):
-            if not file.startswith(".") and file not in _IGNORED:
-                yield os.path.join(folder, file)
+def _below(root: str) -> list[str]:
+    found: list[tuple[str, ...]] = []
+    stack: list[tuple[str, ...]] = [()]
+    while stack:
+        folder = stack.pop()
+        for entry in _entries(os.path.join(root, *folder)):
+            if not entry.name.startswith(".") and entry.name not in _IGNORED:
+                inner = entry.is_dir(follow_symlinks=False)
+                (stack if inner else found).append((*folder, entry.name))
+    return [os.path.join(root, *path) for path in sorted(found)]
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(
+            f"Cannot read the folder: {error.strerror}.",
+            where=printable(folder),
+            remedy="Change its permissions, or move it elsewhere.",
+        ) from error

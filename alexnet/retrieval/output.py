@@ -1,17 +1,18 @@
 """Arrays with one row for each picture, written row by row as .npy, .csv, .h5 or .mat.
 
 A file gets its name when it is whole; where several belong together, the one that describes them comes
-last.
+last, and goes first where they are replaced.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -27,7 +28,7 @@ from alexnet.files import Writer, canonical_json, drafts, require_space
 ENDINGS = (".npy", ".h5", ".csv", ".mat")
 MAT_BYTES = 2**31  # version 5 counts bytes in 32 bits, and MATLAB reads half of what they can count
 _CHUNK_BYTES = 2**20
-_CSV_BYTES = 13  # of a number, with its comma
+_CSV_BYTES = {4: 13, 8: 25}  # of a number of so many bytes, with its comma
 _TITLE_BYTES = 116  # of a .mat, where SciPy puts the time
 
 Write = Callable[[Mapping[str, np.ndarray]], None]
@@ -78,7 +79,8 @@ class Output:
 
     def space(self) -> int:
         """Bytes that the files come to, about."""
-        each = _CSV_BYTES if self.path.suffix == ".csv" else self.dtype.itemsize
+        size = self.dtype.itemsize
+        each = _CSV_BYTES[size] if self.path.suffix == ".csv" else size
         twice = 2 if self.path.suffix == ".mat" else 1  # rows are gathered beside it
         return self._numbers() * each * twice + sum(len(key) + 16 for key in self.keys)
 
@@ -140,6 +142,11 @@ def keys_file(path: Path) -> Path:
 def about_file(path: Path) -> Path:
     """What `f.npy` is: `f.json`; `f.csv` may lie beside it: `f.csv.json`."""
     return path.with_suffix(".json" if path.suffix == ".npy" else f"{path.suffix}.json")
+
+
+def keys_hash(keys: Sequence[str]) -> str:
+    """A SHA-256 of keys in order: what binds a description to them."""
+    return hashlib.sha256(_utf8("\0".join(keys))).hexdigest()
 
 
 def import_h5py() -> ModuleType:
@@ -210,7 +217,7 @@ def _as_csv(output: Output) -> Iterator[Write]:
 @contextmanager
 def _as_h5(output: Output) -> Iterator[Write]:
     h5py = import_h5py()
-    with drafts([output.path]) as (draft,), _whole_or_closed(h5py, draft) as file:
+    with drafts([output.path]) as (draft,), _hdf5(h5py, draft) as (file, disk):
         for name, shape in output.shapes.items():
             size = output.dtype.itemsize * prod(shape)
             chunk = (max(1, min(_CHUNK_BYTES // size, len(output.keys))), *shape)
@@ -224,27 +231,77 @@ def _as_h5(output: Output) -> Iterator[Write]:
 
         def write(rows: Mapping[str, np.ndarray]) -> None:
             nonlocal done
-            files.step("write", draft)
             end = done + len(next(iter(rows.values())))
             for name in output.shapes:
                 file[name][done:end] = rows[name]
+            disk.require_sound()
             done = end
 
         yield write
 
 
+class _Disk(io.FileIO):
+    """A file for HDF5's library, which never hears that the disk failed.
+
+    It would raise whatever comes, and crash the process at its end because it could not close the file.
+    After a failure, what it writes is kept in memory, for it reads some of that back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        files.step("create", path)
+        super().__init__(path, "w+")
+        self.path = path
+        self.failure: OSError | None = None
+        self.kept: list[tuple[int, bytes]] = []  # place in the file, and what is not in it
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, to memory from the first failure on."""
+        place, view = self.tell(), memoryview(data).cast("B")
+        left = view
+        try:
+            while left and not self.failure:
+                most = files.step("write", self.path)
+                left = left[super().write(left[:most]) :]
+        except OSError as error:
+            self.failure = error
+        if self.failure:
+            self.kept.append((place, bytes(view)))
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` with what was written there."""
+        place, view = self.tell(), memoryview(buffer).cast("B")
+        count = super().readinto(view) or 0
+        view[count:] = bytes(len(view) - count)
+        for start, data in self.kept:
+            first, end = max(place, start), min(place + len(view), start + len(data))
+            if first < end:
+                view[first - place : end - place] = data[first - start : end - start]
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut or lengthen the file, unless something has failed."""
+        try:
+            return self.tell() if self.failure else super().truncate(size)
+        except OSError as error:
+            self.failure = error
+            return self.tell()
+
+    def require_sound(self) -> None:
+        """Raise what the disk said first, if it failed."""
+        if self.failure:
+            raise self.failure
+
+
 @contextmanager
-def _whole_or_closed(h5py: ModuleType, draft: Path) -> Iterator[Any]:
-    """An HDF5 file, open; what its library says of a disk that fails is an OSError."""
-    files.step("create", draft)
-    file = h5py.File(draft, "w")
-    try:
-        yield file
-        file.close()
-    except BaseException:
-        with suppress(OSError, RuntimeError):  # the first error says it
-            file.close()
-        raise
+def _hdf5(h5py: ModuleType, draft: Path) -> Iterator[tuple[Any, _Disk]]:
+    """An HDF5 file, open, and the file it is in; raises OSError where the disk fails."""
+    with _Disk(draft) as disk:
+        try:
+            with h5py.File(disk, "w") as file:
+                yield file, disk
+        finally:
+            disk.require_sound()  # what the library made of it says less
 
 
 @contextmanager
@@ -252,7 +309,7 @@ def _as_mat(output: Output) -> Iterator[Write]:
     """Rows are gathered in nameless files; SciPy takes each array as a whole, in MATLAB's order."""
     import scipy.io
 
-    with ExitStack() as stack, drafts([output.path]) as (draft,):
+    with drafts([output.path]) as (draft,), ExitStack() as stack:
         spools = {
             name: stack.enter_context(tempfile.TemporaryFile(dir=draft.parent))
             for name in output.shapes
@@ -296,7 +353,7 @@ def _written(output: Output) -> Iterator[dict[Path, Writer]]:
 
 def _described(output: Output, writers: Mapping[Path, Writer] | None = None) -> dict[str, Any]:
     """What the arrays are, in their order; where they have files of their own, of which bytes those
-    are.
+    are, and of which keys.
     """
     layers: list[dict[str, Any]] = [
         {"name": name, "shape": [len(output.keys), *shape]} for name, shape in output.shapes.items()
@@ -305,6 +362,7 @@ def _described(output: Output, writers: Mapping[Path, Writer] | None = None) -> 
         for layer in layers:
             path = output.arrays[layer["name"]]
             layer |= {"file": path.name, "sha256": writers[path].digest.hexdigest()}
+        return {**output.about, "layers": layers, "keys_sha256": keys_hash(output.keys)}
     return {**output.about, "layers": layers}
 
 

@@ -9,7 +9,7 @@ Shape letters: N pictures, B of a block, U units of a layer (maps and positions 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from math import comb, prod
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def dissimilarities(
     `layer` is an array N x ..., or anything that gives its rows as `layer[3:9]`. Raises UsageError for
     an unknown metric and fewer than two pictures; naming them by `keys`, NumericsError for pictures
     with numbers that are not finite, DataError for those whose dissimilarity is not defined: constant
-    ones have no correlation, zeros no cosine. `advance` hears how many pairs are done.
+    ones have no correlation, zeros no cosine. `advance` hears how many of the N(N-1)/2 pairs are done.
     """
     if metric not in METRICS:
         raise UsageError(f"There is no metric {metric!r}.", remedy=did_you_mean(metric, METRICS))
@@ -57,7 +57,7 @@ def dissimilarities(
             products_BB = a_BU @ b_BU.T
             rdm_NN[down, across] = products_BB
             rdm_NN[across, down] = products_BB.T
-            advance(products_BB.size)
+            advance(comb(len(a_BU), 2) if across == down else products_BB.size)
     _from_products(rdm_NN, squares_N, metric, size)
     return rdm_NN
 

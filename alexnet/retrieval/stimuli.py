@@ -74,8 +74,9 @@ def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
 def of_files(names: Sequence[str]) -> Stimuli:
     """Picture files, and those in folders in the order of their paths, each of them looked at first.
 
-    Keys are the paths inside a folder that is named alone, otherwise paths as they were typed. Several
-    processes share the looking. Raises DataError where none of the pictures can be used.
+    Links to folders inside a folder are not followed, but skipped like what is no picture. Keys are the
+    paths inside a folder that is named alone, otherwise paths as they were typed. Several processes share
+    the looking. Raises DataError where none of the pictures can be used, or a folder cannot be read.
     """
     root = names[0] if len(names) == 1 and os.path.isdir(names[0]) else ""
     found = picture_files(names)
@@ -117,6 +118,8 @@ def _faults(files: Sequence[str]) -> list[str]:
 
 
 def _fault(file: str) -> str:
+    if os.path.isdir(file):
+        return "A link to a folder, which is not followed."
     try:
         pixels_of(file)
     except DataError as error:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from alexnet import files
 from alexnet.cli import main
-from alexnet.conventions import CONVENTIONS
-from alexnet.network import AlexNet, load_model
-from alexnet.network.exchange import protobuf
+from alexnet.network import AlexNet, exchange, load_model
+from alexnet.network.exchange import protobuf, read_foreign
 from alexnet.network.weights import parameters_of
 
 
@@ -25,6 +26,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "net.safetensors"
     safetensors.numpy.save_file(arrays, path)
     return path
+
+
+def cifar_file(folder: Path) -> Path:
+    safetensors.numpy.save_file(parameters_of(AlexNet(3, "cifar18")), folder / "net.safetensors")
+    return folder / "net.safetensors"
 
 
 def test_import_says_what_it_does_and_writes_a_model(
@@ -80,9 +86,8 @@ def test_summary_tells_of_zeros_and_few_values(
 def test_summary_of_dense_weights_has_no_such_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    safetensors.numpy.save_file(parameters_of(AlexNet(3, "cifar18")), tmp_path / "net.safetensors")
     out = str(tmp_path / "model")
-    assert main.run(["import", str(tmp_path / "net.safetensors"), "-o", out]) == 0
+    assert main.run(["import", str(cifar_file(tmp_path)), "-o", out]) == 0
     assert "No layer is pruned or quantized." in capsys.readouterr().out
     assert main.run(["summary", out]) == 0
     assert "zero %" not in capsys.readouterr().out
@@ -139,12 +144,40 @@ def test_refusals_are_three_lines_and_write_nothing(
     assert len(error.splitlines()) <= 3 and not Path("model").exists()
 
 
-@pytest.mark.parametrize("name", ["caffe", "onetower"])
-def test_the_full_networks_have_the_parameters_they_are_known_for(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_interrupted_import_leaves_nothing_and_can_be_repeated(
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from alexnet.network.exchange.imported import expected
+    out = tmp_path / "models" / "net"
+    killed = out.with_name(f".{out.name}.tmp.{2**22 + 1}")  # more than the system gives a process
+    killed.mkdir(parents=True)
+    (killed / "model.safetensors").write_bytes(b"half")
 
-    shapes = expected(CONVENTIONS[name]).values()
-    total = {"caffe": 60_965_224, "onetower": 61_100_840}[name]
-    assert sum(int(np.prod(shape)) for shape in shapes) == total
+    def interrupted(operation: str, path: Path) -> None:
+        if path.name.startswith(".config.json"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "step", interrupted)
+        assert main.run(["import", str(weights), "-o", str(out)]) == main.INTERRUPTED
+    assert not list(out.parent.iterdir())
+    assert main.run(["import", str(weights), "-o", str(out)]) == 0
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert load_model(out)[0].convention.name == "cifar13"
+
+
+def test_names_in_a_file_neither_steer_the_terminal_nor_fill_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("\x1b[2J\n\r\ud800 cleared", "x" * 10**5)
+    found = read_foreign(cifar_file(tmp_path))
+    monkeypatch.setattr(
+        exchange, "read_foreign", lambda *_: replace(found, notes=(*names, "a whole note."))
+    )
+    out = tmp_path / "model"
+    assert main.run(["import", str(tmp_path / "net.safetensors"), "-o", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "\\x1b[2J\\n\\r\\ud800 cleared"
+    assert lines[1] == "x" * 196 + " ..." and lines[2] == "a whole note."

@@ -7,15 +7,16 @@ import shutil
 import sys
 from collections import namedtuple
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
+from alexnet import files
 from alexnet.cli import main
 from alexnet.config import StartConfig
+from alexnet.conventions import CONVENTIONS
 from alexnet.files import write_json
 from alexnet.network import AlexNet, ModelCard, load_model, save_model
 from alexnet.network.exchange import onnx as onnx_files
@@ -159,23 +160,57 @@ def test_mistakes_are_explained(
         assert "does not compute what this network computes" in error("onnx", 6)
 
 
-def test_caffe_is_written_by_its_own_module(
-    folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_caffe_gets_its_four_files_and_force_replaces_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def write(network: AlexNet, card: ModelCard, out: Path) -> list[Path]:
-        out.mkdir()
-        (out / "deploy.prototxt").write_text(f"{network.convention.name} {card.titles[0]}")
-        return [out / "deploy.prototxt"]
+    kernels = {"conv1": 4, "conv2": 4, "conv3": 4, "conv4": 4, "conv5": 4, "fc6": 4, "fc7": 4}
+    mean = np.full((256, 256, 3), 117, np.float32)
+    for name in ("caffe", "caffenet"):
+        network = AlexNet(10, CONVENTIONS[name].with_kernels(kernels), StartConfig(rule="he"))
+        save_model(tmp_path / name, network, ModelCard(CLASSES, TITLES, {"mean": mean}))
+    output = tmp_path / "files"
+    arguments = ["--format", "caffe", "-o", str(output)]
+    names = ["classes.txt", "deploy.prototxt", "mean.binaryproto", "model.caffemodel"]
 
-    name = "alexnet.network.exchange.caffe"
-    monkeypatch.setitem(sys.modules, name, SimpleNamespace(write=write))  # type: ignore[arg-type]
-    output = tmp_path / "caffe"
-    assert main.run(["export", str(folder), "--format", "caffe", "-o", str(output)]) == 0
-    assert "deploy.prototxt" in capsys.readouterr().out
-    assert (output / "deploy.prototxt").read_text() == "cifar18 animal 0"
+    def exported() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in output.iterdir()}
+
+    assert main.run(["export", str(tmp_path / "caffe"), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert all(str(output / name) in out for name in names)
+    first = exported()
+    assert sorted(first) == names
+    assert first["classes.txt"].decode().splitlines() == list(CLASSES)
+    assert b'name: "alexnet caffe"' in first["deploy.prototxt"]
+
+    assert main.run(["export", str(tmp_path / "caffenet"), *arguments]) == 2
+    assert "--force" in capsys.readouterr().err and exported() == first
+    assert main.run(["export", str(tmp_path / "caffenet"), *arguments, "--force"]) == 0
+    second = exported()
+    assert sorted(second) == names and b'name: "alexnet caffenet"' in second["deploy.prototxt"]
+    assert second["model.caffemodel"] != first["model.caffemodel"]
+
+
+def test_networks_that_caffe_has_not_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "files"
+    assert main.run(["export", str(folder), "--format", "caffe", "-o", str(output)]) == 6
+    assert "Caffe cannot compute cifar18" in capsys.readouterr().err and not output.exists()
+
+
+def test_an_interrupted_export_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(operation: str, path: Path) -> None:
+        if path.name.startswith(".config.json"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "step", interrupted)
+    output = tmp_path / "new" / "hub"
+    arguments = ["export", str(folder), "--format", "safetensors", "-o", str(output)]
+    assert main.run(arguments) == main.INTERRUPTED
+    assert not list(output.parent.iterdir())
 
 
 @pytest.mark.parametrize(

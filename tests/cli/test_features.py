@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import namedtuple
 from pathlib import Path
 
 import h5py
@@ -11,11 +12,13 @@ import pytest
 from PIL import Image
 from torture.narrow_run import KERNELS
 
+from alexnet import files, retrieval
 from alexnet.cli.main import run
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
 from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
+from alexnet.retrieval import output
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,33 @@ def test_what_is_mistyped_is_told(
     code, err = said("stimuli", str(photo_set.folder), "-o", "f.npy")
     assert code == 2 and "taken by itself" in err
     assert list(Path().glob("f*")) == []
+
+
+def test_dissimilarities_are_planned_before_they_are_computed(
+    stimuli: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save("f.npy", np.random.default_rng(0).random((5, 8)))
+    twice = ["rdm", "f.npy", "--layer", "f,f", "-o", "r.npy"]
+    assert run(twice) == 0 and Path("r.npy").exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("rdm f  10/10 pairs")
+    assert run(twice) == 2
+    assert "r.keys.csv exists" in capsys.readouterr().err
+    Path("r.keys.csv").unlink()
+    assert run(twice) == 2
+    assert "r.npy exists" in capsys.readouterr().err
+
+    def never(*about: object) -> np.ndarray:
+        raise AssertionError
+
+    monkeypatch.setattr(retrieval, "dissimilarities", never)
+    monkeypatch.setattr(output, "MAT_BYTES", 100)
+    assert run(["rdm", "f.npy", "-o", "r.mat"]) == 2
+    assert "a .mat file ends at" in capsys.readouterr().err
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage(10**9, 10**9, 100))
+    assert run(["rdm", "f.npy", "-o", "s.npy"]) == 5
+    assert "GB are free" in capsys.readouterr().err
 
 
 def test_one_picture_has_no_dissimilarities(

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.evaluation import Classifier, validation_errors
+from alexnet.config import StartConfig
+from alexnet.conventions import Nonlinearity
+from alexnet.evaluation import Classifier, predict_split
+from alexnet.evaluation.scores import score
 from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
 
@@ -45,10 +48,32 @@ def test_areas_of_a_folder_of_stimuli_beside_a_given_matrix(
     lines = [f"{keys[n]}," + ",".join(map(str, row)) for n, row in zip(order, given, strict=True)]
     header = "key," + ",".join(keys[n] for n in order)
     (tmp_path / "theirs.csv").write_text("\n".join([header, *lines, ""]))
+    monkeypatch.setattr(neuroscience, "matrices", lambda *typed: (dict(rdms), keys))
     neuroscience.main("a model", stimuli, str(tmp_path), str(tmp_path / "theirs.csv"))
     table = capsys.readouterr().out.splitlines()
     assert table[1].split() == ["V1", "V2", "V4", "IT", "measured"]
     assert table[-1].split()[3] == "1.000" and float(table[-1].split()[1]) < 1
+
+
+def test_a_given_matrix_is_of_the_same_stimuli_or_without_keys(tmp_path: Path) -> None:
+    measured, keys = example("neuroscience").measured, ("cat/1.png", "cat/2.png", "dog/1.png")
+    given = np.arange(9.0).reshape(3, 3)
+    np.save(tmp_path / "plain.npy", given)
+    assert (measured(tmp_path / "plain.npy", keys) == given).all()
+
+    def table(*theirs: str) -> Path:
+        lines = [f"{key},{n},{n},{n}" for n, key in enumerate(theirs)]
+        (tmp_path / "theirs.csv").write_text("\n".join(["key,a,b,c", *lines, ""]))
+        return tmp_path / "theirs.csv"
+
+    assert measured(table("dog/1.png", *keys[:2]), keys)[:, 0].tolist() == [1, 2, 0]
+    with pytest.raises(SystemExit) as caught:
+        measured(table("cat/1.png", "cat/2.png", "dog/7.png"), keys)
+    assert str(caught.value).splitlines()[1:] == [
+        "Only there: dog/7.png",
+        "Only among the stimuli: dog/1.png",
+    ]
+    assert str(tmp_path / "theirs.csv") in str(caught.value)
 
 
 def test_what_brain_score_is_given_is_what_the_model_makes_of_pictures(
@@ -68,15 +93,20 @@ def test_what_brain_score_is_given_is_what_the_model_makes_of_pictures(
     assert set(brain_score.REGIONS.values()) <= set(brain_score.LAYERS)
 
 
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
 def test_the_same_weights_read_as_other_networks_answer_otherwise(
-    narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    nonlinearity: Nonlinearity, narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    save_model(tmp_path / "model", narrow, card)
+    convention = narrow.convention.with_nonlinearity(nonlinearity)
+    network = AlexNet(6, convention, StartConfig(rule="he", bias=0.0), seed=2)
+    save_model(tmp_path / "model", network, card)
     which = example("which_alexnet")
+    found = which.errors(str(tmp_path / "model"), photo_set)
+    own = predict_split(network, card, photo_set, "val", views=1)
+    assert found["paper"] == score(own.probs_NK, own.labels_N).top1_error
+    monkeypatch.setattr(which, "errors", lambda *typed: found)
     which.main(str(tmp_path / "model"), str(photo_set.folder))
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == ["paper", "original2012", "caffe", "caffenet"]
     assert rows[0].endswith("(trained as this)")
-    own = validation_errors(narrow, photo_set)["top1_error"]
-    assert which.errors(str(tmp_path / "model"), photo_set)["paper"] == own

@@ -18,6 +18,7 @@ from typing import Any
 
 from network.exchange.checkpoints import checkpoint, one_column, two_columns
 from network.exchange.conftest import card_of, narrow, network_of
+from network.exchange.test_caffe import NUMBERS, encoded, layers_of
 from torture.mutate import MUTATORS
 
 from alexnet.conventions import CONVENTIONS
@@ -33,11 +34,13 @@ _TEXTS = re.compile(rb"[XTBU\x8a\x8e\x8c\x96jr]")
 
 
 def originals(folder: Path) -> dict[str, list[bytes]]:
-    """Whole files: both of Caffe's networks; checkpoints of two kinds in three protocols."""
+    """Whole files: both of Caffe's networks, as we write them and in its three encodings with their
+    layers' numbers; checkpoints of two kinds in three protocols."""
     models = []
     for name in caffe.NAMES:
-        files = caffe.write(network_of(narrow(name)), card_of(), folder / name)
-        models.append(files[0].read_bytes())
+        network = network_of(narrow(name))
+        models.append(caffe.write(network, card_of(), folder / name)[0].read_bytes())
+        models += [encoded(layers_of(network), version, NUMBERS) for version in (0, 1, 2)]
     kernels = {"conv1": 4, "conv2": 4, "local3": 2, "local4": 2}
     small = CONVENTIONS["cifar11"].with_kernels(kernels)
     _KNOWN["cifar11"] = small

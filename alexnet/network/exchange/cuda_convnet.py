@@ -11,30 +11,37 @@ A checkpoint is a pickle with `model_state` -> `layers`: dictionaries with `name
 
 A layer on two GPUs is two layers, a and b, which read their own column or both; here they become one:
 kernels of the first column before those of the second, and so the maps that they read.
+
+What a layer applies to its sums, its neuron, is a layer of its own, of type `neuron`, or is named by the
+layer itself under `neuron`; cuda-convnet2 leaves the name there when it makes the layer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alexnet import paper
-from alexnet.conventions import CONVENTIONS, Convention
+from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
 from alexnet.errors import DataError, IncompatibleError
 from alexnet.network.exchange import pickles
-from alexnet.network.exchange.imported import Weights, in_words, refused
+from alexnet.network.exchange.imported import Weights, in_words, misplaced, refused, settled
 from alexnet.network.table import Shape, is_connected, is_local, shapes
 
 _MOST_LAYERS = 300
 _WEIGHTED = ("conv", "local", "fc")
-_NORMS = {"cmrnorm": "norm", "rnorm": "norm within", "cnorm": "norm within"}
-_PASSING = ("pool", "neuron", "dropout", "dropout2", "softmax", *_NORMS)
+_POOLS = {"max": "pool", "avg": "average pool"}
+_NORMS = {"cmrnorm": "norm", "rnorm": "norm within", "cnorm": "contrast normalization"}
+_DROPOUTS = ("dropout", "dropout2")
+_NEURONS = {"ident": "", "tanh[1,1]": "tanh", "tanh[1.0,1.0]": "tanh"}  # [a,b]: a * tanh(b * x)
+_PASSING = ("pool", "neuron", "softmax", *_DROPOUTS, *_NORMS)
 _LEFT_OUT = ("data", "cost")  # beginnings of types that compute nothing of the network
-_FOLLOWERS = ("pool", "average pool", "norm", "norm within")
 _KNOWN = ("original2012", "cifar13", "cifar11", "cifar18")
 
 
@@ -47,15 +54,39 @@ class _Layer:
     inputs: list[str]
     stored: Mapping[str, Any]
     sources: list[str] = field(default_factory=list)
-    followers: list[_Layer] = field(default_factory=list)  # pooling, normalization
+    followers: list[_Layer] = field(default_factory=list)  # each reads the one before it
     depth: int = 0  # of weighted layers, this one counted
 
     @property
     def kind(self) -> str:
-        """What a layer that follows another is called in our tables."""
-        if self.type == "pool":
-            return "average pool" if self.stored.get("pool") == "avg" else "pool"
-        return "norm" if self.stored.get("crossMap") else _NORMS[self.type]
+        """What a layer that follows another is called in our tables; "" where it changes nothing."""
+        match self.type:
+            case "pool":
+                told = self.stored.get("pool")
+                known = _POOLS.get(told) if isinstance(told, str) else None
+                return known or f"pooling {str(told)[:40]!r}"
+            case "neuron":
+                return _neuron(self.stored.get("neuron", "an unknown one"))
+            case "rnorm" if self.stored.get("crossMap"):
+                return "norm"
+        return _NORMS.get(self.type, self.type)
+
+    @property
+    def followed_by(self) -> tuple[str, ...]:
+        """What is done with its sums, but for dropout, in the words of our tables."""
+        chain, kinds = [self, *self.followers], []
+        for one, after in zip_longest(chain, chain[1:]):
+            if one is not self:
+                kinds.append(one.kind)
+            if one.type != "neuron" and (after is None or after.type != "neuron"):
+                kinds.append(_neuron(one.stored.get("neuron", "")))
+        return settled(kind for kind in kinds if kind and kind not in _DROPOUTS)
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether some of its outputs are dropped: by a layer, or as a share that a layer names."""
+        chain = [self, *self.followers]
+        return any(one.type in _DROPOUTS or _number(one.stored.get("dropout")) for one in chain)
 
 
 Stages = list[list[_Layer]]
@@ -127,7 +158,7 @@ def _stages(layers: Mapping[str, _Layer], path: Path) -> Stages:
     done: set[str] = set()
     for (
         _
-    ) in layers:  # a layer waits for its inputs: all are done after so many turns, or in a circle
+    ) in layers:  # layers wait for their inputs: after so many turns all are done, or in a circle
         for layer in layers.values():
             if layer.name not in done and all(name in done for name in layer.inputs):
                 _place(layer, layers, path)
@@ -140,6 +171,10 @@ def _stages(layers: Mapping[str, _Layer], path: Path) -> Stages:
     weighted = [layer for layer in layers.values() if layer.type in _WEIGHTED]
     if not weighted:
         raise DataError("The checkpoint has no layers with weights.", where=path)
+    for layer in weighted:
+        read = [name for name in layer.inputs if layers[name].type != "data"]
+        for name, before in zip(read, layer.sources, strict=True):
+            _require_end(layer.name, name, layers[before], path)
     deepest = max(layer.depth for layer in weighted)
     return [
         sorted((layer for layer in weighted if layer.depth == depth), key=lambda one: one.name)
@@ -172,8 +207,20 @@ def _place(layer: _Layer, layers: Mapping[str, _Layer], path: Path) -> None:
         )
     layer.depth = before[0].depth
     layer.sources = [before[0].name] if before[0].type in _WEIGHTED else before[0].sources
-    if layer.sources and (layer.type == "pool" or layer.type in _NORMS):
-        layers[layer.sources[0]].followers.append(layer)
+    if layer.sources:
+        followed = layers[layer.sources[0]]
+        _require_end(layer.name, layer.inputs[0], followed, path)
+        followed.followers.append(layer)
+
+
+def _require_end(reader: str, name: str, source: _Layer, path: Path) -> None:
+    """Refuse a layer that does not read the last of what follows `source`: none of ours divides there."""
+    end = [source, *source.followers][-1].name
+    if end != name:
+        raise DataError(
+            f"Layer {reader!r} reads {name!r}; the last of what follows {source.name!r} is {end!r}.",
+            where=path,
+        )
 
 
 # --- Which network it is --------------------------------------------------------------------------
@@ -183,38 +230,63 @@ def _convention(
     stages: Stages, source: str, known: Mapping[str, Convention], path: Path
 ) -> tuple[Convention, list[str]]:
     """The network that `source` names, or the one whose layers, and what follows them, these are."""
-    kinds = [stage[0].type for stage in stages]
-    found = [[one.kind for one in stage[0].followers] for stage in stages]
-    for name in [source] if source in known else _KNOWN:
-        about = known[name]
-        if kinds != [_type(row) for row in shapes(about)]:
-            continue
-        followers = [
-            [one for one in layer.followed_by if one in _FOLLOWERS] for layer in about.layers
-        ]
-        wrong = [
-            f"{stage[0].name} is followed by {', '.join(these) or 'nothing'}, "
-            f"not {', '.join(those) or 'nothing'}"
-            for stage, these, those in zip(stages, found, followers, strict=True)
-            if these != those
-        ]
-        wrong += [line for stage in stages for one in stage for line in _wrong_numbers(one, about)]
-        if source in known:
-            return about, [f"Network: {name}, as asked.", *(f"It differs: {one}." for one in wrong)]
-        if max(map(len, stages)) == about.columns and followers == found:
-            if wrong:
-                raise refused(wrong, about, path)
-            return about, [f"Network: {name}, told by its layers."]
-    rows = (
-        " ".join((" and ".join(layer.name for layer in stage), *(f"+ {one}" for one in these)))
-        for stage, these in zip(stages, found, strict=True)
-    )
-    raise IncompatibleError(
-        f"The layers are not those of {source if source in known else ', '.join(_KNOWN)}: "
-        f"{', '.join(rows)}."[:2000],
-        where=path,
-        remedy="A network whose layers agree but for what follows them can be named: --from NETWORK.",
-    )
+    kinds = ["/".join(sorted({layer.type for layer in stage})) for stage in stages]
+    found = {one for stage in stages for layer in stage for one in layer.followed_by}
+    applied: Nonlinearity = "tanh" if "tanh" in found and "relu" not in found else "relu"
+    asked = [source] if source in known else _KNOWN
+    choices = [known[name].with_nonlinearity(applied) for name in asked]
+    choices = [about for about in choices if kinds == [_type(row) for row in shapes(about)]]
+    if source not in known:
+        columns = max(map(len, stages))
+        choices = [about for about in choices if columns == about.columns]
+    if not choices:
+        rows = (
+            " ".join(
+                (" and ".join(one.name for one in stage), *(f"+ {n}" for n in _after(stage[0])))
+            )
+            for stage in stages
+        )
+        raise IncompatibleError(
+            f"The layers are not those of {', '.join(asked)}: {', '.join(rows)}."[:2000],
+            where=path,
+            remedy="A network whose layers agree but for what follows them can be named: "
+            "--from NETWORK.",
+        )
+    wrong = {about.name: _differences(stages, about) for about in choices}
+    about = min(choices, key=lambda one: len(wrong[one.name]))
+    if wrong[about.name] and source not in known:
+        raise refused(wrong[about.name], about, path)
+    notes = [f"Network: {about.name}, {'as asked' if source in known else 'told by its layers'}."]
+    notes += [f"It differs: {one}." for one in wrong[about.name]]
+    if applied == "tanh":
+        notes.append("Its neurons are tanh.")
+    if about.drops_out and not _tells_dropout(stages):
+        notes.append(f"Taken on trust, for the file does not tell: the dropout of {about.name}.")
+    return about, notes
+
+
+def _after(layer: _Layer) -> tuple[str, ...]:
+    """What follows a layer, but for the softmax at the end of the network."""
+    found = layer.followed_by
+    return found[:-1] if found[-1:] == ("softmax",) else found
+
+
+def _tells_dropout(stages: Stages) -> bool:
+    return any(one.drops_out or "dropout" in one.stored for stage in stages for one in stage)
+
+
+def _differences(stages: Stages, about: Convention) -> list[str]:
+    """How what follows the layers, in every column, differs from the network's."""
+    wrong = []
+    for stage, ours in zip(stages, about.layers, strict=True):
+        last, drops = ours == about.output, "dropout" in ours.followed_by
+        wanted = settled(one for one in ours.followed_by if one not in ("dropout", "softmax"))
+        for layer in stage:
+            wrong += misplaced(layer.name, _after(layer) if last else layer.followed_by, wanted)
+            wrong += _wrong_numbers(layer, about)
+            if _tells_dropout(stages) and layer.drops_out != drops:
+                wrong.append(f"{layer.name} has {'no ' if drops else ''}dropout")
+    return wrong
 
 
 def _type(row: Shape) -> str:
@@ -224,17 +296,21 @@ def _type(row: Shape) -> str:
 
 
 def _wrong_numbers(layer: _Layer, about: Convention) -> list[str]:
-    """What the layers that follow one say of themselves and the network has otherwise."""
+    """What a layer, and those that follow it, say of themselves and the network has otherwise."""
     wrong = []
-    for one in layer.followers:
+    for one in (layer, *layer.followers):
         wanted: dict[str, float] = {}
         if one.type == "pool":
-            wanted |= {"sizeX": about.pool.size, "stride": about.pool.stride, "start": 0}
-        else:
+            wanted = {"sizeX": about.pool.size, "stride": about.pool.stride, "start": 0}
+        elif one.type in _NORMS:
             norm = about.within if one.kind == "norm within" else about.norm
             size = norm.n
-            wanted |= {"size": size, "scale": norm.alpha, "pow": norm.beta, "minDiv": norm.k}
-            wanted["sizeX"] = size  # as the first versions call it
+            wanted = {"size": size, "scale": norm.alpha, "pow": norm.beta, "minDiv": norm.k}
+            wanted |= {"sizeX": size, "blocked": 0}  # the former as the first versions call it
+        elif one.type in _DROPOUTS:
+            wanted = {"keep": 1 - paper.DROPOUT, "enable": 1}
+        if _number(one.stored.get("dropout")):  # a share, which may be 0
+            wanted["dropout"] = paper.DROPOUT
         wrong += _unequal(one, wanted)
     return wrong
 
@@ -244,10 +320,36 @@ def _unequal(layer: _Layer, wanted: Mapping[str, float]) -> list[str]:
     wrong = []
     for key, value in wanted.items():
         given = layer.stored.get(key)
-        given = given[0] if isinstance(given, list) and given else given
-        if isinstance(given, int | float | np.number) and not np.isclose(given, value, rtol=1e-4):
-            wrong.append(f"{layer.name} has {key} {float(given):g}, not {value:g}")
+        numbers = map(_number, given if isinstance(given, list) else [given])
+        others = [n for n in numbers if n is not None and not np.isclose(n, value, rtol=1e-4)]
+        if others:
+            wrong.append(f"{layer.name} has {key} {others[0]:g}, not {value:g}")
     return wrong
+
+
+def _number(given: Any) -> float | None:
+    """A stored number, infinity for whole ones that are too large; None for anything else."""
+    if not isinstance(given, int | float | np.number | np.bool_):
+        return None
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf
+
+
+def _neuron(given: Any) -> str:
+    """What a neuron computes, in our words where we have it, else in theirs; "" for nothing.
+
+    `given` is a text, "relu" or "tanh[a,b]", or what that program makes of it: a `type` and `params`.
+    """
+    if isinstance(given, Mapping):
+        params = given.get("params")
+        numbers = list(map(_number, params.values())) if isinstance(params, Mapping) else []
+        told = str(given.get("type"))
+        given = (
+            f"{told}[{','.join(f'{n:g}' for n in numbers if n is not None)}]" if numbers else told
+        )
+    return _NEURONS.get(str(given).replace(" ", ""), str(given)[:40])
 
 
 # --- How it lies in memory ------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: obj
             name: np.array(one["values"], _DTYPES[one["dtype"]])
             for name, one in about["statistics"].items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"Its statistics are damaged: {error}.", where=where) from None
     statistics[MEAN] = np.ascontiguousarray(arrays[MEAN].transpose(1, 2, 0))
     return Found(network, parameters, tuple(about["classes"]), tuple(about["titles"]), statistics)

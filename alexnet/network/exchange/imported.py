@@ -6,14 +6,14 @@ convention's table, turned into float32, and refused with every difference that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from alexnet.conventions import Convention
+from alexnet.conventions import Convention, Nonlinearity
 from alexnet.errors import DataError, IncompatibleError
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.table import shapes
@@ -100,10 +100,17 @@ def checked(weights: Weights, where: Path) -> tuple[dict[str, np.ndarray], list[
     """The arrays in float32, and lines on what was converted.
 
     Raises IncompatibleError with all differences in names and shapes, DataError for numbers that are
-    not finite. Shapes are compared before anything is copied.
+    not finite or no floating-point numbers. Shapes are compared before anything is copied.
     """
     if wrong := differences(weights.arrays, weights.convention):
         raise refused(wrong, weights.convention, where)
+    for name, array in weights.arrays.items():
+        if array.dtype.kind != "f":
+            raise DataError(
+                f"{name} is stored as {array.dtype}, without the scale that makes weights of it.",
+                where=where,
+                remedy="Save the weights as floating-point numbers.",
+            )
     notes = [
         f"Stored as {kind}; converted to float32."
         for kind in sorted({str(array.dtype) for array in weights.arrays.values()} - {"float32"})
@@ -129,6 +136,26 @@ def is_finite(array: np.ndarray) -> bool:
 def in_words(shape: Iterable[int]) -> str:
     """A shape as people write it: 96 x 3 x 11 x 11."""
     return " x ".join(f"{side:,}" if side > 9999 else str(side) for side in shape) or "one number"
+
+
+def settled(followers: Iterable[str]) -> tuple[str, ...]:
+    """What follows a layer, with nonlinearities before max pooling where they stand behind it.
+
+    The largest of a window stays the largest under a function that rises: both orders compute the same.
+    """
+    found: list[str] = []
+    for one in followers:
+        is_moved = one in get_args(Nonlinearity) and found[-1:] == ["pool"]
+        found.insert(len(found) - is_moved, one)
+    return tuple(found)
+
+
+def misplaced(name: str, found: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """How what follows a layer differs from what should, if it does."""
+    if tuple(found) == tuple(wanted):
+        return []
+    told = ", ".join(found) or "nothing"
+    return [f"{name} is followed by {told}, not {', '.join(wanted) or 'nothing'}"]
 
 
 def layer_names(convention: Convention) -> Iterator[str]:

@@ -16,6 +16,7 @@ from alexnet.conventions import TORCHVISION_MEANS, Convention
 from alexnet.errors import DataError, IncompatibleError, UsageError
 from alexnet.network.exchange import caffe, pickles
 from alexnet.network.exchange.imported import in_words, is_finite
+from alexnet.network.exchange.tensors import is_safetensors
 from alexnet.network.weights import read_arrays
 
 CAFFE_MEANS = (104.0, 117.0, 123.0)  # blue, green, red: ILSVRC-2012's, as Caffe's users write them
@@ -75,7 +76,7 @@ def _from_file(path: Path, side: int) -> np.ndarray:
         if not isinstance(mean, np.ndarray) or mean.dtype.kind != "f" or mean.size % 3:
             raise DataError("It has no mean image under data_mean.", where=path)
         return _as_ours(mean.reshape(3, -1), side, path)
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         mean = read_arrays(path).get("mean", np.empty(0))
         if mean.shape != (side, side, 3) or mean.dtype != np.float32:
             raise _wrong(mean.shape, side, path)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 
-from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.errors import UsageError
-from alexnet.network.exchange.imported import Imported, Weights, differences, refused
-from alexnet.network.weights import load_model, parameters_of, read_arrays
+from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
+from alexnet.errors import IncompatibleError, UsageError
+from alexnet.network.exchange.imported import Imported, Weights, checked, differences, refused
+from alexnet.network.exchange.tensors import read_tensors
+from alexnet.network.weights import load_model, parameters_of
 
 
 def read_folder(folder: Path) -> Imported:
-    """A model folder with everything in it; raises what `load_model` raises."""
+    """A model folder with everything in it; raises what `load_model` and `checked` raise."""
     network, card = load_model(folder)
+    arrays, _ = checked(Weights(parameters_of(network), network.convention), folder)
     return Imported(
-        parameters_of(network),
+        arrays,
         network.convention,
         card.classes,
         card.titles,
@@ -31,17 +34,25 @@ def read_folder(folder: Path) -> Imported:
 def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
     """The weights of a `.safetensors` file with our names, as stored.
 
-    Names and shapes tell the network; where they fit several, `source` names it. Raises UsageError where
-    it does not, IncompatibleError with the differences where they fit none.
+    Metadata as this package writes them tell the network; without them names and shapes do, and where
+    these fit several, `source` names it. Raises UsageError where it does not, IncompatibleError where the
+    file tells another network, and with the differences where the arrays fit none.
     """
-    arrays = read_arrays(path)
+    arrays, metadata, notes = read_tensors(path)
+    if "convention" in metadata:
+        about = _with_outputs(_told(metadata, source, known, path), arrays)
+        applied = "" if about.nonlinearity == "relu" else f" with {about.nonlinearity}"
+        return Weights(
+            arrays, about, (f"Network: {about.name}{applied}, told by the file.", *notes)
+        )
     if source in known:
         about = _with_outputs(known[source], arrays)
-        return Weights(arrays, about, (f"Network: {source}, as asked.",))
+        return Weights(arrays, about, (f"Network: {source}, as asked.", *notes))
     choices = [_with_outputs(about, arrays) for about in known.values()]
     fitting = [about for about in choices if not differences(arrays, about)]
     if len(fitting) == 1:
-        return Weights(arrays, fitting[0], (f"Network: {fitting[0].name}, told by its shapes.",))
+        told = f"Network: {fitting[0].name}, told by its shapes."
+        return Weights(arrays, fitting[0], (told, *notes))
     if fitting:
         names = [about.name for about in fitting]
         raise UsageError(
@@ -51,6 +62,26 @@ def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENT
         )
     nearest = min(choices, key=lambda about: len(differences(arrays, about)))
     raise refused(differences(arrays, nearest), nearest, path)
+
+
+def _told(
+    metadata: Mapping[str, str], source: str, known: Mapping[str, Convention], path: Path
+) -> Convention:
+    """The network of a file's metadata; raises IncompatibleError for unknown ones, or not of `source`."""
+    named, applied = metadata["convention"], metadata.get("nonlinearity", "relu")
+    if named not in known or applied not in get_args(Nonlinearity):
+        raise IncompatibleError(
+            f"It says of itself that it is {named[:40]!r} with {applied[:40]!r}, which is unknown.",
+            where=path,
+            remedy=f"Known: {', '.join(known)}, with {' or '.join(get_args(Nonlinearity))}.",
+        )
+    if source in known and source != named:
+        raise IncompatibleError(
+            f"It says of itself that it is {named}, not {source}.",
+            where=path,
+            remedy=f"Leave --from out, or say --from {named}.",
+        )
+    return known[named].with_nonlinearity(cast(Nonlinearity, applied))
 
 
 def _with_outputs(about: Convention, arrays: Mapping[str, np.ndarray]) -> Convention:

@@ -21,6 +21,8 @@ import numpy as np
 LONG_TEXT = 4096  # bytes: what is longer is contents, and stays a view of the file
 _MAX_STEPS = 5 * 10**6  # operations; a checkpoint of 2012 has about 10^5, most of them its log
 _LONG_KEY = 256  # characters: what is longer is no name of anything here
+_LARGE_KEY = 2**31  # whole numbers from here on are no keys
+_MOST_KEYS = 10**5  # of a dictionary
 _LINE = 64  # bytes of a line that are looked at first
 _COPIES = 4  # of a pickle's bytes: from a line, from a text, and to spare
 _DIMENSIONS = 8  # of an array
@@ -248,13 +250,20 @@ class Machine:
 
 
 def _set(target: dict[Any, Any], key: Any, value: Any) -> None:
-    """Under numbers and texts only: anything else that is hashed may take its time, or the stack."""
+    """Under short texts and small whole numbers only; what has another key is left out.
+
+    Large numbers can be chosen so that all have one hash, and anything else may take its time, or the
+    stack. Raises Bad where there are more keys than any checkpoint has.
+    """
     if isinstance(key, str | bytes | memoryview):
         if len(key) > _LONG_KEY:
             return
         key = as_text(key)
-    if isinstance(key, str | int | float | None):
-        target[key] = value
+    elif not isinstance(key, int) or abs(key) >= _LARGE_KEY:
+        return
+    target[key] = value
+    if len(target) > _MOST_KEYS:
+        raise Bad(f"a dictionary of more than {_MOST_KEYS:,} keys")
 
 
 def as_text(value: Any) -> str:

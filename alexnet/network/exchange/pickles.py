@@ -25,6 +25,7 @@ from alexnet.network.exchange.pickle_machine import (
 
 _MAX_UNPACKED = 2**30  # bytes of a compressed file; the largest checkpoints have half of that
 _PICKLES = (b"(d", b"}q", b"(l", b"]q", b"(i", b"ccopy_reg")  # beginnings before protocol 2
+_PROTOCOLS = tuple(bytes((0x80, number)) for number in range(2, 6))
 _GZIP, _BZIP, _ZIP = b"\x1f\x8b", b"BZh", b"PK\x03\x04"
 
 
@@ -33,7 +34,7 @@ def is_pickle(path: Path) -> bool:
     with open(path, "rb") as file:
         head = file.read(10)
     packed = head.startswith((_GZIP, _BZIP, _ZIP))
-    return packed or head.startswith(_PICKLES) or (head[:1] == b"\x80" and 2 <= head[1] <= 5)
+    return packed or head.startswith(_PICKLES) or head[:2] in _PROTOCOLS
 
 
 def read(path: Path) -> Any:

@@ -9,6 +9,7 @@ format's publisher gives.
 from __future__ import annotations
 
 import mmap
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -233,6 +234,11 @@ def tag(number: int, kind: int) -> bytes:
 def integer(number: int, value: int) -> Chunks:
     """A field with a whole number."""
     return [tag(number, VARINT) + varint(value)]
+
+
+def single(number: int, value: float) -> Chunks:
+    """A field with a number in float32."""
+    return [tag(number, FIXED32) + struct.pack("<f", value)]
 
 
 def text(number: int, value: str) -> Chunks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,8 +13,9 @@ from alexnet.files import sha256_of
 from alexnet.network.exchange import caffe, cuda_convnet, onnx, ours, pickles, program, torchvision
 from alexnet.network.exchange.classes import class_names
 from alexnet.network.exchange.description import Found
-from alexnet.network.exchange.imported import Imported, Weights, checked
+from alexnet.network.exchange.imported import Imported, Weights, checked, is_finite
 from alexnet.network.exchange.mean import mean_image
+from alexnet.network.exchange.tensors import is_safetensors
 from alexnet.network.weights import opened
 
 FORMATS = {
@@ -28,9 +28,9 @@ FORMATS = {
 }
 _TORCH_MAGIC = bytes.fromhex("8002 8a0a 6cfc9c46f9206aa85019")  # of PyTorch before it used zip
 _ONNX_HEAD = bytes((0x08, onnx.IR))  # its first field is the version of the format
+_OTHER_MEAN = "Get the model again; a mean image can be given: --mean 104,117,123."
 _HDF5_MAGIC = b"\x89HDF"
 _CAFFE_TAGS = (0x0A, 0x12, 0x1A, 0xA2)  # of a network's name, layers, inputs, and layers since 2014
-_MOST_HEADER = 10**8  # bytes; the library's own limit
 
 
 def read_foreign(
@@ -95,13 +95,10 @@ def format_of(path: Path) -> str:
     """The key of FORMATS for a file, by its first bytes; raises DataError where they say nothing."""
     with open(path, "rb") as file:
         head = file.read(16)
-    size = path.stat().st_size
-    if len(head) > 8 and head[8:9] == b"{":
-        (length,) = struct.unpack("<Q", head[:8])
-        if length <= min(size - 8, _MOST_HEADER):
-            with opened(path) as tensors:
-                names = dict.fromkeys(tensors.keys())
-            return "torchvision" if torchvision.is_torchvision(names) else "alexnet"
+    if is_safetensors(path):
+        with opened(path) as tensors:
+            names = dict.fromkeys(tensors.keys())
+        return "torchvision" if torchvision.is_torchvision(names) else "alexnet"
     if head.startswith(_TORCH_MAGIC):
         return "torchvision"
     if kind := _kind_of_torch_zip(path):
@@ -141,7 +138,10 @@ def _exported(kind: str, path: Path) -> Imported:
 
 
 def _changed(found: Imported, path: Path, source: str, mean: str, classes: Path | None) -> Imported:
-    """A model that has all it needs, with other class names or another mean image if they are given."""
+    """A model that has all it needs, with other class names or another mean image if they are given.
+
+    Raises DataError for statistics that are not finite, but for a mean image that is replaced.
+    """
     if source not in ("", "alexnet", found.convention.name):
         raise IncompatibleError(
             f"It is a model of {found.convention.name}, not {source}.", where=path
@@ -153,8 +153,18 @@ def _changed(found: Imported, path: Path, source: str, mean: str, classes: Path 
         notes.append(line)
     if mean:
         mean_HWC, line = mean_image(mean, found.convention)
-        found = replace(found, statistics={**found.statistics, "mean": mean_HWC})
+        found = replace(
+            found,
+            statistics={**found.statistics, "mean": mean_HWC},
+            preprocessing={**found.preprocessing, "mean": line},
+        )
         notes.append(line)
+    for name, array in found.statistics.items():
+        if not is_finite(array):
+            what = "mean image" if name == "mean" else f"statistics {name[:40]!r}"
+            raise DataError(
+                f"Its {what} has numbers that are not finite.", where=path, remedy=_OTHER_MEAN
+            )
     return replace(found, notes=tuple(notes))
 
 

@@ -18,7 +18,7 @@ import torch
 from alexnet.conventions import CONVENTIONS, Convention
 from alexnet.errors import DataError
 from alexnet.network.exchange.imported import Weights, layer_names, refused
-from alexnet.network.weights import read_arrays
+from alexnet.network.exchange.tensors import is_safetensors, read_tensors
 
 _PLACES = (
     *("features.0", "features.3", "features.6", "features.8", "features.10"),
@@ -50,17 +50,19 @@ def is_torchvision(found: Mapping[str, Any]) -> bool:
 
 
 def read(path: Path, known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
-    """The weights of a `.pth` or `.safetensors` file, as stored.
+    """The weights of a `.pth` or `.safetensors` file, whatever it is called, as stored.
 
     A `.pth` is read for its tensors only, and its `state_dict` or `model` if it is a checkpoint.
     Raises DataError for damaged files and those that hold more, IncompatibleError for other networks.
     """
     notes: list[str] = []
-    if path.suffix == ".safetensors":
-        arrays = read_arrays(path)
+    if is_safetensors(path):
+        arrays, _, notes = read_tensors(path)
     else:
         tensors, notes = _tensors(path)
         arrays = {name: _array(name, tensor, path) for name, tensor in tensors.items()}
+        if any(tensor.dtype == torch.bfloat16 for tensor in tensors.values()):
+            notes.append("Stored as bfloat16; converted to float32.")
     if arrays and all(name.startswith(_PREFIX) for name in arrays):
         arrays = {name.removeprefix(_PREFIX): array for name, array in arrays.items()}
         notes.append(f"The names begin with {_PREFIX!r}, which was taken away.")

@@ -17,6 +17,12 @@ from alexnet.network.table import Shape, is_connected, is_local
 Stored = dict[str, Any]
 
 
+def neuron(name: str) -> Stored:
+    """What the program makes of `neuron=relu` or `neuron=tanh[1,1]` in a net's description."""
+    params = {"a": 1.0, "b": 1.0} if name == "tanh" else {}
+    return {"type": name, "params": params, "usesActs": True, "usesInputs": False}
+
+
 def matrix(weight: np.ndarray, maps: slice = slice(None)) -> np.ndarray:
     """A layer's weights over some of its input maps as that program has them, written out in loops."""
     if weight.ndim == 2:  # kernels x inputs
@@ -35,6 +41,23 @@ def matrix(weight: np.ndarray, maps: slice = slice(None)) -> np.ndarray:
         for x in range(S)
     ]
     return np.array(rows, np.float32).reshape(-1, K)
+
+
+FOLLOWERS: dict[str, Stored] = {
+    "pool": {"type": "pool", "pool": "max", "sizeX": 3, "stride": 2, "start": 0},
+    "norm": {
+        "type": "cmrnorm",
+        "size": 5,
+        "scale": 2e-5,
+        "pow": 0.75,
+        "minDiv": 2.0,
+        "blocked": False,
+    },
+    "norm within": {"type": "rnorm", "size": 5, "scale": 4e-5, "pow": 0.75, "blocked": False},
+    "relu": {"type": "neuron", "neuron": neuron("relu")},
+    "tanh": {"type": "neuron", "neuron": neuron("tanh")},
+    "dropout": {"type": "dropout2", "keep": 0.5, "enable": True},
+}
 
 
 def one_column(net: AlexNet, fields: Sequence[str] = ("cmrnorm", "rnorm")) -> list[Stored]:
@@ -58,8 +81,10 @@ def one_column(net: AlexNet, fields: Sequence[str] = ("cmrnorm", "rnorm")) -> li
                          "pow": about.norm.beta, "minDiv": about.norm.k, "crossMap": 1}  # fmt: skip
             elif follower == "norm within":
                 here |= {"type": within, "size": about.within.n, "scale": about.within.alpha}
+            elif follower in ("relu", "tanh"):
+                here |= {"type": "neuron", "neuron": neuron(follower)}
             else:
-                here |= {"type": "softmax" if follower == "softmax" else "neuron"}
+                here |= {"type": "softmax"}
             layers.append(here)
         before = len(layers) - 1
     layers.append({"name": "logprob", "type": "cost.logreg", "inputs": [1, before]})
@@ -87,10 +112,9 @@ def two_columns(net: AlexNet, swapped: bool = False) -> dict[str, Stored]:
                 inputs, maps = inputs[::-1], maps[::-1]
             layers[name] = _weighted(net, row, name, inputs, slice(n * K, (n + 1) * K), maps)
             for follower in row.layer.followed_by:
-                if follower in ("norm", "norm within", "pool"):
+                if follower != "softmax":
                     under, name = name, f"{follower.replace(' ', '')}{row.layer.name}{half}"
-                    kind = {"norm": "cmrnorm", "norm within": "rnorm"}.get(follower, "pool")
-                    layers[name] = {"name": name, "type": kind, "inputs": [under]}
+                    layers[name] = {"name": name, "inputs": [under], **FOLLOWERS[follower]}
             after.append(name)
         before = after
     layers["probs"] = {"name": "probs", "type": "softmax", "inputs": before}

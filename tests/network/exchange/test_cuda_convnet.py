@@ -14,11 +14,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from network.exchange.checkpoints import Stored, checkpoint, one_column, two_columns
+from network.exchange.checkpoints import (
+    Stored,
+    checkpoint,
+    neuron,
+    one_column,
+    two_columns,
+)
 from network.exchange.conftest import narrow, network_of
 from torch import Tensor
 
-from alexnet.conventions import CONVENTIONS
+from alexnet.conventions import CONVENTIONS, Nonlinearity
 from alexnet.errors import DataError, IncompatibleError
 from alexnet.network import AlexNet
 from alexnet.network.exchange import Imported, read_foreign
@@ -40,11 +46,12 @@ def read(path: Path, name: str = "original2012", **options: Any) -> Imported:
     return read_foreign(path, known={**CONVENTIONS, name: about}, **options)
 
 
-def net_of(name: str) -> AlexNet:
+def net_of(name: str, applied: Nonlinearity = "relu") -> AlexNet:
     kernels = {"conv1": 8, "conv2": 8, "conv3": 12, "local3": 6, "local4": 4}
     about = CONVENTIONS[name]
     mine = {row.name: kernels[row.name] for row in about.layers if row.name in kernels}
-    return network_of(about.with_kernels(mine) if name in CIFAR else narrow(name), 0.6, classes=10)
+    about = about.with_kernels(mine) if name in CIFAR else narrow(name)
+    return network_of(about.with_nonlinearity(applied), 0.6, classes=10)
 
 
 # --- Against the same networks, computed from the matrices themselves -----------------------------
@@ -152,21 +159,22 @@ def cifar_computed(layers: list[Stored], x: Tensor) -> Tensor:
             case "rnorm":
                 y = within(y, layer["size"], layer["scale"])
             case "neuron":
-                y = F.relu(y)
+                y = {"relu": F.relu, "tanh": torch.tanh}[layer["neuron"]["type"]](y)
         made.append(y)
     return made[-1]
 
 
 @pytest.mark.parametrize("name", CIFAR)
+@pytest.mark.parametrize("applied", ["relu", "tanh"])
 def test_cifar_nets_compute_what_the_checkpoint_does(
-    name: str, tmp_path: Path, pixels: Callable[[int], np.ndarray]
+    name: str, applied: Nonlinearity, tmp_path: Path, pixels: Callable[[int], np.ndarray]
 ) -> None:
-    net = net_of(name)
+    net = net_of(name, applied)
     layers = one_column(net)
     x_NCHW = torch.from_numpy(pixels(net.convention.crop) - 120).permute(0, 3, 1, 2)
     expected = cifar_computed(layers, x_NCHW)
     found = read(save(tmp_path, layers), name)
-    assert found.convention.name == name and found.statistics["mean"].shape == (32, 32, 3)
+    assert found.convention == net.convention and found.statistics["mean"].shape == (32, 32, 3)
     with torch.no_grad():
         torch.testing.assert_close(found.network()(x_NCHW), expected, rtol=1e-4, atol=1e-4)
     for key, array in parameters_of(net).items():
@@ -255,6 +263,49 @@ def test_names_of_the_first_versions_are_read(tmp_path: Path) -> None:
     assert read(save(tmp_path, layers), "cifar11").convention.name == "cifar11"
 
 
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_neurons_may_be_named_by_the_layer_itself(left_behind: bool, tmp_path: Path) -> None:
+    """As in the first versions; cuda-convnet2 makes a layer of the neuron and leaves the name behind."""
+    layers = one_column(net_of("cifar11", "tanh"))
+    before = {n: one["inputs"][0] for n, one in enumerate(layers) if one["type"] == "neuron"}
+    for own, n in before.items():
+        layers[n]["neuron"] = "tanh[1.0, 1.0]" if left_behind else layers[own]["neuron"]
+    if not left_behind:
+        kept = [n for n in range(len(layers)) if n not in before]
+        layers = [dict(layers[n]) for n in kept]
+        for layer in layers[2:]:
+            layer["inputs"] = [kept.index(before.get(n, n)) for n in layer["inputs"]]
+    found = read(save(tmp_path, layers), "cifar11").convention
+    assert (found.name, found.nonlinearity) == ("cifar11", "tanh")
+
+
+def test_a_neuron_may_stand_behind_max_pooling(tmp_path: Path) -> None:
+    layers = one_column(net_of("cifar18"))  # as the program's own description of this net has it
+    relu, pool = layers[3], layers[4]
+    relu["type"], relu["neuron"], pool["neuron"] = "neuron", neuron("ident"), neuron("relu")
+    assert read(save(tmp_path, layers), "cifar18").convention.name == "cifar18"
+    layers[8]["pool"], layers[8]["neuron"] = "avg", neuron("relu")  # of an average it is another
+    layers[7]["neuron"] = neuron("ident")
+    with pytest.raises(IncompatibleError, match="conv2 is followed by average pool, relu"):
+        read(save(tmp_path, layers), "cifar18")
+
+
+def test_dropout_that_the_file_does_not_tell_is_noted(tmp_path: Path) -> None:
+    layers = two_columns(net_of("original2012"))
+    trusted = "Taken on trust, for the file does not tell: the dropout of original2012."
+    assert trusted not in read(save(tmp_path, layers)).notes
+    for name in [name for name in layers if name.startswith("dropout")]:
+        layers[name] |= {"type": "neuron", "neuron": neuron("ident")}
+    assert trusted in read(save(tmp_path, layers)).notes
+
+
+def test_a_network_that_is_named_may_have_neurons_elsewhere_which_is_noted(tmp_path: Path) -> None:
+    layers = two_columns(net_of("original2012"))
+    _neuron_first(layers)
+    found = read(save(tmp_path, layers), source="original2012")
+    assert any("differs: conv1b is followed by relu, norm, pool" in note for note in found.notes)
+
+
 def test_mean_and_classes_come_from_batches_meta(tmp_path: Path) -> None:
     net, rng = net_of("cifar13"), np.random.default_rng(0)
     mean_CHW = rng.uniform(0, 255, (3, 32, 32)).astype(np.float32)
@@ -270,6 +321,14 @@ def test_mean_and_classes_come_from_batches_meta(tmp_path: Path) -> None:
 
 
 # --- What does not fit ----------------------------------------------------------------------------
+
+
+def _neuron_first(layers: dict[str, Stored]) -> None:
+    """ReLU before normalization in the first layer, as the paper has it and the program has not."""
+    for column in "ab":
+        layers[f"normconv1{column}"]["inputs"] = [f"reluconv1{column}"]
+        layers[f"reluconv1{column}"]["inputs"] = [f"conv1{column}"]
+        layers[f"conv2{column}"]["inputs"] = [f"poolconv1{column}"]
 
 
 def _changes() -> dict[str, tuple[Callable[[dict[str, Stored]], Any], type[Exception], str]]:
@@ -289,7 +348,7 @@ def _changes() -> dict[str, tuple[Callable[[dict[str, Stored]], Any], type[Excep
                           IncompatibleError, "conv1a and conv1b and conv1c"),
         "biases": (of("fc6a", biases=small), IncompatibleError, "fc6a has 9 biases, not 5"),
         "no biases": (of("fc6a", biases=[1]), IncompatibleError, "fc6a has no biases"),
-        "crossed": (of("conv4a", inputs=["conv3b"]), IncompatibleError,
+        "crossed": (of("conv4a", inputs=["reluconv3b"]), IncompatibleError,
                     "conv4a reads conv3b, not conv3a"),
         "stride": (of("conv1a", stride=[3]), IncompatibleError, "conv1a has stride 3, not 4"),
         "one side": (lambda layers: layers.pop("fc7b"), DataError, "missing"),
@@ -297,7 +356,45 @@ def _changes() -> dict[str, tuple[Callable[[dict[str, Stored]], Any], type[Excep
         "no layer": (of("conv1a", inputs=["nothing"]), DataError, "missing"),
         "inputs": (of("conv1a", inputs=[None]), DataError, "inputs"),
         "type": (of("normconv1a", type="blur"), DataError, "'blur'"),
-        "order": (of("normconv1a", type="rnorm"), IncompatibleError, "are not those of"),
+        "order": (of("normconv1a", type="rnorm"), IncompatibleError,
+                  "conv1a is followed by norm within, relu, pool, not norm, relu, pool"),
+        "in the second column": (of("normconv1b", type="rnorm"), IncompatibleError,
+                                 "conv1b is followed by norm within"),
+        "contrast": (of("normwithinconv2a", type="cnorm"), IncompatibleError,
+                     "conv2a is followed by relu, norm, contrast normalization, pool"),
+        "blocks of maps": (of("normconv1a", blocked=True), IncompatibleError,
+                           "normconv1a has blocked 1, not 0"),
+        "maxabs": (of("poolconv1a", pool="maxabs"), IncompatibleError,
+                   "conv1a is followed by norm, pooling 'maxabs', relu"),
+        "no pooling told": (lambda layers: layers["poolconv5b"].pop("pool"), IncompatibleError,
+                            "conv5b is followed by pooling 'None', relu"),
+        "a logistic": (of("reluconv3a", neuron=neuron("logistic")), IncompatibleError,
+                       "conv3a is followed by logistic, not relu"),
+        "a scaled tanh": (of("reluconv3a", neuron=neuron("tanh") | {"params": {"a": 1.7, "b": 0.5}}),
+                          IncompatibleError, r"conv3a is followed by tanh\[1.7,0.5\], not relu"),
+        "one tanh": (of("reluconv3a", neuron=neuron("tanh")), IncompatibleError,
+                     "conv3a is followed by tanh, not relu"),
+        "an unknown neuron": (lambda layers: layers["reluconv3a"].pop("neuron"), IncompatibleError,
+                              "conv3a is followed by an unknown one, not relu"),
+        "no neuron": (of("reluconv3a", neuron=neuron("ident")), IncompatibleError,
+                      "conv3a is followed by nothing, not relu"),
+        "a neuron too many": (of("fc8", neuron="relu"), IncompatibleError,
+                              "fc8 is followed by relu, not nothing"),
+        "the neuron first": (_neuron_first, IncompatibleError,
+                             "conv1a is followed by relu, norm, pool, not norm, relu, pool"),
+        "dropout": (of("dropoutfc6a", keep=0.6), IncompatibleError,
+                    r"dropoutfc6a has keep 0\.6, not 0\.5"),
+        "no dropout": (of("dropoutfc6a", type="neuron", neuron="ident"), IncompatibleError,
+                       "fc6a has no dropout"),
+        "more dropout": (of("conv5a", dropout=0.5), IncompatibleError, "conv5a has dropout"),
+        "another share": (of("fc7b", dropout=0.25), IncompatibleError, r"fc7b has dropout 0\.25"),
+        "past what follows": (of("conv2a", inputs=["poolconv1a"]), DataError,
+                              "'conv2a' reads 'poolconv1a'; .* 'conv1a' is 'reluconv1a'"),
+        "a fork": (of("reluconv1a", inputs=["conv1a"]), DataError, "reads 'conv1a'; the last"),
+        "two types": (of("conv3b", type="local"), IncompatibleError, "are not those of"),
+        "a stride of 603 digits": (of("conv1a", stride=2**2000), IncompatibleError,
+                                   "conv1a has stride inf, not 4"),
+        "another stride": (of("conv3a", stride=[1, 2]), IncompatibleError, "conv3a has stride 2"),
         "norm": (of("normconv1a", scale=0.5), IncompatibleError, "scale 0.5, not 2e-05"),
         "no name": (of("conv1a", name=3), DataError, "without a name"),
         "the same name": (of("conv1a", name="conv1b"), DataError, "one name"),

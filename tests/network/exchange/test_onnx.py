@@ -14,6 +14,7 @@ from alexnet.conventions import CAFFE, CIFAR18, Nonlinearity
 from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
 from alexnet.network import AlexNet, ModelCard
 from alexnet.network.exchange import onnx as exchange
+from alexnet.network.exchange import read_foreign
 from alexnet.network.exchange.check import outputs
 from alexnet.network.weights import parameters_of, set_parameters, weights_sha256
 
@@ -186,6 +187,35 @@ def test_files_of_others_and_damaged_ones_are_refused(
     del model.metadata_props[:]
     with pytest.raises(IncompatibleError, match="format None"):
         exchange.read(reading(model))
+
+
+@pytest.mark.parametrize("values", ["[1e400]", f"[{10**20}]", "[Infinity]", "[NaN]", '["x"]'])
+def test_statistics_that_are_no_numbers_of_their_kind_are_refused(
+    values: str, small: tuple[AlexNet, ModelCard, np.ndarray], tmp_path: Path
+) -> None:
+    model = onnx.load_from_string(exchange.build(*small[:2]))
+    (stated,) = (one for one in model.metadata_props if one.key == "statistics")
+    stated.value = f'{{"pixels": {{"dtype": "int64", "values": {values}}}}}'
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(DataError, match="Its statistics are damaged"):
+        exchange.read(tmp_path / "x.onnx")
+
+
+def test_a_mean_image_that_is_not_finite_is_refused_unless_it_is_replaced(
+    small: tuple[AlexNet, ModelCard, np.ndarray], tmp_path: Path
+) -> None:
+    network, card, _ = small
+    mean_HWC = card.mean_HWC.copy()
+    mean_HWC[3, 3, 1] = np.inf
+    broken = ModelCard(card.classes, card.titles, {"mean": mean_HWC})
+    (tmp_path / "x.onnx").write_bytes(exchange.build(network, broken))
+    with pytest.raises(
+        DataError, match="Its mean image has numbers that are not finite"
+    ) as refused:
+        read_foreign(tmp_path / "x.onnx")
+    assert refused.value.where == str(tmp_path / "x.onnx") and "--mean" in refused.value.remedy
+    found = read_foreign(tmp_path / "x.onnx", mean="1,2,3")
+    assert found.statistics["mean"][3, 3].tolist() == [3, 2, 1]
 
 
 def test_without_the_packages_it_says_how_to_get_them(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,39 @@ def test_operations_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pickle_machine, "_MAX_STEPS", 1000)
     with pytest.raises(DataError, match="more than 1,000 operations"):
         read(tmp_path, b"\x80\2" + b"N" * 2000 + b".")
+
+
+def test_keys_are_texts_and_small_whole_numbers(tmp_path: Path) -> None:
+    value = {1: "a", -5: "b", "x": "d", 2.0**70: "e", None: "f", (1, 2): "g", 2**31: "h"}
+    found = read(tmp_path, pickle.dumps(value, 2))
+    assert found == {1: "a", -5: "b", "x": "d"}
+
+
+def test_keys_that_all_have_one_hash_take_no_time(tmp_path: Path) -> None:
+    value = {n * (2**61 - 1): None for n in range(1, 3)}
+    assert len({hash(key) for key in value}) == 1
+    keys = b"".join(
+        b"\x8a\x0a" + (n * (2**61 - 1)).to_bytes(10, "little", signed=True) + b"N"
+        for n in range(1, 30_000)
+    )
+    start = time.process_time()
+    assert read(tmp_path, b"\x80\2}(" + keys + b"u.") == {}
+    assert time.process_time() - start < 2
+
+
+def test_dictionaries_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickle_machine, "_MOST_KEYS", 100)
+    assert len(read(tmp_path, pickle.dumps({n: n for n in range(100)}, 2))) == 100
+    with pytest.raises(DataError, match="a dictionary of more than 100 keys"):
+        read(tmp_path, pickle.dumps({n: n for n in range(101)}, 2))
+
+
+@pytest.mark.parametrize("data", [b"\x80", b"", b"\x80\2", b"\x80\6", b"\x1f"])
+def test_the_shortest_files_are_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes(data)
+    with pytest.raises(DataError) as refused:
+        read_foreign(tmp_path / "p")
+    assert str(tmp_path / "p") in refused.value.where
 
 
 def test_files_that_unpack_to_too_much_are_refused(

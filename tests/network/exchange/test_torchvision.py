@@ -100,26 +100,28 @@ def stored(how: str, path: Path) -> None:
             torch.save({name: nn.Parameter(value) for name, value in state.items()}, path)
         case "safetensors":
             safetensors.torch.save_file(state, path)
+        case "bfloat16 in safetensors":
+            safetensors.torch.save_file({n: v.bfloat16() for n, v in state.items()}, path)
         case "transposed":
             state["classifier.1.weight"] = state["classifier.1.weight"].T.contiguous().T
             torch.save(state, path)
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "state_dict", "old format", "float16", "float64",
-                                 "bfloat16", "parameters", "safetensors", "transposed"])  # fmt: skip
+                                 "bfloat16", "parameters", "safetensors",
+                                 "bfloat16 in safetensors", "transposed"])  # fmt: skip
 def test_every_way_of_saving_is_read(how: str, tmp_path: Path) -> None:
-    path = tmp_path / ("w.safetensors" if how == "safetensors" else "w.pth")
+    path = tmp_path / "w.pth"  # what kind it is says its beginning, not its name
     stored(how, path)
     found = read_foreign(path, known=KNOWN)
     assert found.convention == SMALL.convention and len(found.classes) == 7
     for name, array in parameters_of(SMALL).items():
         assert found.arrays[name].dtype == np.float32
-        if how in ("float16", "bfloat16"):
-            array = torch.from_numpy(array).to(getattr(torch, how)).float().numpy()
+        if how.partition(" ")[0] in ("float16", "bfloat16"):
+            kind = getattr(torch, how.partition(" ")[0])
+            array = torch.from_numpy(array).to(kind).float().numpy()
         np.testing.assert_array_equal(found.arrays[name], array)
-    assert any("converted to float32" in note for note in found.notes) == (
-        how in ("float16", "float64")
-    )
+    assert any("converted to float32" in note for note in found.notes) == ("float" in how)
 
 
 def _wrong() -> dict[str, tuple[Any, type[Exception], str]]:
