@@ -15,7 +15,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m ""
 
 torture: $(VENV)/.installed-dev  ## every promise of docs/reliability.md put to the test, and the page
 	$(BIN)/python -m pytest -m "" tests/torture --record docs/reliability.json

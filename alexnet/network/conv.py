@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.network.operators import operator
 from alexnet.paper import Layer
 
 
@@ -68,7 +69,7 @@ def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
     return squares and padded and winograd.fits(maps, weight.shape[0], size, groups)
 
 
-@torch.library.custom_op("alexnet::conv", mutates_args=())
+@operator("conv")
 def _conv(
     x: Tensor,
     weight: Tensor,
@@ -88,13 +89,13 @@ def _conv(
     return torch.from_numpy(y_NYXK).permute(0, 3, 1, 2)
 
 
-@_conv.register_fake
+@torch.library.register_fake(_conv)
 def _(x, weight, bias, stride, before, after, relu, training):  # type: ignore[no-untyped-def]
     out = _out(x, weight, stride, before, after)
     return x.new_empty(x.shape[0], out, out, weight.shape[0]).permute(0, 3, 1, 2)
 
 
-@torch.library.custom_op("alexnet::conv_backward", mutates_args=())
+@operator("conv_backward")
 def _conv_backward(
     g: Tensor,
     x: Tensor,
@@ -120,7 +121,7 @@ def _conv_backward(
     return dx_NCHW, torch.from_numpy(dw), torch.from_numpy(dbias)
 
 
-@_conv_backward.register_fake
+@torch.library.register_fake(_conv_backward)
 def _(g, x, weight, y, stride, before, needs_dx):  # type: ignore[no-untyped-def]
     last = torch.channels_last
     dx = torch.empty_like(x, memory_format=last) if needs_dx else x.new_empty(0)
@@ -138,7 +139,7 @@ def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
     return dx if needs_dx else None, dw, dbias, None, None, None, None, None
 
 
-_conv.register_autograd(_pass_back, setup_context=_remember)
+torch.library.register_autograd(_conv, _pass_back, setup_context=_remember)
 
 
 def channels_last(x_NCHW: Tensor) -> Tensor:

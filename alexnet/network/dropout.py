@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alexnet import paper
 from alexnet.network.gpu import HAS_TRITON
+from alexnet.network.operators import operator
 from alexnet.randomness import Purpose, bernoulli
 
 
@@ -54,7 +55,7 @@ def mask(x_NU: Tensor, address_3: Tensor, lane: int, units: int = 0, start: int 
     return torch.from_numpy(drawn[:, start : start + U]).to(x_NU)
 
 
-@torch.library.custom_op("alexnet::relu_dropout", mutates_args=())
+@operator("relu_dropout")
 def _relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: int) -> Tensor:
     from alexnet.network import cpu
     from alexnet.network.cpu.dropout import forward
@@ -67,7 +68,7 @@ def _relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: int)
     return y
 
 
-@_relu_dropout.register_fake
+@torch.library.register_fake(_relu_dropout)
 def _(x, address, lane, units, start):  # type: ignore[no-untyped-def]
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
@@ -81,4 +82,4 @@ def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
     return torch.where(y <= 0, 0, g), None, None, None, None
 
 
-_relu_dropout.register_autograd(_pass_back, setup_context=_remember)
+torch.library.register_autograd(_relu_dropout, _pass_back, setup_context=_remember)

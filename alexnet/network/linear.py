@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.network.operators import operator
+
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -33,17 +35,17 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
 # Operators of our own, because the compiler knows oneDNN's only where it has put it itself.
 
 
-@torch.library.custom_op("alexnet::linear", mutates_args=())
+@operator("linear")
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return product(x, weight, bias)
 
 
-@_linear.register_fake
+@torch.library.register_fake(_linear)
 def _(x, weight, bias):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[0], weight.shape[0])
 
 
-@torch.library.custom_op("alexnet::linear_backward", mutates_args=())
+@operator("linear_backward")
 def _linear_backward(
     g: Tensor, x: Tensor, weight: Tensor, needs_dx: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,7 +53,7 @@ def _linear_backward(
     return dx, g.t() @ x, g.sum(0)
 
 
-@_linear_backward.register_fake
+@torch.library.register_fake(_linear_backward)
 def _(g, x, weight, needs_dx):  # type: ignore[no-untyped-def]
     dx = torch.empty_like(x) if needs_dx else x.new_empty(0)
     return dx, torch.empty_like(weight), weight.new_empty(weight.shape[0])
@@ -67,4 +69,4 @@ def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
     return dx if needs_dx else None, dweight, dbias
 
 
-_linear.register_autograd(_pass_back, setup_context=_remember)
+torch.library.register_autograd(_linear, _pass_back, setup_context=_remember)

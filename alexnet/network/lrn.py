@@ -16,6 +16,7 @@ from torch import Tensor
 from alexnet import paper
 from alexnet.network.conv import channels_last
 from alexnet.network.gpu import HAS_TRITON
+from alexnet.network.operators import operator
 from alexnet.paper import Normalization
 
 
@@ -113,7 +114,7 @@ def _pooled(side: int, size: int, stride: int) -> int:
     return (side - size) // stride + 1
 
 
-@torch.library.custom_op("alexnet::block", mutates_args=())
+@operator("block")
 def _block(
     x: Tensor,
     bias: Tensor,
@@ -148,7 +149,7 @@ def _block(
     return y_NYXC.permute(0, 3, 1, 2), tap_NYXC.permute(0, 3, 1, 2)
 
 
-@_block.register_fake
+@torch.library.register_fake(_block)
 def _(x, bias, columns, radius, k, alpha, size, stride):  # type: ignore[no-untyped-def]
     N, C, H, W = x.shape
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
@@ -156,7 +157,7 @@ def _(x, bias, columns, radius, k, alpha, size, stride):  # type: ignore[no-unty
     return y, x.new_empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
 
 
-@torch.library.custom_op("alexnet::block_backward", mutates_args=())
+@operator("block_backward")
 def _block_backward(
     g: Tensor,
     tap: Tensor,
@@ -194,7 +195,7 @@ def _block_backward(
     return dx_NHWC.permute(0, 3, 1, 2), dbias_NC.sum(0)
 
 
-@_block_backward.register_fake
+@torch.library.register_fake(_block_backward)
 def _(g, tap, x, bias, *rest):  # type: ignore[no-untyped-def]
     return torch.empty_like(x, memory_format=torch.channels_last), torch.empty_like(bias)
 
@@ -210,4 +211,4 @@ def _pass_back(ctx, g, _):  # type: ignore[no-untyped-def]
     return dx, dbias, None, None, None, None, None, None
 
 
-_block.register_autograd(_pass_back, setup_context=_remember)
+torch.library.register_autograd(_block, _pass_back, setup_context=_remember)

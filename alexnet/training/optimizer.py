@@ -9,6 +9,7 @@ scale. PyTorch's SGD multiplies outside (w <- w - rate * v) and differs from thi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ class PaperSGD(torch.optim.Optimizer):
 
     A group of parameters may have `factors`, on its rate and decay.
     """
+
+    # PyTorch's own, out of their wrappers, which would first load its compiler: that takes seconds.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
     def __init__(
         self,

@@ -35,11 +35,13 @@ def test_infer(capsys: pytest.CaptureFixture[str]) -> None:
     assert part["rows"][0]["figures"]["images_per_second"] > 0 and part["ceiling"]["seconds"]
 
 
+@pytest.mark.slow
 def test_lrn(capsys: pytest.CaptureFixture[str]) -> None:
     parts = run(capsys, "lrn", "--against", "", "--batch", "1")["parts"]
     assert ["conv1" in parts[0]["title"], "conv2" in parts[1]["title"]] == [True, True]
 
 
+@pytest.mark.slow
 def test_data(capsys: pytest.CaptureFixture[str]) -> None:
     raw, jpeg = run(capsys, "data", "--batch", "2", "--pictures", "6")["parts"]
     assert [row["name"] for row in raw["rows"]] == ["alexnet", "pillow"]

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,23 @@ def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
     mean = np.mean([row["loss"] for row in steps[:first_end]])
     assert epochs[0]["train_loss"] == pytest.approx(mean)
     assert epochs[0]["val_top1_error"] == 0.75
+
+
+def test_training_does_not_load_the_compiler() -> None:
+    """Seconds of every program that trains or looks at a picture."""
+    program = (
+        "import sys, torch\n"
+        "from alexnet.network import AlexNet\n"
+        "from alexnet.network.dropout import address\n"
+        "from alexnet.training.optimizer import PaperSGD\n"
+        "net = AlexNet(2)\n"
+        "sgd = PaperSGD(net.parameters(), 0.01, 0.9, 0.0005)\n"
+        "sgd.zero_grad()\n"
+        "net(torch.ones(1, 3, 224, 224), address(0, 0)).sum().backward()\n"
+        "sgd.step()\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_it_learns_the_synthetic_classes(run: Run, loader: Loader) -> None:

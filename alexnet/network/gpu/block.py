@@ -14,13 +14,14 @@ import triton
 from torch import Tensor
 
 from alexnet.network.gpu.block_kernels import backward, forward
+from alexnet.network.operators import operator
 
 _WARPS = 4
 _LANES = 8 * 32 * _WARPS  # numbers of a program: eight for each thread
 _TILES = 8  # one after the other in a program of the backward pass: fewer partial sums of the bias
 
 
-@torch.library.custom_op("alexnet::gpu_block", mutates_args=())
+@operator("gpu_block")
 def gpu_block(
     x: Tensor,
     bias: Tensor,
@@ -49,13 +50,13 @@ def gpu_block(
     return y_NYXC.permute(0, 3, 1, 2), tap_NYXC.permute(0, 3, 1, 2)
 
 
-@gpu_block.register_fake
+@torch.library.register_fake(gpu_block)
 def _(x, bias, columns, radius, k, alpha, beta, size, stride):
     y, tap = _pooled(x.permute(0, 2, 3, 1), size, stride)
     return y.permute(0, 3, 1, 2), tap.permute(0, 3, 1, 2)
 
 
-@torch.library.custom_op("alexnet::gpu_block_backward", mutates_args=())
+@operator("gpu_block_backward")
 def _block_backward(
     g: Tensor,
     tap: Tensor,
@@ -88,7 +89,7 @@ def _block_backward(
     return dx_NHWC.permute(0, 3, 1, 2), dbias_C.sum(0).to(bias.dtype)
 
 
-@_block_backward.register_fake
+@torch.library.register_fake(_block_backward)
 def _(g, tap, x, bias, *settings):
     return torch.empty_like(x, memory_format=torch.channels_last), torch.empty_like(bias)
 
@@ -105,7 +106,7 @@ def _pass_back(ctx, g, _):
     return dx, dbias, None, None, None, None, None, None, None
 
 
-gpu_block.register_autograd(_pass_back, setup_context=_remember)
+torch.library.register_autograd(gpu_block, _pass_back, setup_context=_remember)
 
 
 def _channels_last(x_NCHW: Tensor) -> Tensor:

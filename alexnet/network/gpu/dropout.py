@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from alexnet import paper
+from alexnet.network.operators import operator
 from alexnet.randomness import Purpose
 
 _LIMIT = round((1 - paper.DROPOUT) * 2**32)  # random words below it keep their unit
@@ -48,7 +49,7 @@ def _backward(g, y, dx, size, BLOCK: tl.constexpr):
     tl.store(dx + unit, tl.where(value <= 0.0, 0.0, gradient), mask=unit < size)
 
 
-@torch.library.custom_op("alexnet::gpu_relu_dropout", mutates_args=())
+@operator("gpu_relu_dropout")
 def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: int) -> Tensor:
     """What `alexnet.network.dropout.relu_dropout` computes, on a GPU; four units share an address."""
     assert units % 4 == start % 4 == 0
@@ -66,12 +67,12 @@ def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: i
     return y
 
 
-@gpu_relu_dropout.register_fake
+@torch.library.register_fake(gpu_relu_dropout)
 def _(x, address, lane, units, start):
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("alexnet::gpu_relu_dropout_backward", mutates_args=())
+@operator("gpu_relu_dropout_backward")
 def _backward_op(g: Tensor, y: Tensor) -> Tensor:
     g = g.contiguous()
     dx = torch.empty_like(g)
@@ -80,7 +81,7 @@ def _backward_op(g: Tensor, y: Tensor) -> Tensor:
     return dx
 
 
-@_backward_op.register_fake
+@torch.library.register_fake(_backward_op)
 def _(g, y):
     return torch.empty_like(g, memory_format=torch.contiguous_format)
 
@@ -93,4 +94,4 @@ def _pass_back(ctx, g):
     return _backward_op(g, *ctx.saved_tensors), None, None, None, None
 
 
-gpu_relu_dropout.register_autograd(_pass_back, setup_context=_remember)
+torch.library.register_autograd(gpu_relu_dropout, _pass_back, setup_context=_remember)
