@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import ClassVar, Literal, NamedTuple
 
 from alexnet import paper
@@ -63,6 +64,7 @@ class Factor(NamedTuple):
     start: float  # epochs
 
     @classmethod
+    @cache
     def parse(cls, key: str, text: str) -> tuple[Factor, ...]:
         """Those of a setting: "conv1-conv5: 0.1, conv1: 0 from 72"; raises UsageError."""
         found = []

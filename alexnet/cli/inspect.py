@@ -238,7 +238,7 @@ def _bytes(costs: dict[str, int]) -> dict[str, int]:
 
 def _totals(totals: dict[str, int], is_papers: bool) -> list[tuple[object, ...]]:
     if not is_papers:
-        return list(totals.items())
+        return [(name.replace("_", "-"), count) for name, count in totals.items()]
     slip = f"{paper.NEURONS_PRINTED[0]:,} printed for conv1 should be {paper.NEURONS_CONV1:,}"
     millions = paper.PARAMETERS_CLAIMED // 10**6
     return [

@@ -20,7 +20,7 @@ from alexnet.config import (
     StartConfig,
     Steps,
 )
-from alexnet.conventions import PAPER
+from alexnet.conventions import convention
 from alexnet.errors import NumericsError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -57,7 +57,7 @@ def loader(prepared: Path) -> Loader:
     return Loader(dataset.split("train"), dataset.statistics, AugmentationConfig(), 4, seed=0)
 
 
-def narrow() -> AlexNet:
+def narrow(network: str = "paper") -> AlexNet:
     kernels = {
         "conv1": 16,
         "conv2": 16,
@@ -67,11 +67,12 @@ def narrow() -> AlexNet:
         "fc6": 32,
         "fc7": 32,
     }
-    return AlexNet(4, PAPER.with_kernels(kernels), StartConfig(rule="he", gain=0.8, bias=0.0))
+    about = convention(network).with_kernels(kernels)
+    return AlexNet(4, about, StartConfig(rule="he", gain=0.8, bias=0.0))
 
 
-def on_gpu(precision: str = "fp32", graphs: bool = False) -> GpuStep:
-    return GpuStep(Placed(narrow().to(DEVICE), SGD), 0, precision, graphs)
+def on_gpu(precision: str = "fp32", graphs: bool = False, network: str = "paper") -> GpuStep:
+    return GpuStep(Placed(narrow(network).to(DEVICE), SGD), 0, precision, graphs)
 
 
 def parameters(network: AlexNet) -> dict[str, Tensor]:
@@ -261,10 +262,13 @@ def test_a_bad_number_ends_the_run_with_the_state_before_it(
 
 @needs_gpu
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_recorded_steps_are_those_done_one_by_one(loader: Loader, precision: str) -> None:
+@pytest.mark.parametrize("network", ["paper", "original2012", "onetower"])
+def test_recorded_steps_are_those_done_one_by_one(
+    loader: Loader, precision: str, network: str
+) -> None:
     torch.use_deterministic_algorithms(True)
     try:
-        recorded, single = on_gpu(precision, graphs=True), on_gpu(precision, graphs=False)
+        recorded, single = (on_gpu(precision, graphs, network) for graphs in (True, False))
         found = taken(recorded, loader, range(6), rate=0.01)
         assert found == taken(single, loader, range(6), rate=0.01)
     finally:
