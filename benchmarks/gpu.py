@@ -37,6 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import paper
+from alexnet.benchmark.pytorch_network import pytorch_alexnet
 from alexnet.config import AugmentationConfig, OptimizerConfig, StartConfig
 from alexnet.conventions import PAPER
 from alexnet.loading import gpu as loading
@@ -125,10 +126,11 @@ class Report:
 def made_split(pictures: int) -> Split:
     """Random pictures in memory, as those of a prepared split whose pages are cached."""
     draw = np.random.default_rng(0)
-    pictures_NHWC = draw.integers(0, 256, (pictures, 256, 256, 3), dtype=np.uint8)
+    shape = (pictures, paper.SIDE, paper.SIDE, paper.CHANNELS)
+    pictures_NHWC = draw.integers(0, 256, shape, dtype=np.uint8)
     labels_N = draw.integers(0, 4, pictures)
-    shard = Shard(Path("made up"), labels_N, None, None, pictures_NHWC)  # type: ignore[arg-type]
-    return Split("train", labels_N, (shard,), np.zeros(1, np.int64))
+    shard = Shard(Path("made up"), labels_N, None, None, pictures_NHWC, paper.SIDE)
+    return Split("train", labels_N, (shard,), paper.SIDE, np.zeros(1, np.int64))
 
 
 class MadeStatistics:
@@ -231,8 +233,8 @@ def check_masks(scale: Scale, report: Report) -> None:
 
 
 def loader_of(scale: Scale, batch: int, split: Split) -> Loader:
-    made: Any = (split, MadeStatistics())
-    return Loader(*made, AugmentationConfig(), batch, seed=3)
+    statistics: Any = MadeStatistics()
+    return Loader(split, statistics, AugmentationConfig(), batch, seed=3)
 
 
 def check_cuts(scale: Scale, report: Report) -> None:
@@ -403,17 +405,20 @@ def measure_parts(scale: Scale, report: Report, batch: int) -> None:
     parameters = list(network.parameters())
 
     def forward() -> Tensor:
-        logits = network.connected(network.convolved(x), step._address_2).float()
+        logits = network.connected(network.convolved(x), step._address_3).float()
         return F.cross_entropy(logits, labels_B)
+
+    def gradients() -> list[Tensor]:
+        return [w.grad for w in parameters if w.grad is not None]
 
     works: dict[str, Callable[[], object]] = {
         "input": lambda: one.cut_into(x),
         "convolved": lambda: network.convolved(x),
         "forward": forward,
         "forward and backward": lambda: torch.autograd.grad(forward(), parameters),
-        "check": lambda: torch._foreach_norm([w.grad for w in parameters], 2, dtype=torch.float32),
-        "update, early": lambda: step._update(step._early, step._rates_2, step._pending_1 + 1),
-        "update, late": lambda: step._update(step._late, step._rates_2, step._pending_1 + 1),
+        "check": lambda: torch._foreach_norm(gradients(), 2, dtype=torch.float32),
+        "update, early": lambda: step._update(step._early, step._rates_P2, step._pending_1 + 1),
+        "update, late": lambda: step._update(step._late, step._rates_P2, step._pending_1 + 1),
     }
     row = {name: round(1000 * convolution.seconds(work, device), 4) for name, work in works.items()}
     report.add("parts", {"batch": batch, "precision": precision, "milliseconds": row})
@@ -476,8 +481,6 @@ def measure_ceiling(scale: Scale, report: Report) -> None:
 
 def measure_peer(scale: Scale, report: Report, batch: int, compiled: bool, precision: str) -> None:
     """PyTorch's own modules for the same network, trained as its tutorials do, on made-up input."""
-    from alexnet.benchmark.contestants import pytorch_alexnet
-
     set_products("tf32" if precision == "bf16" else precision)
     last = torch.channels_last
     begin_afresh(scale)
@@ -554,13 +557,14 @@ def main() -> None:
             measure_blocks(scale, report, batch)
     with report.part("ceiling"):
         measure_ceiling(scale, report)
+    peers = [(first, False, "fp32")]
     if not scale.is_quick:
-        for batch, compiled, kind in (
-            *((first, False, "fp32"), (first, False, "bf16"), (largest, False, "bf16")),
-            *((first, True, "bf16"), (largest, True, "bf16")),
-        ):
-            with report.part(f"pytorch {batch} {'compiled' if compiled else 'eager'} {kind}"):
-                measure_peer(scale, report, batch, compiled, kind)
+        peers += [(first, False, "bf16"), (largest, False, "bf16")]
+        peers += [(first, True, "bf16"), (largest, True, "bf16")]
+    for batch, compiled, kind in peers:
+        with report.part(f"pytorch {batch} {'compiled' if compiled else 'eager'} {kind}"):
+            measure_peer(scale, report, batch, compiled, kind)
+    if not scale.is_quick:
         with report.part("machine afterwards"):
             report.found["machine_afterwards"] = machine(scale)
     wrong = [row["what"] for row in report.found.get("checks", []) if not row["ok"]]

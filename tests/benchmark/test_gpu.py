@@ -32,6 +32,7 @@ def test_the_script_checks_measures_and_writes_one_file(tmp_path: Path) -> None:
     assert {row["layer"] for row in found["convolutions"]} == {f"conv{n}" for n in range(1, 6)}
     assert "forward and backward" in found["parts"][0]["milliseconds"]
     assert found["blocks"] and found["ceiling"] and found["machine"]["versions"]["torch"]
+    assert [row["who"] for row in found["peers"]] == ["pytorch eager"]
 
 
 @pytest.mark.slow
