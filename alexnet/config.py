@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import ClassVar, Literal, NamedTuple
@@ -55,6 +55,15 @@ _LAYERS = r"(\w+)(?:-(\w+))?"
 _NUMBER = r"\d*\.?\d+(?:e-?\d+)?"
 
 
+def _parts(key: str, text: str, pattern: str, expected: str) -> Iterator[tuple[str, ...]]:
+    """What `pattern` finds in each part between commas; raises UsageError where it does not fit."""
+    for part in filter(None, map(str.strip, text.split(","))):
+        match = re.fullmatch(pattern, part)
+        if match is None:
+            raise wrong_value(key, part, expected)
+        yield match.groups()
+
+
 class Factor(NamedTuple):
     """A factor for the layers `first` to `last`, from an epoch on."""
 
@@ -67,25 +76,21 @@ class Factor(NamedTuple):
     @cache
     def parse(cls, key: str, text: str) -> tuple[Factor, ...]:
         """Those of a setting: "conv1-conv5: 0.1, conv1: 0 from 72"; raises UsageError."""
-        found = []
-        for part in filter(None, map(str.strip, text.split(","))):
-            match = re.fullmatch(rf"{_LAYERS}: *({_NUMBER})(?: from ({_NUMBER}))?", part)
-            if match is None:
-                raise wrong_value(key, part, "LAYER: FACTOR or LAYER-LAYER: FACTOR from EPOCH")
-            first, last, factor, start = match.groups()
-            found.append(cls(first, last or first, float(factor), float(start or 0)))
-        return tuple(found)
+        pattern = rf"{_LAYERS}: *({_NUMBER})(?: from ({_NUMBER}))?"
+        expected = "LAYER: FACTOR or LAYER-LAYER: FACTOR from EPOCH"
+        return tuple(
+            cls(first, last or first, float(factor), float(start or 0))
+            for first, last, factor, start in _parts(key, text, pattern, expected)
+        )
 
     @classmethod
     def frozen(cls, key: str, text: str) -> tuple[Factor, ...]:
         """Zeros for the layers of a setting: "conv1-conv3, fc6"; raises UsageError."""
-        found = []
-        for part in filter(None, map(str.strip, text.split(","))):
-            match = re.fullmatch(_LAYERS, part)
-            if match is None:
-                raise wrong_value(key, part, "LAYER or LAYER-LAYER, with commas between")
-            found.append(cls(match[1], match[2] or match[1], 0.0, 0.0))
-        return tuple(found)
+        expected = "LAYER or LAYER-LAYER, with commas between"
+        return tuple(
+            cls(first, last or first, 0.0, 0.0)
+            for first, last in _parts(key, text, _LAYERS, expected)
+        )
 
     def covers(self, layer: str, layers: Sequence[str]) -> bool:
         """Whether it is for `layer`, one of a network's `layers`."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
 import torch
 
 from alexnet.network.weights import opened
@@ -37,7 +36,7 @@ def is_safetensors(path: Path) -> bool:
 def read_tensors(path: Path) -> Tensors:
     """Everything in the file, bfloat16 as float32, which has the same numbers; raises DataError."""
     arrays, notes = {}, []
-    with opened(path), safetensors.safe_open(path, framework="pt") as file:
+    with opened(path, "pt") as file:
         for name in file.keys():  # noqa: SIM118
             tensor = file.get_tensor(name)
             if tensor.dtype == torch.bfloat16:  # which NumPy has not
