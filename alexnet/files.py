@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from alexnet.errors import DataError, EnvironmentProblem
 
 _TEMPORARY = ".tmp."  # .NAME.tmp.PID
+_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 def _go_on(operation: str, path: Path) -> int | None:
@@ -328,6 +329,11 @@ def read_json(path: Path) -> Any:
         raise DataError("A file is missing.", where=path) from None
     except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep among them
         raise DataError(f"Not valid JSON: {error}.", where=path) from None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is litter of an operating system or editor, by its name."""
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 def printable(name: str) -> str:

@@ -6,9 +6,7 @@ import os
 from collections.abc import Sequence
 
 from alexnet.errors import DataError
-from alexnet.files import printable
-
-_IGNORED = {"Thumbs.db", "desktop.ini"}
+from alexnet.files import is_hidden, printable
 
 
 def picture_files(names: Sequence[str]) -> list[str]:
@@ -27,7 +25,7 @@ def _below(root: str) -> list[str]:
     while stack:
         folder = stack.pop()
         for entry in _entries(os.path.join(root, *folder)):
-            if not entry.name.startswith(".") and entry.name not in _IGNORED:
+            if not is_hidden(entry.name):
                 inner = entry.is_dir(follow_symlinks=False)
                 (stack if inner else found).append((*folder, entry.name))
     return [os.path.join(root, *path) for path in sorted(found)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alexnet.errors import DataError
-from alexnet.files import printable
+from alexnet.files import is_hidden, printable
 from alexnet.sources import tar
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
@@ -16,7 +16,7 @@ from alexnet.sources.base import (
     identity_of,
     split_by_content,
 )
-from alexnet.sources.layout import TRAIN, arrange, is_hidden, is_train
+from alexnet.sources.layout import TRAIN, arrange, is_train
 from alexnet.sources.tar import Member
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet.errors import DataError
-from alexnet.files import printable
+from alexnet.files import is_hidden, printable
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
     Picture,
@@ -17,7 +17,7 @@ from alexnet.sources.base import (
     identity_of,
     split_by_content,
 )
-from alexnet.sources.layout import arrange, is_hidden, is_train
+from alexnet.sources.layout import arrange, is_train
 
 
 def open_folder(folder: Path, spec: str, validation_share: float) -> Source:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alexnet.errors import DataError
-from alexnet.files import printable
+from alexnet.files import is_hidden, printable
 
 TRAIN = "train"
 _TRAIN_NAMES = {"train", "training"}
 _HELD_OUT = {"val": "val", "valid": "val", "validation": "val", "test": "test"}
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,6 @@ class Layout:
     places: list[tuple[str, int] | None]
     ignored: Counter[str]
     warnings: tuple[str, ...]
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is litter of an operating system or editor, never a picture."""
-    return name.startswith(".") or name.lower() in _LITTER
 
 
 def is_train(name: str) -> bool:

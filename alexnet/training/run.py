@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-import shutil
 import sys
 import time
 from importlib import metadata
@@ -24,12 +23,9 @@ from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
 from alexnet.files import (
     Lock,
     append,
-    make_folder,
     read_json,
-    remove,
-    rename,
     sweep_temporaries,
-    temporary_name,
+    whole_folder,
     write_atomically,
     write_json,
 )
@@ -71,22 +67,17 @@ class Run:
         if not ranks.is_chief():
             ranks.meet()
             return Onlooker(folder)
-        make_folder(folder.parent)
-        sweep_temporaries(folder.parent, folder.name)
-        run = cls(temporary_name(folder))
-        remove(run.folder)
         try:
-            write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
-            write_json(run.folder / "environment.json", environment(device, precision, layout))
-            run.set_data(data)
-            run.set_config(config)
-            rename(run.folder, folder)
+            with whole_folder(folder) as unnamed:
+                run = cls(unnamed)
+                write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
+                write_json(run.folder / "environment.json", environment(device, precision, layout))
+                run.set_data(data)
+                run.set_config(config)
         except EnvironmentProblem:
             if folder.exists():  # another process made it a moment ago
                 raise _taken(folder) from None
             raise
-        finally:
-            shutil.rmtree(run.folder, ignore_errors=True)
         ranks.meet()
         return cls(folder)
 

@@ -35,6 +35,18 @@ def rejected(folder: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
+@pytest.fixture
+def workers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Every worker process runs the given program as it starts, from the file `site/sitecustomize.py`."""
+
+    def set_up(program: str) -> None:
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "sitecustomize.py").write_text(program)
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
+
+    return set_up
+
+
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("storage", ["raw", "jpeg"])
 def test_the_number_of_workers_does_not_change_a_byte(
@@ -390,11 +402,10 @@ def test_a_folder_with_something_else_in_it_is_left_alone(folder: Make, tmp_path
 
 @pytest.mark.usefixtures("small_shards")
 def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on(
-    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
     """Worker processes start with a decoder that really dies, and one that really hangs."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
+    workers_run(
         "import os, signal\n"
         "from alexnet.prepared import pixels, work\n"
         "examine, work.PICTURE_SECONDS = pixels.examine, 0.4\n"
@@ -404,7 +415,6 @@ def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on
         "    return examine(data)\n"
         "pixels.examine = fragile\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
     bad = {"train/cat/x.png": b"deadly", "train/dog/y.png": b"endless", "val/cat/z.png": b"deadly"}
     source = folder(count=12, extra=bad)
     dataset = prepare(source, tmp_path / "out", workers=2, allowed_rejected=0.5)
@@ -422,10 +432,9 @@ def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on
 
 @pytest.mark.usefixtures("small_shards")
 def test_a_picture_that_is_too_slow_only_once_is_named_all_the_same(
-    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
+    workers_run(
         "import time\n"
         "from pathlib import Path\n"
         "from alexnet.prepared import pixels, work\n"
@@ -438,29 +447,25 @@ def test_a_picture_that_is_too_slow_only_once_is_named_all_the_same(
         "    return examine(data)\n"
         "pixels.examine = slow\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
     source = folder(count=12, extra={"train/cat/x.png": b"at the limit"})
     prepare(source, tmp_path / "out", workers=2, allowed_rejected=0.5)
     assert [row[:3] for row in rejected(tmp_path / "out")] == [["cat/x.png", "train", "too slow"]]
 
 
 def test_workers_that_cannot_start_do_not_put_the_blame_on_pictures(
-    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import os; os._exit(1)")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    workers_run("import os; os._exit(1)")
     with pytest.raises(EnvironmentProblem, match="No picture is to blame"):
         prepare(folder(), tmp_path / "out")
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_memory_that_runs_out_loses_no_picture(
-    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
     """A process finds none for its shard, so a fresh one tries; where that is no better, work stops."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
+    workers_run(
         "from pathlib import Path\n"
         "import numpy as np\n"
         "from alexnet.prepared import work\n"
@@ -471,7 +476,6 @@ def test_memory_that_runs_out_loses_no_picture(
         "    return np.ones(2**45)\n"
         "work._room = scarce\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
     source = folder(count=12)
     with pytest.raises(EnvironmentProblem, match="No picture is to blame") as error:
         prepare(source, tmp_path / "out", workers=1)
