@@ -57,16 +57,9 @@ def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
 
 def normalize_within(a_NCHW: Tensor, lrn: LRN) -> Tensor:
     """Normalize each map by itself: the sum is over the n x n places around, those inside the map."""
-    N, C, H, W = a_NCHW.shape
-    reach = lrn.n // 2
-    padded = F.pad(a_NCHW.square(), (reach,) * 4)
-    rows = torch.zeros_like(padded[:, :, :H])
-    for y in range(lrn.n):
-        rows = rows + padded[:, :, y : y + H]
-    total = torch.zeros_like(a_NCHW)
-    for x in range(lrn.n):
-        total = total + rows[..., x : x + W]
-    return a_NCHW / (lrn.k + lrn.alpha * total).pow(lrn.beta)
+    squares = a_NCHW.square()
+    total = F.avg_pool2d(squares, lrn.n, stride=1, padding=lrn.n // 2, divisor_override=1)
+    return a_NCHW * (lrn.k + lrn.alpha * total).pow(-lrn.beta)
 
 
 def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, stride: int) -> Tensor:

@@ -19,13 +19,15 @@ from alexnet.config import (
     RunConfig,
     StartConfig,
 )
-from alexnet.conventions import PAPER
+from alexnet.conventions import CONVENTIONS, PAPER
 from alexnet.errors import Stopped
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
 from alexnet.network.dropout import address
-from alexnet.prepared import PreparedDataset
+from alexnet.prepared import PreparedDataset, prepare
+from alexnet.recipes import recipe
+from alexnet.sources import open_source
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
 from alexnet.training.mesh import Placed
@@ -103,6 +105,24 @@ def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
     mean = np.mean([row["loss"] for row in steps[:first_end]])
     assert epochs[0]["train_loss"] == pytest.approx(mean)
     assert epochs[0]["val_top1_error"] == 0.75
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_both_lines_of_figure_1_learn_from_the_first_steps(name: str, tmp_path: Path) -> None:
+    """At a rate or from a start that is too large, every ReLU is off for good after three steps."""
+    about = recipe(name).config
+    dataset = prepare(open_source("synthetic:320x8"), tmp_path / "set", side=32)
+    loader = Loader(
+        dataset.split("train"), dataset.statistics, about.augmentation, 32, seed=0, crop=32
+    )
+    convention = CONVENTIONS[about.network.convention].with_nonlinearity(about.network.nonlinearity)
+    network = AlexNet(8, convention, about.network.start)
+    step = EagerStep(Placed(network, about.optimizer), seed=0)
+    losses = []
+    for batch in loader.batches(0, 25):
+        losses += [one.loss for one in step.take(batch, about.optimizer.learning_rate)]
+    losses += [one.loss for one in step.finish()]
+    assert np.mean(losses[-10:]) < np.log(8) / 2
 
 
 def test_training_does_not_load_the_compiler() -> None:
