@@ -289,9 +289,9 @@ def relu() -> Recipe:
     """Figure 1, the solid line: a four-layer net on CIFAR-10 with ReLU.
 
     The paper chooses each line's rate so that it is as fast as can be. Here ReLU learns steadily at a
-    tenth of tanh's: with more, the first steps turn units off for good (docs/log.md).
+    fifth of tanh's: with more, the first steps may turn units off for good (docs/log.md).
     """
-    return _figure1("relu", "relu", gain=0.25, rate=0.001)
+    return _figure1("relu", "relu", gain=0.2, rate=0.002)
 
 
 def tanh() -> Recipe:

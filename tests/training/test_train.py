@@ -113,13 +113,13 @@ def test_both_lines_of_figure_1_learn_from_the_first_steps(name: str, tmp_path: 
     about = recipe(name).config
     dataset = prepare(open_source("synthetic:320x8"), tmp_path / "set", side=32)
     loader = Loader(
-        dataset.split("train"), dataset.statistics, about.augmentation, 32, seed=0, crop=32
+        dataset.split("train"), dataset.statistics, about.augmentation, 128, seed=0, crop=32
     )
     convention = CONVENTIONS[about.network.convention].with_nonlinearity(about.network.nonlinearity)
     network = AlexNet(8, convention, about.network.start)
     step = EagerStep(Placed(network, about.optimizer), seed=0)
     losses = []
-    for batch in loader.batches(0, 25):
+    for batch in loader.batches(0, 20):
         losses += [one.loss for one in step.take(batch, about.optimizer.learning_rate)]
     losses += [one.loss for one in step.finish()]
     assert np.mean(losses[-10:]) < np.log(8) / 2
