@@ -152,9 +152,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Nothing is at `path`, or an empty folder. What a failure or a killed process leaves of the new one is
     deleted; raises EnvironmentProblem when the disk refuses.
     """
+    make_folder(path.parent)
     path = path.resolve()
     folder = temporary_name(path)
-    make_folder(path.parent)
     with _explaining(path):
         sweep_temporaries(path.parent, path.name)
     remove(folder)
