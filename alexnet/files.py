@@ -152,7 +152,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Nothing is at `path`, or an empty folder. What a failure or a killed process leaves of the new one is
     deleted; raises EnvironmentProblem when the disk refuses.
     """
-    make_folder(path.parent)
+    make_folder(path.parent)  # named as it was typed, if it cannot be made
     path = path.resolve()
     folder = temporary_name(path)
     with _explaining(path):

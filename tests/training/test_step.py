@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from training.conftest import taken
 
 from alexnet.config import (
     AugmentationConfig,
@@ -29,7 +30,7 @@ from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
 from alexnet.training.mesh import Placed
 from alexnet.training.run import Run
-from alexnet.training.step import EagerStep, Outcome
+from alexnet.training.step import EagerStep
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -77,14 +78,6 @@ def on_gpu(precision: str = "fp32", graphs: bool = False, network: str = "paper"
 
 def parameters(network: AlexNet) -> dict[str, Tensor]:
     return {name: w.detach().float().cpu().clone() for name, w in network.named_parameters()}
-
-
-def taken(step: GpuStep | EagerStep, loader: Loader, steps: range, rate: float) -> list[Outcome]:
-    """Steps on the loader's batches, to the end."""
-    outcomes = []
-    for batch in step.loader(loader).batches(steps[0], steps[-1] + 1):
-        outcomes += step.take(batch, rate)
-    return outcomes + step.finish()
 
 
 @pytest.mark.parametrize("shape", [(70, 33), (1500,)], ids=["weights decay", "biases do not"])

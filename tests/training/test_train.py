@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from training.conftest import taken
 
 from alexnet.config import (
     AugmentationConfig,
@@ -19,7 +20,7 @@ from alexnet.config import (
     RunConfig,
     StartConfig,
 )
-from alexnet.conventions import CONVENTIONS, PAPER
+from alexnet.conventions import PAPER, convention
 from alexnet.errors import Stopped
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
@@ -115,14 +116,10 @@ def test_both_lines_of_figure_1_learn_from_the_first_steps(name: str, tmp_path: 
     loader = Loader(
         dataset.split("train"), dataset.statistics, about.augmentation, 128, seed=0, crop=32
     )
-    convention = CONVENTIONS[about.network.convention].with_nonlinearity(about.network.nonlinearity)
-    network = AlexNet(8, convention, about.network.start)
-    step = EagerStep(Placed(network, about.optimizer), seed=0)
-    losses = []
-    for batch in loader.batches(0, 20):
-        losses += [one.loss for one in step.take(batch, about.optimizer.learning_rate)]
-    losses += [one.loss for one in step.finish()]
-    assert np.mean(losses[-10:]) < np.log(8) / 2
+    layers = convention(about.network.convention, 8, about.network.nonlinearity)
+    step = EagerStep(Placed(AlexNet(8, layers, about.network.start), about.optimizer), seed=0)
+    outcomes = taken(step, loader, range(20), about.optimizer.learning_rate)
+    assert np.mean([one.loss for one in outcomes[-10:]]) < np.log(8) / 2
 
 
 def test_training_does_not_load_the_compiler() -> None:
