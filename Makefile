@@ -31,9 +31,9 @@ docs: $(VENV)/.installed  ## every page that is made of something: of the ledger
 	$(BIN)/python -m alexnet.benchmark.page
 	PYTHONPATH=tests $(BIN)/python -m torture.page
 
-benchmarks: $(VENV)/.installed  ## record benchmarks/*.json on this machine, undisturbed, and the pages
+benchmarks: $(VENV)/.installed  ## record results/benchmarks/*.json on this machine, undisturbed, and the pages
 	for verb in train infer lrn data prepare; do \
-	  $(BIN)/alexnet benchmark $$verb --save benchmarks/$$verb-cpu.json || exit; done
+	  $(BIN)/alexnet benchmark $$verb --save results/benchmarks/$$verb-cpu.json || exit; done
 	$(BIN)/python -m alexnet.benchmark.page
 
 $(VENV)/.installed: pyproject.toml constraints.txt

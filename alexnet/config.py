@@ -14,8 +14,8 @@ from functools import cache
 from typing import ClassVar, Literal, NamedTuple
 
 from alexnet import paper
+from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
-from alexnet.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True, order=True)
@@ -42,7 +42,7 @@ class Steps:
 
 @dataclass(frozen=True, order=True)
 class Images:
-    """A number of pictures."""
+    """A number of images."""
 
     count: int
     unit: ClassVar[str] = "images"
@@ -135,9 +135,9 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What is drawn anew for each picture each time it is used (section 4.1).
+    """What is drawn anew for each image each time it is used (section 4.1).
 
-    With `shared` crops 32 pictures that follow each other have one place and reflection, of 33 x 33
+    With `shared` crops 32 images that follow each other have one place and reflection, of 33 x 33
     places, as in the original program.
     """
 
@@ -160,10 +160,10 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class LoadingConfig:
-    """In which order an epoch takes its pictures.
+    """In which order an epoch takes its images.
 
     `full` takes them in any order. `blocks` is for sets larger than memory: it reads runs of
-    neighbouring pictures in random order and mixes many of them at a time.
+    neighbouring images in random order and mixes many of them at a time.
     """
 
     shuffle: Literal["full", "blocks"] = "full"

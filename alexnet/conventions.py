@@ -1,7 +1,7 @@
 """Every network that is called AlexNet, and the small nets of its time, as values of one kind.
 
 A `Convention` is all that decides what a network computes: its table of layers, how responses are
-normalized and pooled, what dropout scales, which pictures go in. `PAPER` has the numbers of
+normalized and pooled, what dropout scales, which images go in. `PAPER` has the numbers of
 `alexnet.paper`; those of the others are here, each from its publisher: the original program
 (computerhistory/AlexNet-Source-Code), Caffe's model definitions, torchvision, cuda-convnet.
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from alexnet import paper
-from alexnet.errors import UsageError, did_you_mean
+from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.paper import Layer, Normalization, Pooling
 
 Nonlinearity = Literal["relu", "tanh"]
@@ -24,12 +24,12 @@ Nonlinearity = Literal["relu", "tanh"]
 
 @dataclass(frozen=True)
 class Convention:
-    """One network: `layers` with the parameters of what follows them, and the pictures it reads."""
+    """One network: `layers` with the parameters of what follows them, and the images it reads."""
 
     name: str
     about: str
     layers: tuple[Layer, ...]
-    side: int = paper.SIDE  # pixels of a prepared picture
+    side: int = paper.SIDE  # pixels of a prepared image
     crop: int = paper.CROP  # pixels of what is cut from it: the network's input
     divisors: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green, blue less the mean
     norm: Normalization = paper.LRN  # "norm": over neighbouring maps

@@ -39,10 +39,10 @@ LEDGER = (
         test="tests/prepared/test_pixels.py::test_shorter_side_to_256_then_the_centre",
     ),
     Deviation(
-        topic="Pictures that are not RGB",
+        topic="Images that are not RGB",
         section="2",
         paper="Raw RGB values; grey, CMYK or transparent files are not mentioned.",
-        program="Converts every picture to RGB.",
+        program="Converts every image to RGB.",
         caffe="OpenCV's conversion to three channels.",
         pytorch="Pillow's conversion to RGB.",
         choice="A written rule for every colour mode: grey is repeated in three channels, "
@@ -53,12 +53,12 @@ LEDGER = (
         topic="JPEG between preparation and training",
         section="2",
         paper=_SILENT,
-        program="Stores the 256×256 pictures as JPEG files in batches.",
+        program="Stores the 256×256 images as JPEG files in batches.",
         caffe="Raw pixels, or the encoded file, in a database.",
         pytorch="Decodes the original file in every epoch.",
         choice="`--storage jpeg` quantizes once more at a high quality, `--storage raw` does not; "
         "mean and colour statistics come from the pixels that training reads.",
-        test="tests/prepared/test_dataset.py::test_statistics_are_those_of_the_training_pictures_as_they_are_read",
+        test="tests/prepared/test_dataset.py::test_statistics_are_those_of_the_training_images_as_they_are_read",
     ),
     Deviation(
         topic="Where the mean image is subtracted",
@@ -174,20 +174,20 @@ LEDGER = (
         test="tests/loading/test_crops.py::test_there_are_2048_views",
     ),
     Deviation(
-        topic="One crop for each picture",
+        topic="One crop for each image",
         section="4.1",
-        paper="Random patches of the pictures.",
-        program="Draws one place and one reflection for each 32 pictures.",
-        caffe="One draw for each picture.",
-        pytorch="One draw for each picture.",
-        choice="One draw for each picture and each time it is used.",
-        test="tests/loading/test_crops.py::test_pictures_draw_independently",
+        paper="Random patches of the images.",
+        program="Draws one place and one reflection for each 32 images.",
+        caffe="One draw for each image.",
+        pytorch="One draw for each image.",
+        choice="One draw for each image and each time it is used.",
+        test="tests/loading/test_crops.py::test_images_draw_independently",
     ),
     Deviation(
         topic="Strength of the colour noise",
         section="4.1",
         paper="Calls lambda the eigenvalue of the covariance; on the 0–255 scale this would "
-        "drown every picture.",
+        "drown every image.",
         program="Multiplies by the standard deviations, the square roots of the eigenvalues.",
         caffe="No colour noise.",
         pytorch="None; constants often copied elsewhere (0.2175, 0.0188, 0.0045) are eigenvalues "
@@ -208,7 +208,7 @@ LEDGER = (
     Deviation(
         topic="Colour noise to the end",
         section="4.1",
-        paper="Each time a picture is used.",
+        paper="Each time an image is used.",
         program="Switches it off for the last third of the epochs at the lowest rate.",
         caffe="No colour noise.",
         pytorch="None.",
@@ -305,9 +305,9 @@ LEDGER = (
         program=_UNKNOWN,
         caffe="Batches run on over the end of the training set.",
         pytorch="A smaller last batch, unless told otherwise.",
-        choice="Epochs follow each other without a gap: every batch is full, and each picture is "
+        choice="Epochs follow each other without a gap: every batch is full, and each image is "
         "used exactly once in each epoch.",
-        test="tests/loading/test_order.py::test_each_picture_once_in_each_epoch",
+        test="tests/loading/test_order.py::test_each_image_once_in_each_epoch",
     ),
     Deviation(
         topic="What ten views average",
@@ -353,7 +353,7 @@ def deviations_page() -> str:
 if __name__ == "__main__":
     from pathlib import Path
 
-    from alexnet.files import write_atomically
+    from alexnet.base.files import write_atomically
 
     page = Path(__file__).parent.parent / "docs" / "deviations.md"
     write_atomically(page, deviations_page().encode())

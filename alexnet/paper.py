@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 
 class Release(NamedTuple):
-    """One release of labelled pictures, as the paper counts it."""
+    """One release of labelled images, as the paper counts it."""
 
     name: str
     classes: int
@@ -95,7 +95,7 @@ PARAMETERS = {
 }
 PARAMETERS_TOTAL = 60_965_224
 PARAMETERS_CLAIMED = 60_000_000
-MULTIPLY_ADDS_MILLIONS = {  # of one forward pass of one picture
+MULTIPLY_ADDS_MILLIONS = {  # of one forward pass of one image
     "conv1": 105.4,
     "conv2": 223.9,
     "conv3": 149.5,

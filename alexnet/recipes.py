@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from alexnet import paper as values
+from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import (
     Anneal,
     AugmentationConfig,
@@ -21,7 +22,6 @@ from alexnet.config import (
     Steps,
 )
 from alexnet.conventions import Nonlinearity
-from alexnet.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def original2012() -> Recipe:
         departures={
             "network.convention": "another order in the first two layers, alpha divided by n, a second "
             "normalization, wider weights in conv3 to conv5",
-            "augmentation.crops": "one crop for 32 pictures, of 33 x 33 places",
+            "augmentation.crops": "one crop for 32 images, of 33 x 33 places",
             "augmentation.colour_until": "its last epochs had none",
             "augmentation.colour_divisor": "keeps the scale that the noise widens",
             "optimizer.bias_rate": "twice that of the weights",
@@ -116,7 +116,7 @@ def _caffe(name: str, order: str, expected: str) -> Recipe:
             "optimizer.batch": "twice the paper's",
             "optimizer.bias_rate": "twice that of the weights",
             "schedule.kind": "planned",
-            "schedule.epochs": "every 100,000 of 450,000 steps of 256 pictures",
+            "schedule.epochs": "every 100,000 of 450,000 steps of 256 images",
         },
         expected=expected,
     )
@@ -207,9 +207,7 @@ def finetune() -> Recipe:
 
 def _cifar(name: str, decays: str, expected: str, views: bool = True) -> Recipe:
     """What cuda-convnet's nets for CIFAR-10 have in common (section 3.3)."""
-    reflections = (
-        {} if views else {"augmentation.reflections": "its pictures were used as they are"}
-    )
+    reflections = {} if views else {"augmentation.reflections": "its images were used as they are"}
     drops = "500, 510" if views else "120, 130"
     return Recipe(
         config=RunConfig(
@@ -301,10 +299,10 @@ def tanh() -> Recipe:
 
 
 def small() -> Recipe:
-    """The same network and augmentation for thousands of pictures rather than a million.
+    """The same network and augmentation for thousands of images rather than a million.
 
-    With the paper's start the logits are the same for every picture to begin with, and training needs
-    thousands of steps to leave ln(classes): a million pictures have them, a few thousand do not.
+    With the paper's start the logits are the same for every image to begin with, and training needs
+    thousands of steps to leave ln(classes): a million images have them, a few thousand do not.
     """
     return Recipe(
         config=RunConfig(
@@ -321,11 +319,11 @@ def small() -> Recipe:
             "network.start.gain": "pixels have a deviation near 64 and logits should have one near 1: "
             "each of the eight layers takes the same part of the way, so that none learns too fast",
             "network.start.bias": "ones keep units active where weights are too small to; with these "
-            "weights they would only drown the differences between pictures",
-            "optimizer.batch": "more updates from the same number of pictures",
+            "weights they would only drown the differences between images",
+            "optimizer.batch": "more updates from the same number of images",
             "schedule.kind": "a plateau needs many epochs to be seen; a planned fall uses every step",
             "schedule.warmup": "at the full rate the first steps would undo the start",
-            "length": "half an hour on two cores for ten thousand pictures",
+            "length": "half an hour on two cores for ten thousand images",
             "checkpoint.every": "an epoch has some hundred steps only",
         },
         expected="imagenette: see results/imagenette-small/",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import (
     OUR_DEFAULTS,
     Epochs,
@@ -22,7 +23,6 @@ from alexnet.config import (
     Steps,
     wrong_value,
 )
-from alexnet.errors import UsageError, did_you_mean
 
 Value = str | int | float | bool
 

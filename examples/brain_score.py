@@ -35,11 +35,11 @@ IDENTIFIER = "alexnet-2012"  # results are kept by this name: another model need
 LAYERS = ["pool1", "pool2", "conv3", "conv4", "pool5", "fc6", "fc7"]
 # What is committed to; without it Brain-Score finds the best layer for each area by itself.
 REGIONS = {"V1": "pool1", "V2": "pool2", "V4": "conv3", "IT": "pool5"}
-VISUAL_DEGREES = 8  # of the visual field, that the picture is taken to cover
+VISUAL_DEGREES = 8  # of the visual field, that the image is taken to cover
 
 
 def preprocess(model: Classifier, files: Sequence[str | Path]) -> np.ndarray:
-    """Picture files as the network reads them: float32, N x 3 x 224 x 224.
+    """Image files as the network reads them: float32, N x 3 x 224 x 224.
 
     As in training: the shorter side scaled to 256, the central 256 x 256, the mean image of the model
     folder subtracted, and of that the central 224 x 224.
@@ -52,7 +52,7 @@ def preprocess(model: Classifier, files: Sequence[str | Path]) -> np.ndarray:
 def activations_of(
     model: Classifier, images: Sequence[np.ndarray | torch.Tensor], layers: Sequence[str]
 ) -> OrderedDict[str, np.ndarray]:
-    """Activations of preprocessed pictures by the names of layers; `logits` are those of fc8."""
+    """Activations of preprocessed images by the names of layers; `logits` are those of fc8."""
     x_NCHW = torch.stack([torch.as_tensor(np.ascontiguousarray(image)) for image in images])
     names = ["fc8" if layer == "logits" else layer for layer in layers]
     found = named_activations(model.network, x_NCHW, names)

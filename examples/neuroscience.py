@@ -2,7 +2,7 @@
 
     python examples/neuroscience.py MODEL STIMULI OUT [MEASURED]
 
-MODEL is a run or a model folder; STIMULI is a folder of pictures; MEASURED is a matrix of the same
+MODEL is a run or a model folder; STIMULI is a folder of images; MEASURED is a matrix of the same
 stimuli, say from recordings: .npy, .csv, .h5 or .mat, with their keys (paths inside STIMULI) or,
 where it has none, in their order.
 
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import alexnet
-from alexnet.drawing import write_png
-from alexnet.retrieval import dissimilarities, extract, of_files, spearman, stored
-from alexnet.retrieval.heatmap import heat_maps
+from alexnet.activations import dissimilarities, extract, of_files, spearman, stored
+from alexnet.figures.heatmaps import heat_maps
+from alexnet.figures.style import write_png
 
 AREAS = {"V1": "pool1", "V2": "pool2", "V4": "conv3", "IT": "fc7"}
 SHOWN = 5  # keys of other stimuli
@@ -29,15 +29,15 @@ SHOWN = 5  # keys of other stimuli
 def matrices(model: str, stimuli: str, out: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Each area's matrix, N x N, and the keys of the N stimuli; activations go to OUT/features.h5."""
     classifier = alexnet.load(model)
-    pictures = of_files([stimuli])
-    for one in pictures.skipped:
-        print(f"skipped {one.picture}: {one.reason}", file=sys.stderr)
+    images = of_files([stimuli])
+    for one in images.skipped:
+        print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
     path = out / "features.h5"
-    extract(classifier.network, classifier.card, pictures, list(AREAS.values()), path, force=True)
+    extract(classifier.network, classifier.card, images, list(AREAS.values()), path, force=True)
     with stored(path) as features:
         rdms = {area: dissimilarities(features.layer(name)) for area, name in AREAS.items()}
-    write_png(heat_maps(rdms, pictures.keys, "1 - Pearson correlation"), out / "areas.png")
-    return rdms, pictures.keys
+    write_png(heat_maps(rdms, images.keys, "1 - Pearson correlation"), out / "areas.png")
+    return rdms, images.keys
 
 
 def measured(path: Path, keys: tuple[str, ...]) -> np.ndarray:

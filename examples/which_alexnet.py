@@ -12,8 +12,8 @@ import sys
 from alexnet.conventions import CONVENTIONS
 from alexnet.evaluation import find_model, predict_split
 from alexnet.evaluation.scores import score
+from alexnet.models.folder import parameters_of, set_parameters
 from alexnet.network import AlexNet, load_model
-from alexnet.network.weights import parameters_of, set_parameters
 from alexnet.prepared import PreparedDataset, open_or_prepare
 
 

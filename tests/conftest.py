@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from alexnet import ranks
+from alexnet.base import ranks
 
 if TYPE_CHECKING:
     from alexnet.prepared import PreparedDataset
@@ -47,11 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with the real picture sets (Imagenette, CIFAR-10); skips where there is none."""
+    """The folder with the real image sets (Imagenette, CIFAR-10); skips where there is none."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("ALEXNET_DATA", beside))
     if not (folder / "imagenette-224.tar").exists():
-        pytest.skip("no picture sets: set ALEXNET_DATA to a folder with imagenette-224.tar")
+        pytest.skip("no image sets: set ALEXNET_DATA to a folder with imagenette-224.tar")
     return folder
 
 
@@ -63,18 +63,18 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         package, _, inside = place.partition("/")
         spec = find_spec(package)
         assert spec and spec.origin
-        picture = Image.open(Path(spec.origin).parent / inside).convert("RGB")
+        image = Image.open(Path(spec.origin).parent / inside).convert("RGB")
         for n in range(6):
             split = folder / ("train" if n < 4 else "val") / name
             split.mkdir(parents=True, exist_ok=True)
-            view = picture.crop((20 * n, 8 * n, 20 * n + 290, 8 * n + 260))
+            view = image.crop((20 * n, 8 * n, 20 * n + 290, 8 * n + 260))
             view.save(split / f"{n}.png", compress_level=1)
     return folder
 
 
 @pytest.fixture(scope="session")
 def photo_set(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    """`photo_folder`, prepared: 24 training pictures, 12 for validation."""
+    """`photo_folder`, prepared: 24 training images, 12 for validation."""
     from alexnet.prepared import prepare
     from alexnet.sources import open_source
 

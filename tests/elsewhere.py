@@ -10,8 +10,8 @@ from PIL import Image
 
 from alexnet.config import StartConfig
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.exchange.check import outputs
 from alexnet.network import AlexNet, ModelCard
-from alexnet.network.exchange.check import outputs
 
 CASES = [*((name, "relu") for name in CONVENTIONS), ("paper", "tanh")]
 CLASSES = tuple(f"n{k:08}" for k in range(10))
@@ -24,11 +24,11 @@ def photographs(folder: Path, about: Convention) -> np.ndarray:
     """Six real photographs as a network's input: float32 6 x 3 x crop x crop, 0-255."""
     first = (about.side - about.crop) // 2
     box = (first, first, first + about.crop, first + about.crop)
-    pictures = [
+    images = [
         np.asarray(Image.open(path).resize((about.side, about.side)).crop(box))
         for path in sorted(folder.glob("val/*/4.png"))
     ]
-    return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
+    return np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def narrow(
@@ -40,8 +40,8 @@ def narrow(
     known = {layer.name for layer in about.layers}
     about = about.with_kernels({name: count for name, count in fewer.items() if name in known})
     network = AlexNet(len(CLASSES), about, StartConfig(rule="he", gain=1.2, bias=0.5), seed=7)
-    pictures = photographs(photo_folder, about)
-    mean = np.full((about.side, about.side, 3), pictures.mean(), np.float32)
+    images = photographs(photo_folder, about)
+    mean = np.full((about.side, about.side, 3), images.mean(), np.float32)
     mean += np.linspace(-20, 20, about.side, dtype=np.float32)[:, None, None]  # up is not down
     mean += np.array([5, 0, -5], np.float32)
     statistics = {"mean": mean, "deviations": np.array([121.8, 37.1, 19.7], np.float32)}
@@ -50,5 +50,5 @@ def narrow(
     with torch.no_grad():
         if nonlinearity == "tanh":  # whose sums have to be small
             network.weight_and_bias(first)[0].div_(_TYPICAL)
-        last.mul_(2 / outputs(network, card, pictures).logits_NK.std(axis=0).mean())
-    return network, card, pictures
+        last.mul_(2 / outputs(network, card, images).logits_NK.std(axis=0).mean())
+    return network, card, images

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alexnet.base.errors import UsageError
 from alexnet.config import (
     Anneal,
     CheckpointConfig,
@@ -20,7 +21,6 @@ from alexnet.config import (
     RunConfig,
     Steps,
 )
-from alexnet.errors import UsageError
 from alexnet.settings import (
     differences,
     flat,

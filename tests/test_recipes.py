@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from alexnet.base.errors import UsageError
 from alexnet.config import RunConfig
-from alexnet.errors import UsageError
 from alexnet.recipes import RECIPES, recipe
 from alexnet.settings import differences, from_yaml, to_yaml
 

@@ -14,12 +14,12 @@ SIDE = 4096  # of the matrices
 
 
 def products(flops_each: int) -> Contestant:
-    """The ceiling of work that takes `flops_each` operations a picture, all in matrix products."""
+    """The ceiling of work that takes `flops_each` operations an image, all in matrix products."""
     return Contestant("ceiling", _product, 2 * SIDE**3 / flops_each)
 
 
 def copies(numbers: int, bytes_each: int) -> Contestant:
-    """The ceiling of work that moves `bytes_each` a picture: `numbers` float32 read and written."""
+    """The ceiling of work that moves `bytes_each` an image: `numbers` float32 read and written."""
     return Contestant("ceiling", partial(_copy, numbers), 2 * 4 * numbers / bytes_each)
 
 

@@ -1,6 +1,6 @@
-"""Training pictures ready for the network: 224 crops, reflected, coloured, less the mean, float32.
+"""Training images ready for the network: 224 crops, reflected, coloured, less the mean, float32.
 
-The same pictures lie as raw shards, as JPEG shards, and as JPEG files for the peer, which makes of
+The same images lie as raw shards, as JPEG shards, and as JPEG files for the peer, which makes of
 them what PyTorch's users would: Pillow decodes, NumPy augments, a DataLoader's process hands on.
 """
 
@@ -30,14 +30,14 @@ from alexnet.sources.base import as_ppm
 _RAW_EPOCHS = 8  # in a step, so that a step takes long enough to be timed
 
 
-def contests(peers: Sequence[str], batch: int, pictures: int, folder: Path) -> list[Contest]:
-    """One from raw and one from JPEG shards of `pictures` pictures, all made in `folder`.
+def contests(peers: Sequence[str], batch: int, images: int, folder: Path) -> list[Contest]:
+    """One from raw and one from JPEG shards of `images` images, all made in `folder`.
 
     Each contestant has one core.
     """
-    _make_pictures(folder, pictures)
-    batches = max(pictures // batch, 1)
-    others = [Contestant(name, partial(_PEERS[name], folder, batch), pictures) for name in peers]
+    _make_images(folder, images)
+    batches = max(images // batch, 1)
+    others = [Contestant(name, partial(_PEERS[name], folder, batch), images) for name in peers]
     raw = partial(alexnet, folder / "raw", batch, _RAW_EPOCHS * batches)
     jpeg = partial(alexnet, folder / "jpeg", batch, batches)
     return [
@@ -49,7 +49,7 @@ def contests(peers: Sequence[str], batch: int, pictures: int, folder: Path) -> l
         Contest(
             "crops from JPEG shards, per core",
             [Contestant("alexnet", jpeg, batches * batch), *others],
-            Contestant("ceiling", partial(ceiling, folder), pictures),
+            Contestant("ceiling", partial(ceiling, folder), images),
             "simplejpeg decoding the same JPEG, and nothing else",
             one_core=True,
         ),
@@ -106,7 +106,7 @@ _PEERS = {"pillow": pillow}
 
 
 class _Augmented(Dataset[torch.Tensor]):
-    """Section 4.1 over JPEG files, one picture at a time."""
+    """Section 4.1 over JPEG files, one image at a time."""
 
     def __init__(self, files: list[Path], dataset: PreparedDataset) -> None:
         statistics = dataset.statistics
@@ -130,12 +130,12 @@ class _Augmented(Dataset[torch.Tensor]):
         return torch.from_numpy(x_HWC)
 
 
-def _make_pictures(folder: Path, pictures: int) -> None:
+def _make_images(folder: Path, images: int) -> None:
     """Photographs in `folder`: raw/ and jpeg/ prepared, files/ with the same JPEG bytes."""
     own, files = folder / "photographs" / "one-class", folder / "files"
     own.mkdir(parents=True)
     files.mkdir()
-    for n, pixels_HWC in enumerate(views(pictures)):
+    for n, pixels_HWC in enumerate(views(images)):
         (own / f"{n:04d}.ppm").write_bytes(as_ppm(pixels_HWC))
         (files / f"{n:04d}.jpg").write_bytes(shards.encode_jpeg(pixels_HWC))
     for storage in ("raw", "jpeg"):

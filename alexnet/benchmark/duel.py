@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import EnvironmentProblem
-from alexnet.progress import progress
+from alexnet.base.errors import EnvironmentProblem
+from alexnet.base.progress import progress
 
 Step = Callable[[], object]
 
@@ -25,13 +25,13 @@ Step = Callable[[], object]
 class Contestant:
     """Who is measured: `make`, called in its own process, returns the step that is timed.
 
-    `pictures` is how many pictures a step works on; for a ceiling, how many pictures' worth of work
+    `images` is how many images a step works on; for a ceiling, how many images' worth of work
     it does. `make` is a function of a module, or a `partial` of one.
     """
 
     name: str
     make: Callable[[], Step]
-    pictures: float
+    images: float
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ def contests(peers: Sequence[str], batch: int) -> list[Contest]:
             f"inference, batch {batch}",
             [Contestant(name, partial(make, batch), batch) for name, make in makers.items()],
             products(inference_flops()),
-            f"float32 matrix products, {inference_flops() / 1e9:.3f} GFLOP a picture",
+            f"float32 matrix products, {inference_flops() / 1e9:.3f} GFLOP an image",
         )
     ]
 
 
 def alexnet(batch: int) -> Step:
-    """This package's test network, channels-last as its loader hands pictures on."""
+    """This package's test network, channels-last as its loader hands images on."""
     keep_memory()
     x_NCHW = made_up(batch)[0].contiguous(memory_format=torch.channels_last)
     return torch.inference_mode()(partial(AlexNet(), x_NCHW))

@@ -1,6 +1,6 @@
 """The paper's network as one writes it in JAX: the peer `jax`. Importing this module needs JAX.
 
-Shape letters: N pictures, H x W positions, C maps, U units, K classes.
+Shape letters: N images, H x W positions, C maps, U units, K classes.
 """
 
 # JAX is optional, so its functions have no types here.
@@ -46,8 +46,8 @@ def logits(parameters: Parameters, x_NHWC: Array, key: Array | None = None) -> A
 
 def training_step(batch: int) -> Step:
     """Forward, backward and the paper's update as one compiled function."""
-    pictures_NCHW, labels = made_up(batch)
-    x_NHWC = jnp.asarray(pictures_NCHW.permute(0, 2, 3, 1).contiguous().numpy())
+    images_NCHW, labels = made_up(batch)
+    x_NHWC = jnp.asarray(images_NCHW.permute(0, 2, 3, 1).contiguous().numpy())
     labels_N = jnp.asarray(labels.numpy())
     parameters = jax.tree.map(jnp.asarray, weights_of(AlexNet()))
     state = [parameters, jax.tree.map(jnp.zeros_like, parameters), jax.random.key(0)]

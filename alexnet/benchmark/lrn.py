@@ -1,6 +1,6 @@
 """The block of bias, ReLU, normalization and max-pooling, forward and backward, at its two shapes.
 
-Shape letters: N pictures, C maps, H x W positions, Y x X pooled positions.
+Shape letters: N images, C maps, H x W positions, Y x X pooled positions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def contests(peers: Sequence[str], batch: int) -> list[Contest]:
         ]
         title = f"normalization block of {shape.layer.name}, batch {batch}"
         ceiling = copies(batch * shape.neurons, _bytes_each(shape))
-        moved = f"copies of memory, {_bytes_each(shape) / 1e6:.2f} MB a picture"
+        moved = f"copies of memory, {_bytes_each(shape) / 1e6:.2f} MB an image"
         found.append(Contest(title, contestants, ceiling, moved))
     return found
 
@@ -87,7 +87,7 @@ def _made_up(shape: Shape, batch: int) -> tuple[Tensor, Tensor]:
 
 
 def _bytes_each(shape: Shape) -> int:
-    """What must be moved for one picture, if nothing is moved twice in a pass.
+    """What must be moved for one image, if nothing is moved twice in a pass.
 
     Forward reads x and writes the output and one byte of where each maximum was; backward reads
     these bytes, the gradient and x, and writes the gradient of x.

@@ -13,7 +13,7 @@ from alexnet import paper
 from alexnet.benchmark.duel import Contest, duel
 from alexnet.benchmark.peers import PEERS, choose
 from alexnet.benchmark.result import Part, Result, commit
-from alexnet.training.run import environment
+from alexnet.runs import environment
 
 
 @dataclass(frozen=True)
@@ -40,31 +40,31 @@ def measure(
     *,
     batch: int = paper.BATCH,
     source: str | None = None,
-    pictures: int = 0,
+    images: int = 0,
 ) -> Result:
     """Run one benchmark on this machine.
 
     `against` names peers by commas, None means all that can run here. `batch` belongs to all but
-    `prepare`, `pictures` (how many are made) to `data` and `prepare`, `source` to `prepare` alone.
+    `prepare`, `images` (how many are made) to `data` and `prepare`, `source` to `prepare` alone.
     Raises UsageError or EnvironmentProblem.
     """
     benchmark = BENCHMARKS[verb]
     peers, left_out = choose(against, benchmark.peers)
     with TemporaryDirectory(prefix="alexnet-benchmark-") as folder:
-        contests = _contests(verb, peers, batch, source, pictures, Path(folder))
+        contests = _contests(verb, peers, batch, source, images, Path(folder))
         parts = [Part.of(one, duel(one, rounds, benchmark.warmup)) for one in contests]
     return Result(verb, rounds, parts, left_out, _environment(peers), commit())
 
 
 def _contests(
-    verb: str, peers: Sequence[str], batch: int, source: str | None, pictures: int, folder: Path
+    verb: str, peers: Sequence[str], batch: int, source: str | None, images: int, folder: Path
 ) -> list[Contest]:
     from alexnet.benchmark import data, inference, lrn, prepare, training
 
     if verb == "prepare":
-        return prepare.contests(peers, source, pictures, folder)
+        return prepare.contests(peers, source, images, folder)
     if verb == "data":
-        return data.contests(peers, batch, pictures, folder)
+        return data.contests(peers, batch, images, folder)
     networks = {"train": training.contests, "infer": inference.contests, "lrn": lrn.contests}
     return networks[verb](peers, batch)
 

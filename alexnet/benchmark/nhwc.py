@@ -1,4 +1,4 @@
-"""Weights as JAX and TensorFlow lay them out: pictures N x H x W x C, kernels H x W x I x O."""
+"""Weights as JAX and TensorFlow lay them out: images N x H x W x C, kernels H x W x I x O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages made from recorded benchmarks: benchmarks/README.md, its picture, README's table.
+"""The pages made from recorded benchmarks: results/benchmarks/README.md, its image, README's table.
 
 `python -m alexnet.benchmark.page` writes them anew; `make docs` calls it.
 """
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alexnet.base.files import read_json, write_atomically
 from alexnet.benchmark.measure import BENCHMARKS
 from alexnet.benchmark.result import Part, Result, ceiling_in_words, cells, figure, notes, percent
-from alexnet.files import read_json, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "benchmarks"
+FOLDER = ROOT / "results" / "benchmarks"
 BEGIN, END = "<!-- speed -->\n", "<!-- /speed -->\n"
 
 ABOUT = {
@@ -29,11 +29,11 @@ ABOUT = {
     "max-pooling, forward and backward, on all cores. The peers are PyTorch's own modules, and add "
     "no bias.",
     "data": "Loading: crops of 224 with reflection and colour noise, less the mean image, as "
-    "float32. The peer has the same pictures as JPEG files: Pillow decodes them, NumPy augments "
+    "float32. The peer has the same images as JPEG files: Pillow decodes them, NumPy augments "
     "them, a process of a DataLoader hands them on. Each contestant has one core.",
     "prepare": "Preparation: JPEG files to 256×256. The peer is Pillow as torchvision's transforms "
     "call it: shorter side to 256, centre cut out. First the pixels alone, then a whole set, which "
-    "the peer's DataLoader only hands on, while this package also hashes the pictures, sums up "
+    "the peer's DataLoader only hands on, while this package also hashes the images, sums up "
     "their mean and colours, and writes shards. Each contestant has one core.",
 }
 
@@ -46,25 +46,25 @@ def recorded() -> dict[str, Result]:
 
 
 def recorded_gpu() -> dict[str, Any]:
-    """What `benchmarks/gpu.py` found on a GPU; empty where none was measured."""
+    """What `alexnet/benchmark/gpu.py` found on a GPU; empty where none was measured."""
     path = FOLDER / "gpu.json"
     return dict(read_json(path)) if path.exists() else {}
 
 
 def page(records: dict[str, Result], gpu: dict[str, Any]) -> str:
-    """benchmarks/README.md."""
+    """results/benchmarks/README.md."""
     lines = [
         "# Measured side by side",
         "",
         "Written by `make docs` from the JSON files beside it; `make benchmarks` records those anew",
         "on the machine at hand, with the peers that are installed there. Contestants run in",
         "processes of their own and take turns, one at work while the others wait, after rounds of",
-        "warm-up. *Times as long* is what a contestant takes for a picture, in units of what this",
+        "warm-up. *Times as long* is what a contestant takes for an image, in units of what this",
         "package takes. A *ceiling* is the work itself and nothing around it, measured in the same",
         "turns; its fastest round counts. That of the networks counts every multiplication that the",
         "layers define: one that finds the same sums with fewer can pass it.",
         "",
-        "![Pictures a second of each contestant](speed.png)",
+        "![Images a second of each contestant](speed.png)",
     ]
     told = set()
     for name, result in records.items():
@@ -112,7 +112,7 @@ def with_summary(readme: str, table: str) -> str:
 
 
 def fingerprint(records: dict[str, Result]) -> str:
-    """What the picture was drawn from, as a SHA-256; the picture's file carries it."""
+    """What the image was drawn from, as a SHA-256; the image's file carries it."""
     drawn = [(part.title, [(row.name, row.rate) for row in part.rows]) for part in parts(records)]
     return hashlib.sha256(repr(drawn).encode()).hexdigest()
 
@@ -125,9 +125,11 @@ def parts(records: dict[str, Result]) -> list[Part]:
 def _on_a_gpu(found: dict[str, Any]) -> list[str]:
     """Every section of gpu.json that is a list of rows, as a table."""
     if not found:
-        return ["No GPU was measured; `python benchmarks/gpu.py` checks and measures one."]
+        return ["No GPU was measured; `python alexnet/benchmark/gpu.py` checks and measures one."]
     machine = found.get("machine", {})
-    lines = [f"{machine.get('device_name', 'A GPU')}, by `python benchmarks/gpu.py`, whole in"]
+    lines = [
+        f"{machine.get('device_name', 'A GPU')}, by `python alexnet/benchmark/gpu.py`, whole in"
+    ]
     lines += ["[gpu.json](gpu.json)."]
     for section, rows in found.items():
         if isinstance(rows, list):
@@ -158,8 +160,8 @@ def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str
 
 
 def write() -> None:
-    """Write the page, its picture, and README's table."""
-    from alexnet.benchmark.picture import draw
+    """Write the page, its image, and README's table."""
+    from alexnet.benchmark.chart import draw
 
     records = recorded()
     write_atomically(FOLDER / "README.md", page(records, recorded_gpu()).encode())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from alexnet.errors import EnvironmentProblem, UsageError, did_you_mean
+from alexnet.base.errors import EnvironmentProblem, UsageError, did_you_mean
 
 
 @dataclass(frozen=True)

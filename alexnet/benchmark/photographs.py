@@ -1,4 +1,4 @@
-"""Pictures to measure on, made from the photographs that scikit-image and scikit-learn install.
+"""Images to measure on, made from the photographs that scikit-image and scikit-learn install.
 
 Legend: H height, W width, C colours; all pixels uint8.
 """
@@ -49,7 +49,7 @@ def full_size(width: int, height: int, count: int) -> Iterator[bytes]:
 
 
 def with_comment(jpeg: bytes, number: int) -> bytes:
-    """The same picture in a file of other bytes: a comment holds the number."""
+    """The same image in a file of other bytes: a comment holds the number."""
     comment = b"%d" % number
     marker = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big")
     return jpeg[:2] + marker + comment + jpeg[2:]

@@ -1,6 +1,6 @@
-"""Full-size pictures to 256 x 256: this package, and Pillow as torchvision's transforms call it.
+"""Full-size images to 256 x 256: this package, and Pillow as torchvision's transforms call it.
 
-First the way of one picture, from the bytes of its file to pixels, at several sizes; then a whole
+First the way of one image, from the bytes of its file to pixels, at several sizes; then a whole
 preparation: ours decodes, scales, hashes, sums up and writes shards, the peer's DataLoader decodes
 and scales in its worker process and hands on.
 """
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from alexnet import paper
 from alexnet.benchmark.duel import Contest, Contestant, Step
 from alexnet.benchmark.photographs import full_size, with_comment
-from alexnet.prepared import Rejected, prepare, prepare_picture
+from alexnet.prepared import Rejected, prepare, prepare_image
 from alexnet.prepared.pixels import sniff
 from alexnet.sources import open_source
 
@@ -31,9 +31,7 @@ SIZES = {(500, 375): (20, 850), (1600, 1200): (10, 120), (4000, 3000): (4, 30)}
 _TIMES = 3  # each different one is used in a step of a size
 
 
-def contests(
-    peers: Sequence[str], source: str | None, pictures: int, folder: Path
-) -> list[Contest]:
+def contests(peers: Sequence[str], source: str | None, images: int, folder: Path) -> list[Contest]:
     """One for each size, then the whole set, all in `folder`; of `source`, if given, the set alone.
 
     Each contestant has one core.
@@ -41,9 +39,9 @@ def contests(
     files = folder / "files" / "one-class"
     files.mkdir(parents=True)
     if source is None:
-        _make_set(files, pictures)
+        _make_set(files, images)
     else:
-        _copy_set(source, files, pictures)
+        _copy_set(source, files, images)
     found = [_one_by_one(peers, size, files) for size in SIZES if source is None]
     set_of = len(list(files.iterdir()))
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
@@ -55,7 +53,7 @@ def contests(
 def _one_by_one(peers: Sequence[str], size: tuple[int, int], files: Path) -> Contest:
     width, height = size
     paths = sorted(files.glob(f"{width}x{height}-*"))[: _TIMES * SIZES[size][0]]
-    makers = {"alexnet": prepare_picture, **dict.fromkeys(peers, pixels_by_pillow)}
+    makers = {"alexnet": prepare_image, **dict.fromkeys(peers, pixels_by_pillow)}
     contestants = [
         Contestant(name, partial(_each, make, paths), len(paths)) for name, make in makers.items()
     ]
@@ -125,25 +123,25 @@ def _each(make: Callable[[bytes], np.ndarray], paths: Sequence[Path]) -> Step:
     return step
 
 
-def _copy_set(spec: str, files: Path, pictures: int) -> None:
-    """The first usable pictures of a source as files."""
-    usable = (picture.data for picture in open_source(spec).pictures() if _is_usable(picture.data))
-    for n, data in enumerate(islice(usable, pictures)):
+def _copy_set(spec: str, files: Path, images: int) -> None:
+    """The first usable images of a source as files."""
+    usable = (image.data for image in open_source(spec).images() if _is_usable(image.data))
+    for n, data in enumerate(islice(usable, images)):
         (files / f"{n:06d}.{sniff(data).lower()}").write_bytes(data)
 
 
 def _is_usable(data: bytes) -> bool:
     try:
-        prepare_picture(data)
+        prepare_image(data)
     except Rejected:
         return False
     return True
 
 
-def _make_set(files: Path, pictures: int) -> None:
+def _make_set(files: Path, images: int) -> None:
     """Photographs at SIZES, in their proportions; no two files have the same bytes."""
     for (width, height), (different, of_1000) in SIZES.items():
-        wanted = max(pictures * of_1000 // 1000, 1)
+        wanted = max(images * of_1000 // 1000, 1)
         made = list(full_size(width, height, min(different, wanted)))
         for n in range(wanted):
             path = files / f"{width}x{height}-{n:04d}.jpg"

@@ -8,7 +8,7 @@ from alexnet import paper
 
 
 class PerColumnLRN(nn.LocalResponseNorm):
-    """PyTorch's normalization, which knows no columns, given each column as a picture of its own."""
+    """PyTorch's normalization, which knows no columns, given each column as an image of its own."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         N, C, H, W = x_NCHW.shape

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alexnet.base.errors import DataError
+from alexnet.base.files import read_json, write_json
 from alexnet.benchmark.duel import Contest, Measured
 from alexnet.benchmark.peers import PEERS
-from alexnet.errors import DataError
-from alexnet.files import read_json, write_json
 
 VERSION = 1
 Table = Callable[[list[list[str]], list[str]], str]  # rows and headers as text
@@ -20,33 +20,33 @@ Table = Callable[[list[list[str]], list[str]], str]  # rows and headers as text
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant: `seconds` of each step, and the pictures (or their worth) of a step."""
+    """One contestant: `seconds` of each step, and the images (or their worth) of a step."""
 
     name: str
-    pictures: float
+    images: float
     seconds: list[float]
     page_faults: float  # a step, median
     peak_gib: float
 
     @classmethod
-    def of(cls, name: str, pictures: float, measured: Measured) -> Row:
+    def of(cls, name: str, images: float, measured: Measured) -> Row:
         """A contestant's row."""
-        return cls(name, pictures, measured.seconds, measured.page_faults, measured.peak_gib)
+        return cls(name, images, measured.seconds, measured.page_faults, measured.peak_gib)
 
     @property
     def rate(self) -> float:
-        """Pictures a second, by the median step."""
-        return self.pictures / statistics.median(self.seconds)
+        """Images a second, by the median step."""
+        return self.images / statistics.median(self.seconds)
 
     @property
     def slowest(self) -> float:
-        """Pictures a second of the slowest step."""
-        return self.pictures / max(self.seconds)
+        """Images a second of the slowest step."""
+        return self.images / max(self.seconds)
 
     @property
     def fastest(self) -> float:
-        """Pictures a second of the fastest step."""
-        return self.pictures / min(self.seconds)
+        """Images a second of the fastest step."""
+        return self.images / min(self.seconds)
 
     @property
     def label(self) -> str:
@@ -67,10 +67,10 @@ class Part:
     @classmethod
     def of(cls, contest: Contest, measured: Mapping[str, Measured]) -> Part:
         """A contest with what was measured of each contestant."""
-        rows = [Row.of(one.name, one.pictures, measured[one.name]) for one in contest.contestants]
+        rows = [Row.of(one.name, one.images, measured[one.name]) for one in contest.contestants]
         ceiling, found = contest.ceiling, None
         if ceiling:
-            found = Row.of(ceiling.name, ceiling.pictures, measured[ceiling.name])
+            found = Row.of(ceiling.name, ceiling.images, measured[ceiling.name])
         return cls(contest.title, rows, found, contest.ceiling_is, not contest.one_core)
 
     @property
@@ -83,7 +83,7 @@ class Part:
         return next((row for row in self.rows if row.name == name), None)
 
     def times_as_long(self, row: Row) -> float:
-        """How many times as long as this package a contestant takes for a picture."""
+        """How many times as long as this package a contestant takes for an image."""
         return self.ours.rate / row.rate
 
     def share_of_ceiling(self, row: Row) -> float | None:
@@ -222,5 +222,5 @@ def _row(found: dict[str, Any]) -> Row:
 
 
 def figure(rate: float) -> str:
-    """Pictures a second as people read them."""
+    """Images a second as people read them."""
     return f"{rate:,.1f}" if rate < 1000 else f"{rate:,.0f}"

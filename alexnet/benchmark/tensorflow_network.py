@@ -1,6 +1,6 @@
 """The paper's network as one writes it in TensorFlow: the peer `tensorflow`. Needs TensorFlow.
 
-Shape letters: N pictures, H x W positions, C maps, U units, K classes.
+Shape letters: N images, H x W positions, C maps, U units, K classes.
 """
 
 # TensorFlow is optional, so its functions have no types here.
@@ -46,8 +46,8 @@ def logits(parameters: Parameters, x_NHWC: Any, training: bool = False) -> Any:
 
 def training_step(batch: int) -> Step:
     """Forward, backward and the paper's update as one graph."""
-    pictures_NCHW, labels = made_up(batch)
-    x_NHWC = tf.constant(pictures_NCHW.permute(0, 2, 3, 1).contiguous().numpy())
+    images_NCHW, labels = made_up(batch)
+    x_NHWC = tf.constant(images_NCHW.permute(0, 2, 3, 1).contiguous().numpy())
     labels_N = tf.constant(labels.numpy())
     parameters = [(tf.Variable(w), tf.Variable(b)) for w, b in weights_of(AlexNet())]
     flat = [variable for pair in parameters for variable in pair]

@@ -31,7 +31,7 @@ def contests(peers: Sequence[str], batch: int) -> list[Contest]:
             f"training, batch {batch}",
             [Contestant(name, partial(make, batch), batch) for name, make in makers.items()],
             products(training_flops()),
-            f"float32 matrix products, {training_flops() / 1e9:.3f} GFLOP a picture",
+            f"float32 matrix products, {training_flops() / 1e9:.3f} GFLOP an image",
         )
     ]
 

@@ -15,9 +15,9 @@ app = typer.Typer(no_args_is_help=True, help="Measure this package and its peers
 
 _AGAINST = typer.Option(help="Peers, by commas; all that can run here if left out.")
 Against = Annotated[str | None, _AGAINST]
-Batch = Annotated[int, typer.Option(min=1, help="Pictures in a batch.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images in a batch.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Steps measured of each contestant.")]
-Pictures = Annotated[int, typer.Option(min=1, help="Pictures in the set.")]
+Images = Annotated[int, typer.Option(min=1, help="Images in the set.")]
 Save = Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -66,7 +66,7 @@ def lrn(
 def data(
     against: Against = None,
     batch: Batch = paper.BATCH,
-    pictures: Pictures = 512,
+    images: Images = 512,
     rounds: Rounds = 5,
     save: Save = None,
     as_json: AsJson = False,
@@ -75,22 +75,22 @@ def data(
 
     From prepared sets, raw and JPEG; the peer is Pillow in PyTorch's DataLoader.
     """
-    _measure("data", against, rounds, save, as_json, batch=batch, pictures=pictures)
+    _measure("data", against, rounds, save, as_json, batch=batch, images=images)
 
 
 @app.command()
 def prepare(
     against: Against = None,
     source: Annotated[
-        str | None, typer.Option(metavar="SRC", help="Your own pictures instead of made ones.")
+        str | None, typer.Option(metavar="SRC", help="Your own images instead of made ones.")
     ] = None,
-    pictures: Pictures = 1000,
+    images: Images = 1000,
     rounds: Rounds = 3,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Preparation of full-size pictures, on one core, against pillow as torchvision calls it."""
-    _measure("prepare", against, rounds, save, as_json, source=source, pictures=pictures)
+    """Preparation of full-size images, on one core, against pillow as torchvision calls it."""
+    _measure("prepare", against, rounds, save, as_json, source=source, images=images)
 
 
 def _measure(

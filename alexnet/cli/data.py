@@ -1,4 +1,4 @@
-"""`alexnet data`: prepare pictures for training, look at what is there, list the sets by name."""
+"""`alexnet data`: prepare images for training, look at what is there, list the sets by name."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alexnet.base.errors import Stopped
 from alexnet.cli.tables import table
-from alexnet.errors import Stopped
 
 if TYPE_CHECKING:
     from alexnet.prepared import Account, PreparedDataset
     from alexnet.sources import Source
 
-app = typer.Typer(help="Prepare and inspect pictures.", no_args_is_help=True)
+app = typer.Typer(help="Prepare and inspect images.", no_args_is_help=True)
 
-_NAMED = 20  # rejected pictures that `check` and `prepare` name on the screen
+_NAMED = 20  # rejected images that `check` and `prepare` name on the screen
 
 Src = Annotated[
     str,
@@ -43,20 +43,20 @@ def prepare(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: prepared/NAME.")
     ] = None,
     storage: Annotated[
-        str, typer.Option(help="raw: fast to read, 197 kB a picture; jpeg: about 40 kB.")
+        str, typer.Option(help="raw: fast to read, 197 kB an image; jpeg: about 40 kB.")
     ] = "raw",
     side: Annotated[int, typer.Option(help="Pixels: 256, or 32 for the nets of CIFAR-10.")] = 256,
     val: Val = 0.1,
     workers: WorkerCount = None,
     allowed_rejected: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of pictures that may be unusable.")
+        float, typer.Option(min=0, max=1, help="Share of images that may be unusable.")
     ] = 0.01,
     accept_truncated: Annotated[
         bool, typer.Option("--accept-truncated", help="Use what a broken-off archive holds.")
     ] = False,
     download: Download = False,
 ) -> None:
-    """Turn pictures into 256x256 pixels (or --side), with the mean image and the colour PCA.
+    """Turn images into 256x256 pixels (or --side), with the mean image and the colour PCA.
 
     A stopped preparation goes on with the same command.
     """
@@ -91,7 +91,7 @@ def check(
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decode every picture and report what preparation would find; write nothing."""
+    """Decode every image and report what preparation would find; write nothing."""
     from alexnet import prepared
     from alexnet.sources import open_source
 
@@ -156,7 +156,7 @@ def list_sets(as_json: AsJson = False) -> None:
 
     folder = default_data_folder()
     rows = [(name, "installed", about) for name, (_, about) in BUILTIN.items()]
-    rows.append(("synthetic:NxK", "made by arithmetic", "N striped pictures of K classes"))
+    rows.append(("synthetic:NxK", "made by arithmetic", "N striped images of K classes"))
     for name, named in NAMED_SETS.items():
         path = find(named, folder)
         rows.append((name, str(path) if path else f"not in {folder}", named.about))
@@ -191,7 +191,7 @@ def _findings(source: Source, accounts: dict[str, Account]) -> dict[str, Any]:
         "classes": source.classes,
         "titles": source.titles,
         "splits": {
-            split: {"pictures": len(account.accepted), "per_class": _per_class(source, account)}
+            split: {"images": len(account.accepted), "per_class": _per_class(source, account)}
             for split, account in accounts.items()
         },
         "accounting": {split: account.summary() for split, account in accounts.items()},
@@ -217,7 +217,7 @@ def _accounting_table(accounting: dict[str, dict[str, int]]) -> str:
 
 
 def _sizes(accounts: dict[str, Account]) -> list[str]:
-    """One line on the shorter sides of all pictures."""
+    """One line on the shorter sides of all images."""
     sides = sorted(sum((a.shorter_sides for a in accounts.values()), Counter[int]()).elements())
     if not sides:
         return []

@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alexnet import paper, ranks
-from alexnet.cli.running import require_device
+from alexnet import paper
+from alexnet.base import ranks
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.cli.tables import table
-from alexnet.errors import DataError, IncompatibleError, UsageError
+from alexnet.training.session import require_device
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from alexnet.evaluation import Classifier, Evaluation, Prediction
-    from alexnet.evaluation.models import Found
+    from alexnet.models.find import Found
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 
 _BAR = 24  # characters
-_PICTURES_AT_ONCE = 8
+_IMAGES_AT_ONCE = 8
 
 
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Runs or model folders.")],
     data: Annotated[str, typer.Argument(help="A prepared dataset, or anything it is made from.")],
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
-    views: Annotated[str, typer.Option(help="Views per picture: 1, 10, or both.")] = "1,10",
+    views: Annotated[str, typer.Option(help="Views per image: 1, 10, or both.")] = "1,10",
     predictions: Annotated[
         Path | None, typer.Option(help="Write predictions and tables to this folder.")
     ] = None,
@@ -42,7 +43,7 @@ def evaluate(
 ) -> None:
     """Measure top-1 and top-5 error; several models also count as one, their average."""
     from alexnet.evaluation.evaluate import evaluate_models
-    from alexnet.evaluation.models import find_model
+    from alexnet.models.find import find_model
     from alexnet.network.precision import choose_precision
     from alexnet.prepared import open_or_prepare
 
@@ -60,18 +61,18 @@ def evaluate(
 
 def predict(
     model: Annotated[str, typer.Argument(help="A run or a model folder.")],
-    pictures: Annotated[
-        list[str], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of them.")
     ],
     top: Annotated[int, typer.Option(min=1, help="How many labels.")] = paper.TOP,
-    views: Annotated[int, typer.Option(help="Views per picture: 1 or 10.")] = paper.VIEWS,
+    views: Annotated[int, typer.Option(help="Views per image: 1 or 10.")] = paper.VIEWS,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Name the most probable labels of pictures."""
+    """Name the most probable labels of images."""
+    from alexnet.base.files import printable
     from alexnet.evaluation import load
-    from alexnet.evaluation.pictures import picture_files
-    from alexnet.files import printable
+    from alexnet.evaluation.files import image_files
 
     _views(str(views))
     require_device(device)
@@ -79,21 +80,21 @@ def predict(
     console = _console()
     shown: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
-    for picture, answer in _answers(classifier, picture_files(pictures), top, views):
+    for image, answer in _answers(classifier, image_files(images), top, views):
         if isinstance(answer, DataError):
-            rejected.append({"picture": picture, "reason": answer.what})
-            print(f"skipped {printable(str(picture))}: {answer.what}", file=sys.stderr)
+            rejected.append({"image": image, "reason": answer.what})
+            print(f"skipped {printable(str(image))}: {answer.what}", file=sys.stderr)
             continue
-        shown.append({"picture": picture, "predictions": [one._asdict() for one in answer]})
+        shown.append({"image": image, "predictions": [one._asdict() for one in answer]})
         if not as_json:
-            _show(printable(picture), answer, console)
+            _show(printable(image), answer, console)
     if as_json:
-        about = {"model": model, "views": views, "pictures": shown, "rejected": rejected}
+        about = {"model": model, "views": views, "images": shown, "rejected": rejected}
         print(json.dumps(about, indent=1))
     if not shown:
         raise DataError(
-            "None of the pictures could be used.",
-            where=", ".join(pictures),
+            "None of the images could be used.",
+            where=", ".join(images),
             remedy="JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read.",
         )
 
@@ -104,9 +105,9 @@ def report(
         Path | None, typer.Option("-o", "--output", help="The HTML file; else RUN/report.html.")
     ] = None,
 ) -> None:
-    """Write one self-contained HTML file about a run: results, curves, kernels, pictures."""
-    from alexnet.reproduce.report import write_report
-    from alexnet.training.run import Run
+    """Write one self-contained HTML file about a run: results, curves, kernels, images."""
+    from alexnet.report.page import write_report
+    from alexnet.runs import Run
 
     print(write_report(Run.open(run), output))
 
@@ -117,8 +118,7 @@ def described(evaluation: Evaluation, data: str, split: str) -> str:
 
     predictions, guess = evaluation.predictions, evaluation.chance
     heading = (
-        f"{data}, {split}: {len(predictions.keys):,} pictures of "
-        f"{len(predictions.classes):,} classes"
+        f"{data}, {split}: {len(predictions.keys):,} images of {len(predictions.classes):,} classes"
     )
     headers = ("model", "views", "top-1 error", "accuracy", "top-5 error", "accuracy")
     rows = [
@@ -165,7 +165,7 @@ def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
     return {
         "data": data,
         "split": split,
-        "pictures": len(evaluation.predictions.keys),
+        "images": len(evaluation.predictions.keys),
         "classes": len(evaluation.predictions.classes),
         "chance": evaluation.chance._asdict(),
         "results": rows,
@@ -174,13 +174,13 @@ def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
 
 
 def _side(models: Sequence[Found]) -> int:
-    """The side of the pictures that the models' networks read; raises IncompatibleError for several."""
-    from alexnet.network.weights import convention_of, read_config
+    """The side of the images that the models' networks read; raises IncompatibleError for several."""
+    from alexnet.models.folder import convention_of, read_config
 
     sides = {convention_of(read_config(model.folder)).side: model.name for model in models}
     if len(sides) > 1:
         raise IncompatibleError(
-            "The models read pictures of different sizes.",
+            "The models read images of different sizes.",
             where="; ".join(f"{name}: {side} pixels" for side, name in sides.items()),
             remedy="Evaluate them one at a time.",
         )
@@ -211,10 +211,10 @@ def _answers(
     """
     from alexnet.evaluation.classifier import pixels_of
 
-    together = _PICTURES_AT_ONCE * ranks.world()
+    together = _IMAGES_AT_ONCE * ranks.world()
     for first in range(0, len(files), together):
-        group = files[first : first + together][ranks.rank() * _PICTURES_AT_ONCE :]
-        group = group[:_PICTURES_AT_ONCE]
+        group = files[first : first + together][ranks.rank() * _IMAGES_AT_ONCE :]
+        group = group[:_IMAGES_AT_ONCE]
         pixels, problems = {}, {}
         for file in group:
             try:
@@ -234,21 +234,21 @@ def _console() -> Console | None:
     return Console(highlight=False)
 
 
-def _show(picture: str, answer: Sequence[Prediction], console: Console | None) -> None:
-    """A picture's labels with a bar each."""
+def _show(image: str, answer: Sequence[Prediction], console: Console | None) -> None:
+    """An image's labels with a bar each."""
     width = max(len(one.title) for one in answer)
     lines = [
         (f"  {one.title:<{width}} {100 * one.probability:5.1f} % ", _bar(one.probability))
         for one in answer
     ]
     if console is None:
-        print(picture)
+        print(image)
         for text, bar in lines:
             print(f"{text}{bar}".rstrip())
         return
     from rich.text import Text
 
-    console.print(Text(picture, style="bold"))
+    console.print(Text(image, style="bold"))
     for place, (text, bar) in enumerate(lines):
         style = "blue" if place == 0 else "bright_black"
         console.print(Text.assemble((text, "" if place == 0 else "dim"), (bar, style)))

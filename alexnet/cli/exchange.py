@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alexnet.errors import UsageError
-from alexnet.files import printable, whole_folder
+from alexnet.base.errors import UsageError
+from alexnet.base.files import printable, whole_folder
 
 if TYPE_CHECKING:
-    from alexnet.network.weights import Sparsity
+    from alexnet.models.folder import Sparsity
 
 _LONG = 200  # characters of a note
 
@@ -45,8 +45,8 @@ def import_(
     No code in the file is run: pickles of cuda-convnet are read by a machine of our own, those of
     PyTorch by its restricted unpickler. What does not fit is refused with every difference.
     """
-    from alexnet.network.exchange import read_foreign
-    from alexnet.network.weights import is_sparse, save_model, sparsity
+    from alexnet.exchange import read_foreign
+    from alexnet.models.folder import is_sparse, save_model, sparsity
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(

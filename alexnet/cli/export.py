@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from alexnet.base.errors import DataError, UsageError, did_you_mean
+from alexnet.base.files import require_space, whole_folder
 from alexnet.cli.tables import table
-from alexnet.errors import DataError, UsageError, did_you_mean
-from alexnet.files import require_space, whole_folder
 
 if TYPE_CHECKING:
-    from alexnet.evaluation.models import Found
-    from alexnet.network.exchange.check import Difference
+    from alexnet.exchange.check import Difference
+    from alexnet.models.find import Found
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -42,7 +42,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Take a model elsewhere: to ONNX, PyTorch alone, Hugging Face's tools, or Caffe."""
-    from alexnet.evaluation.models import WEIGHTS, find_model
+    from alexnet.models.find import WEIGHTS, find_model
 
     if kind not in _WRITERS:
         raise UsageError(f"There is no format {kind!r}.", remedy=did_you_mean(kind, _WRITERS))
@@ -97,9 +97,9 @@ def _require_free(output: Path, kind: str, force: bool) -> None:
 def _write_safetensors(found: Found, output: Path) -> Written:
     """A model folder, whole or not at all where there was none; file by file where there was one."""
     from alexnet.evaluation.results import results_of
+    from alexnet.models.folder import parameters_of
+    from alexnet.models.hub import public
     from alexnet.network import load_model, save_model
-    from alexnet.network.hub import public
-    from alexnet.network.weights import parameters_of
 
     network, card = load_model(found.folder)
     card = replace(card, provenance=public(card.provenance))
@@ -114,22 +114,22 @@ def _write_safetensors(found: Found, output: Path) -> Written:
 
 
 def _write_onnx(found: Found, output: Path) -> Written:
+    from alexnet.exchange.onnx import export_onnx
     from alexnet.network import load_model
-    from alexnet.network.exchange.onnx import export_onnx
 
     return Written([output], export_onnx(*load_model(found.folder), output), "onnxruntime")
 
 
 def _write_pt2(found: Found, output: Path) -> Written:
+    from alexnet.exchange.program import export_pt2
     from alexnet.network import load_model
-    from alexnet.network.exchange.program import export_pt2
 
     return Written([output], export_pt2(*load_model(found.folder), output), "PyTorch alone")
 
 
 def _write_caffe(found: Found, output: Path) -> Written:
+    from alexnet.exchange.caffe import write
     from alexnet.network import load_model
-    from alexnet.network.exchange.caffe import write
 
     return Written(write(*load_model(found.folder), output), None, "")
 

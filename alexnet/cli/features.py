@@ -1,4 +1,4 @@
-"""`alexnet features` and `rdm`: what a network's layers make of pictures, and how unlike those are."""
+"""`alexnet features` and `rdm`: what a network's layers make of images, and how unlike those are."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alexnet import __version__, ranks
+from alexnet import __version__
+from alexnet.base import ranks
+from alexnet.base.errors import UsageError
 from alexnet.cli.evaluate import AsJson, Device
-from alexnet.cli.running import require_device
 from alexnet.cli.tables import table
-from alexnet.errors import UsageError
+from alexnet.training.session import require_device
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from alexnet.retrieval import Stimuli, Stored
-    from alexnet.retrieval.output import Output
+    from alexnet.activations import Stimuli, Stored
+    from alexnet.activations.output import Output
 
 Force = Annotated[bool, typer.Option("--force", help="Write anew what is there already.")]
 
 
 def features(
     model: Annotated[str, typer.Argument(help="A run or a model folder.")],
-    pictures: Annotated[
+    images: Annotated[
         list[str],
-        typer.Argument(metavar="SRC...", help="Pictures, folders of them, or one set of pictures."),
+        typer.Argument(metavar="SRC...", help="Images, folders of them, or one set of images."),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The file: .npy, .h5, .csv or .mat.")
@@ -46,14 +47,14 @@ def features(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write what pictures activate in layers of a network."""
+    """Write what images activate in layers of a network."""
+    from alexnet.activations import extract
+    from alexnet.activations.output import files_of, require_ending, require_new
+    from alexnet.base.files import printable
     from alexnet.evaluation import find_model, load
     from alexnet.evaluation.activations import row_shapes
-    from alexnet.files import printable
+    from alexnet.models.folder import read_config
     from alexnet.network import keep_memory
-    from alexnet.network.weights import read_config
-    from alexnet.retrieval import extract
-    from alexnet.retrieval.output import files_of, require_ending, require_new
 
     names = list(dict.fromkeys(one for text in layer or ["fc7"] for one in text.split(",")))
     require_ending(output)
@@ -62,10 +63,10 @@ def features(
     require_device(device)
     keep_memory()
     classifier = load(model, device)
-    row_shapes(classifier.network, names)  # before any picture is looked at
-    stimuli = _stimuli(pictures, split, classifier.network.convention.side)
+    row_shapes(classifier.network, names)  # before any image is looked at
+    stimuli = _stimuli(images, split, classifier.network.convention.side)
     for one in stimuli.skipped:
-        print(f"skipped {one.picture}: {one.reason}", file=sys.stderr)
+        print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
     sha256 = read_config(find_model(model).folder)["weights_sha256"]
     made_by = {"name": printable(model), "weights_sha256": sha256}
     written, shapes = extract(
@@ -76,7 +77,7 @@ def features(
         about = {
             "model": made_by,
             "views": views,
-            "pictures": len(stimuli.keys),
+            "images": len(stimuli.keys),
             "skipped": [one._asdict() for one in stimuli.skipped],
             "layers": shapes,
             "written": [str(path) for path in written],
@@ -106,11 +107,11 @@ def rdm(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write and draw how unlike every two pictures are to each layer of a file."""
-    from alexnet.drawing import write_png
-    from alexnet.retrieval import METRICS, spearman, stored
-    from alexnet.retrieval.heatmap import heat_maps
-    from alexnet.retrieval.output import require_ending, require_new, require_room
+    """Write and draw how unlike every two images are to each layer of a file."""
+    from alexnet.activations import METRICS, spearman, stored
+    from alexnet.activations.output import require_ending, require_new, require_room
+    from alexnet.figures.heatmaps import heat_maps
+    from alexnet.figures.style import write_png
 
     output = output or source.with_suffix(f".rdm{source.suffix}")
     require_ending(output)
@@ -130,7 +131,7 @@ def rdm(
     if as_json:
         print(json.dumps(_as_dict(rdms, metric, correlations, written), indent=1))
         return
-    print(f"{len(found.keys):,} pictures, {METRICS[metric]}\n")
+    print(f"{len(found.keys):,} images, {METRICS[metric]}\n")
     print(table(*_summary(rdms)))
     if len(rdms) > 1:
         print("\nSpearman's correlation between the layers' matrices\n")
@@ -145,18 +146,18 @@ def rdm(
 
 
 def _stimuli(names: Sequence[str], split: str, side: int) -> Stimuli:
-    """One set of pictures, or files and folders.
+    """One set of images, or files and folders.
 
-    A folder of pictures is taken whole; with a split named, it is the set that training makes of it,
-    its pictures of `side` pixels.
+    A folder of images is taken whole; with a split named, it is the set that training makes of it,
+    its images of `side` pixels.
     """
+    from alexnet.activations import of_files, of_split
     from alexnet.prepared import open_or_prepare
-    from alexnet.retrieval import of_files, of_split
 
     sets = [name for name in names if split or _is_set(name, len(names) == 1)]
     if sets and len(names) > 1:
         raise UsageError(
-            "A set of pictures is taken by itself.",
+            "A set of images is taken by itself.",
             where=", ".join(names),
             remedy=f"For example: alexnet features MODEL {sets[0]} -o FILE",
         )
@@ -177,8 +178,8 @@ def _is_set(name: str, alone: bool) -> bool:
 
 def _computed(arrays: Mapping[str, Any], metric: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """The matrix of every layer."""
-    from alexnet.progress import progress
-    from alexnet.retrieval import dissimilarities
+    from alexnet.activations import dissimilarities
+    from alexnet.base.progress import progress
 
     rdms = {}
     for name, array in arrays.items():
@@ -191,7 +192,7 @@ def _planned(output: Path, names: Iterable[str], metric: str, found: Stored) -> 
     """The files of the matrices of the layers named."""
     import numpy as np
 
-    from alexnet.retrieval.output import Output
+    from alexnet.activations.output import Output
 
     about = {
         "format": "alexnet-rdm",
@@ -224,7 +225,7 @@ def _as_dict(
     defined = [[None if np.isnan(one) else one for one in row] for row in correlations.tolist()]
     return {
         "metric": metric,
-        "pictures": len(next(iter(rdms.values()))),
+        "images": len(next(iter(rdms.values()))),
         "layers": list(rdms),
         "spearman": defined,
         "written": [str(path) for path in written],

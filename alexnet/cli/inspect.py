@@ -15,8 +15,8 @@ from alexnet.conventions import CONVENTIONS
 
 if TYPE_CHECKING:
     from alexnet.conventions import Convention
+    from alexnet.models.folder import Sparsity
     from alexnet.network.table import Shape
-    from alexnet.network.weights import Sparsity
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -96,8 +96,8 @@ def summary(
 def _convention(model: str) -> tuple[Convention, Path | None]:
     """A network by its name, or that of a trained one with its folder."""
     from alexnet.conventions import CONVENTIONS, convention
-    from alexnet.evaluation.models import find_model
-    from alexnet.network.weights import convention_of, read_config
+    from alexnet.models.find import find_model
+    from alexnet.models.folder import convention_of, read_config
 
     if model.removeprefix("alexnet.") in (*CONVENTIONS, "alexnet"):
         found = convention(model)
@@ -108,8 +108,8 @@ def _convention(model: str) -> tuple[Convention, Path | None]:
 
 def _sparsity(folder: Path, about: Convention) -> dict[str, Sparsity]:
     """What is zero in the layers of a trained network, and how many values they have."""
-    from alexnet.network.exchange.imported import differences, refused
-    from alexnet.network.weights import read_arrays, sparsity
+    from alexnet.exchange.imported import differences, refused
+    from alexnet.models.folder import read_arrays, sparsity
 
     weights = folder / "model.safetensors"
     arrays = read_arrays(weights)
@@ -122,7 +122,7 @@ def _with_sparsity(
     lines: list[tuple[object, ...]], headers: tuple[str, ...], sparse: dict[str, Sparsity]
 ) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
     """The table with two columns more, where a layer has zeros or few values."""
-    from alexnet.network.weights import is_sparse
+    from alexnet.models.folder import is_sparse
 
     if not is_sparse(sparse):
         return lines, headers
@@ -181,7 +181,7 @@ def _show_traffic(about: Convention, as_json: bool) -> None:
     print(table(rows, ("layout", "processes", "activations MB", "gradients MB", "sum MB", *links)))
     print()
     print(
-        f"What one process sends in a step of {paper.BATCH} pictures in float32; it receives as much. "
+        f"What one process sends in a step of {paper.BATCH} images in float32; it receives as much. "
         "Gradients are\nsummed in a ring, and hide under the backward pass as far as that lasts."
     )
 
@@ -229,7 +229,7 @@ def _layer_as_dict(row: Shape, about: Convention) -> dict[str, Any]:
 
 
 def _bytes(costs: dict[str, int]) -> dict[str, int]:
-    """In float32: a picture's activations, those of the layer's sums, and the weights with biases."""
+    """In float32: an image's activations, those of the layer's sums, and the weights with biases."""
     return {
         "activation_bytes": _FLOAT * costs["neurons"],
         "weight_bytes": _FLOAT * costs["parameters"],
@@ -244,7 +244,7 @@ def _totals(totals: dict[str, int], is_papers: bool) -> list[tuple[object, ...]]
     return [
         ("neurons", totals["neurons"], f"paper: {paper.NEURONS_CLAIMED:,}; its {slip}"),
         ("parameters", totals["parameters"], f"paper: {millions} million, with 1000 classes"),
-        ("multiply-adds", totals["multiply_adds"], "one picture, forward"),
+        ("multiply-adds", totals["multiply_adds"], "one image, forward"),
     ]
 
 
@@ -257,7 +257,7 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Show versions, devices, and how fast this machine decodes pictures and trains."""
+    """Show versions, devices, and how fast this machine decodes images and trains."""
     findings = [*_software(), *_hardware(), _decoding(), _training()]
     if as_json:
         print(json.dumps({finding.about: finding.found for finding in findings}, indent=1))
@@ -268,7 +268,7 @@ def doctor(as_json: AsJson = False) -> None:
 def _software() -> list[Finding]:
     import platform
 
-    from alexnet.training.run import environment
+    from alexnet.runs import environment
 
     about = environment()
     versions = {"python": platform.python_version(), **about["versions"], "alexnet": __version__}
@@ -307,8 +307,8 @@ def _hardware() -> list[Finding]:
 
     import torch
 
-    from alexnet.ranks import cores
-    from alexnet.training.run import environment
+    from alexnet.base.ranks import cores
+    from alexnet.runs import environment
 
     about = environment()
     devices = [
@@ -338,16 +338,16 @@ def _decoding(seconds: float = 1.0) -> Finding:
     import time
     from importlib.util import find_spec
 
-    from alexnet.prepared.pixels import prepare_picture
+    from alexnet.prepared.pixels import prepare_image
 
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         return Finding("decoding", "not measured: scikit-learn is not installed")
-    picture = (Path(package.origin).parent / "datasets" / "images" / "china.jpg").read_bytes()
-    prepare_picture(picture)
+    image = (Path(package.origin).parent / "datasets" / "images" / "china.jpg").read_bytes()
+    prepare_image(image)
     done, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        prepare_picture(picture)
+        prepare_image(image)
         done += 1
     rate = done / (time.perf_counter() - start)
     return Finding("decoding", f"{rate:,.0f} img/s on one core (JPEG of 640×427 to 256×256)")

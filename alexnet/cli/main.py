@@ -15,7 +15,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from alexnet import __version__, ranks
+from alexnet import __version__
+from alexnet.base import ranks
+from alexnet.base.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
+from alexnet.base.files import printable
+from alexnet.base.signals import stop_request
 from alexnet.cli import (
     benchmark,
     data,
@@ -27,9 +31,6 @@ from alexnet.cli import (
     quickstart,
     train,
 )
-from alexnet.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
-from alexnet.files import printable
-from alexnet.signals import stop_request
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 1  # as Typer has it
@@ -73,7 +74,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
 ) -> None:
-    """The system of the 2012 AlexNet paper, from a folder of pictures to top-1 and top-5 error."""
+    """The system of the 2012 AlexNet paper, from a folder of images to top-1 and top-5 error."""
 
 
 def main() -> NoReturn:

@@ -16,12 +16,12 @@ def quickstart(
     name: Annotated[str, typer.Option(help="The run's name.")] = "",
 ) -> None:
     """Prepare built-in photographs, train, evaluate, predict, and write a report: a few minutes."""
+    from alexnet.base.progress import clock
     from alexnet.cli.evaluate import evaluate, predict, report
-    from alexnet.cli.running import start
     from alexnet.prepared import open_or_prepare
-    from alexnet.progress import clock
     from alexnet.recipes import recipe
     from alexnet.sources.photos import PHOTOGRAPHS, locate
+    from alexnet.training.session import start
 
     begun = time.monotonic()
     dataset = open_or_prepare(DATA)

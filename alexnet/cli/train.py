@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alexnet import ranks
-from alexnet.cli.running import go_on_with, is_done, start, try_one_batch, where_of
+from alexnet.base import ranks
+from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.cli.tables import table
 from alexnet.conventions import CONVENTIONS
-from alexnet.errors import UsageError, did_you_mean
 from alexnet.recipes import RECIPES
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import differences, from_dict, origins, to_dict, with_settings
+from alexnet.training.session import go_on_with, is_done, start, try_one_batch, where_of
 
 if TYPE_CHECKING:
-    from alexnet.training.run import Run
+    from alexnet.runs import Run
 
 Hybrid = Annotated[
-    bool, typer.Option("--hybrid", help="Pairs of processes share pictures, then units.")
+    bool, typer.Option("--hybrid", help="Pairs of processes share images, then units.")
 ]
 
 
@@ -58,7 +58,7 @@ def train(
     chosen = find_recipe(recipe)
     settings = settings or []
     if init:
-        from alexnet.evaluation.models import find_model
+        from alexnet.models.find import find_model
 
         settings = [*settings, f"network.start.model={find_model(init).folder.resolve()}"]
     config = with_settings(chosen.config, settings)
@@ -89,7 +89,7 @@ def resume(
     hybrid: Hybrid = False,
 ) -> None:
     """Go on with a stopped run, in its folder and (on a CPU) bit for bit."""
-    from alexnet.training.run import Run
+    from alexnet.runs import Run
     from alexnet.training.state import CHANGE_BY_NAME
 
     override = override or []
@@ -120,7 +120,7 @@ def runs(
     names: Annotated[list[str] | None, typer.Argument(help="Runs to show or compare.")] = None,
 ) -> None:
     """List the runs here; show one; compare the settings and results of several."""
-    from alexnet.training import run as store
+    from alexnet import runs as store
 
     found = [store.Run.open(name) for name in names or store.names()]
     if action == "list":

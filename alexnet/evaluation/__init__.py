@@ -3,9 +3,9 @@
 from alexnet.evaluation.classifier import Classifier, Prediction, load
 from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.evaluate import Evaluation, evaluate_models
-from alexnet.evaluation.models import find_model
 from alexnet.evaluation.predictions import Predictions, predict_split, validation_errors
 from alexnet.evaluation.scores import Scores
+from alexnet.models.find import find_model
 
 __all__ = [
     "Classifier",

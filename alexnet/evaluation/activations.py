@@ -1,6 +1,6 @@
-"""Named activations of the test network, averaged over the views of each picture.
+"""Named activations of the test network, averaged over the views of each image.
 
-Shape letters: B pictures of a batch, V views, C maps, H x W positions.
+Shape letters: B images of a batch, V views, C maps, H x W positions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from alexnet.network import AlexNet
 def named_activations(
     network: AlexNet, x_NCHW: Tensor, names: Collection[str], views: int = 1
 ) -> dict[str, np.ndarray]:
-    """What the pictures of `x_NCHW`, B * V views, those of one picture together, activate: float32,
+    """What the images of `x_NCHW`, B * V views, those of one image together, activate: float32,
     B x U or B x C x H x W by name.
 
     Raises UsageError with the nearest name where there is no such activation.
@@ -37,7 +37,7 @@ def _averaged(value: Tensor, views: int) -> np.ndarray:
 
 
 def row_shapes(network: AlexNet, names: Collection[str]) -> dict[str, tuple[int, ...]]:
-    """The shape of one picture's activations by name; raises UsageError as `named_activations`."""
+    """The shape of one image's activations by name; raises UsageError as `named_activations`."""
     side, colours = network.convention.crop, paper.CHANNELS
     found = named_activations(network, torch.zeros(1, colours, side, side), names)
     return {name: value.shape[1:] for name, value in found.items()}

@@ -1,9 +1,9 @@
-"""A trained network with its classes and preprocessing: pictures in, labels or activations out.
+"""A trained network with its classes and preprocessing: images in, labels or activations out.
 
-Pictures take the same path as training's: `prepared.pixels`, then `loading.crops` with the mean
+Images take the same path as training's: `prepared.pixels`, then `loading.crops` with the mean
 image that is stored with the weights.
 
-Shape letters: N pictures, V views, K classes, H x W pixels, C colours or maps.
+Shape letters: N images, V views, K classes, H x W pixels, C colours or maps.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import numpy as np
 from PIL import Image
 
 from alexnet import paper
-from alexnet.errors import DataError, UsageError
+from alexnet.base.errors import DataError, UsageError
 from alexnet.evaluation.activations import named_activations
-from alexnet.evaluation.models import find_model
 from alexnet.evaluation.predictions import average_over_views
 from alexnet.evaluation.scores import most_probable
 from alexnet.loading.crops import cut_views
+from alexnet.models.find import find_model
 from alexnet.network import AlexNet, ModelCard, load_model
 from alexnet.network.alexnet import as_batch
-from alexnet.prepared import Rejected, prepare_picture
+from alexnet.prepared import Rejected, prepare_image
 from alexnet.prepared.pixels import MIN_SIDE, SIZE, decode_image, to_square
 
 # A file, its bytes, an opened Pillow image, or uint8 pixels H x W x 3.
-Picture = str | Path | bytes | Image.Image | np.ndarray
+ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
-_PICTURES_AT_ONCE = 8
+_IMAGES_AT_ONCE = 8
 
 
 class Prediction(NamedTuple):
@@ -55,68 +55,67 @@ class Classifier:
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
-        self, pictures: Picture, top: int = paper.TOP, views: int = paper.VIEWS
+        self, images: ImageLike, top: int = paper.TOP, views: int = paper.VIEWS
     ) -> list[Prediction]: ...
     @overload
     def predict(
-        self, pictures: Sequence[Picture], top: int = paper.TOP, views: int = paper.VIEWS
+        self, images: Sequence[ImageLike], top: int = paper.TOP, views: int = paper.VIEWS
     ) -> list[list[Prediction]]: ...
     def predict(
         self,
-        pictures: Picture | Sequence[Picture],
+        images: ImageLike | Sequence[ImageLike],
         top: int = paper.TOP,
         views: int = paper.VIEWS,
     ) -> list[Prediction] | list[list[Prediction]]:
-        """The `top` most probable classes of one picture, or a list of them for several.
+        """The `top` most probable classes of one image, or a list of them for several.
 
         `views` is 1 (the centre) or 10 (section 4.1). Raises Rejected for a file that is no usable
-        picture, UsageError for pixels of another shape, type or range.
+        image, UsageError for pixels of another shape, type or range.
         """
-        if isinstance(pictures, Picture):
-            return self.predict([pictures], top, views)[0]
+        if isinstance(images, ImageLike):
+            return self.predict([images], top, views)[0]
         if top < 1:
             raise UsageError(f"top is {top}; ask for at least one class.")
-        probs_NK = self.probabilities(pictures, views)
+        probs_NK = self.probabilities(images, views)
         return [
             [Prediction(self.classes[k], self.card.titles[k], float(probs_K[k])) for k in order_K]
             for probs_K, order_K in zip(probs_NK, most_probable(probs_NK, top), strict=True)
         ]
 
-    def probabilities(self, pictures: Sequence[Picture], views: int = paper.VIEWS) -> np.ndarray:
+    def probabilities(self, images: Sequence[ImageLike], views: int = paper.VIEWS) -> np.ndarray:
         """The probability of every class: float64, N x K."""
         _require_views(views)
         batches = [
-            average_over_views(self.network, x_NHWC, views)
-            for x_NHWC in self._views(pictures, views)
+            average_over_views(self.network, x_NHWC, views) for x_NHWC in self._views(images, views)
         ]
         return np.concatenate([np.empty((0, len(self.classes))), *batches])
 
     @overload
     def features(  # type: ignore[overload-overlap]
-        self, pictures: Picture | Sequence[Picture], layers: str, views: int = 1
+        self, images: ImageLike | Sequence[ImageLike], layers: str, views: int = 1
     ) -> np.ndarray: ...
     @overload
     def features(
-        self, pictures: Picture | Sequence[Picture], layers: Sequence[str], views: int = 1
+        self, images: ImageLike | Sequence[ImageLike], layers: Sequence[str], views: int = 1
     ) -> dict[str, np.ndarray]: ...
     def features(
-        self, pictures: Picture | Sequence[Picture], layers: str | Sequence[str], views: int = 1
+        self, images: ImageLike | Sequence[ImageLike], layers: str | Sequence[str], views: int = 1
     ) -> np.ndarray | dict[str, np.ndarray]:
-        """The named activations of pictures: float32, N x U or N x C x H x W; of several names, a
+        """The named activations of images: float32, N x U or N x C x H x W; of several names, a
         dictionary.
 
         They are those of the central view (`views` 1) or the average over ten. Raises UsageError with
         the nearest name where there is no such activation.
         """
         if isinstance(layers, str):
-            return self.features(pictures, [layers], views)[layers]
-        pictures = [pictures] if isinstance(pictures, Picture) else pictures
-        if not pictures or not layers:
-            raise UsageError(f"There is no {'picture' if layers else 'layer'} to take features of.")
+            return self.features(images, [layers], views)[layers]
+        images = [images] if isinstance(images, ImageLike) else images
+        if not images or not layers:
+            raise UsageError(f"There is no {'image' if layers else 'layer'} to take features of.")
         _require_views(views)
         batches = [
             named_activations(self.network, as_batch(x_NHWC), layers, views)
-            for x_NHWC in self._views(pictures, views)
+            for x_NHWC in self._views(images, views)
         ]
         return {name: np.concatenate([batch[name] for batch in batches]) for name in layers}
 
@@ -127,14 +126,14 @@ class Classifier:
         """
         self.network.save_pretrained(folder, self.card, force)
 
-    def _views(self, pictures: Sequence[Picture], views: int) -> Iterator[np.ndarray]:
+    def _views(self, images: Sequence[ImageLike], views: int) -> Iterator[np.ndarray]:
         about = self.network.convention
-        for first in range(0, len(pictures), _PICTURES_AT_ONCE):
-            group = pictures[first : first + _PICTURES_AT_ONCE]
+        for first in range(0, len(images), _IMAGES_AT_ONCE):
+            group = images[first : first + _IMAGES_AT_ONCE]
             yield np.concatenate(
                 [
-                    cut_views(pixels_of(picture, about.side), self.card.mean_HWC, views, about.crop)
-                    for picture in group
+                    cut_views(pixels_of(image, about.side), self.card.mean_HWC, views, about.crop)
+                    for image in group
                 ]
             )
 
@@ -148,25 +147,25 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
     return Classifier(network.to(device), card)
 
 
-def pixels_of(picture: Picture, side: int = SIZE) -> np.ndarray:
-    """Any kind of picture as the network's source pixels: uint8, side x side x 3.
+def pixels_of(image: ImageLike, side: int = SIZE) -> np.ndarray:
+    """Any kind of image as the network's source pixels: uint8, side x side x 3.
 
     Raises Rejected, with the file's name, or UsageError for unusable arrays.
     """
-    if isinstance(picture, bytes):
-        return prepare_picture(picture, side)
-    if isinstance(picture, Image.Image):
-        return to_square(decode_image(picture), side=side)
-    if isinstance(picture, np.ndarray):
-        return to_square(_checked(picture), side=side)
-    if not isinstance(picture, str | Path):
-        raise _not_pixels(f"a {type(picture).__name__}", "")
-    path = Path(picture)
+    if isinstance(image, bytes):
+        return prepare_image(image, side)
+    if isinstance(image, Image.Image):
+        return to_square(decode_image(image), side=side)
+    if isinstance(image, np.ndarray):
+        return to_square(_checked(image), side=side)
+    if not isinstance(image, str | Path):
+        raise _not_pixels(f"a {type(image).__name__}", "")
+    path = Path(image)
     if not path.is_file():  # not a pipe or a device either: reading one may never end
-        what = "Not a picture file." if path.exists() else "There is no such file."
+        what = "Not an image file." if path.exists() else "There is no such file."
         raise DataError(what, where=path)
     try:
-        return prepare_picture(path.read_bytes(), side)
+        return prepare_image(path.read_bytes(), side)
     except Rejected as error:
         error.where = str(path)
         raise
@@ -186,7 +185,7 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
             came += f", values {pixels.min():g} to {pixels.max():g}"
         raise _not_pixels(came, "Scale to 0-255, then convert: pixels.astype('uint8').")
     if pixels.ndim == 4:
-        raise _not_pixels(came, "Give several pictures as a list: list(pixels).")
+        raise _not_pixels(came, "Give several images as a list: list(pixels).")
     if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] != 3:
         raise _not_pixels(came, "Put the colours last: pixels.transpose(1, 2, 0).")
     if pixels.ndim == 2:

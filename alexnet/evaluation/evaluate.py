@@ -4,7 +4,7 @@ An evaluation's folder is evaluation/DATASET-FINGERPRINT-SPLIT/ in the run or th
 
     1-view.arrow  10-views.arrow  scores.json  per_class.csv  confusion.csv
 
-Shape letters: N pictures, K classes.
+Shape letters: N images, K classes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet import ranks
-from alexnet.errors import UsageError
+from alexnet.base import ranks
+from alexnet.base.errors import UsageError
+from alexnet.base.files import write_atomically, write_json
 from alexnet.evaluation.ensemble import average
-from alexnet.evaluation.models import Found
 from alexnet.evaluation.predictions import Predictions, matching_columns, predict_split
 from alexnet.evaluation.scores import (
     Scores,
@@ -30,15 +30,15 @@ from alexnet.evaluation.scores import (
     per_class_errors,
     score,
 )
-from alexnet.files import write_atomically, write_json
+from alexnet.models.find import Found
+from alexnet.models.folder import read_config
 from alexnet.network import keep_memory, load_model
 from alexnet.network.precision import dtype_of, set_products
-from alexnet.network.weights import read_config
 from alexnet.prepared import PreparedDataset
 
 
 class Row(NamedTuple):
-    """The errors of one model, or of the average of all, from a number of views per picture."""
+    """The errors of one model, or of the average of all, from a number of views per image."""
 
     model: str
     views: int
@@ -60,11 +60,11 @@ class Evaluation:
 
 
 class ClassScore(NamedTuple):
-    """One class: its pictures, its errors, and the class it was most often taken for, if any."""
+    """One class: its images, its errors, and the class it was most often taken for, if any."""
 
     name: str
     title: str
-    pictures: int
+    images: int
     top1_error: float
     top5_error: float
     taken_for: str
@@ -126,7 +126,7 @@ def write_evaluation(folder: Path, found: dict[int, Predictions]) -> None:
     lines = [[name, *row] for name, row in zip(best.classes, counts_KK.tolist(), strict=True)]
     write_atomically(folder / "confusion.csv", _csv([["class", *best.classes], *lines]))
     summary: dict[str, Any] = {
-        "pictures": len(best.keys),
+        "images": len(best.keys),
         "classes": len(best.classes),
         "chance": chance(len(best.classes))._asdict(),
         "views": {str(count): _scores(one)._asdict() for count, one in found.items()},
@@ -141,11 +141,11 @@ def predictions_file(folder: Path, views: int) -> Path:
 
 
 def class_scores(predictions: Predictions) -> list[ClassScore]:
-    """Every class in order; those without pictures have errors of NaN."""
+    """Every class in order; those without images have errors of NaN."""
     probs_NK, labels_N = predictions.probs_NK, predictions.labels_N
     top1_K, top5_K = per_class_errors(probs_NK, labels_N)
     counts_KK = confusion(probs_NK, labels_N)
-    pictures_K = counts_KK.sum(axis=1)
+    images_K = counts_KK.sum(axis=1)
     mistakes_KK = counts_KK - np.diag(np.diag(counts_KK))
     wrong_K = mistakes_KK.argmax(axis=1)
     times_K = mistakes_KK.max(axis=1)
@@ -153,7 +153,7 @@ def class_scores(predictions: Predictions) -> list[ClassScore]:
         ClassScore(
             name,
             predictions.titles[k],
-            int(pictures_K[k]),
+            int(images_K[k]),
             float(top1_K[k]),
             float(top5_K[k]),
             predictions.titles[wrong_K[k]] if times_K[k] else "",
@@ -165,7 +165,7 @@ def class_scores(predictions: Predictions) -> list[ClassScore]:
 
 def weakest(predictions: Predictions, most: int = 5) -> list[ClassScore]:
     """The classes with the highest top-1 error above zero, worst first."""
-    wrong = [one for one in class_scores(predictions) if one.pictures and one.top1_error > 0]
+    wrong = [one for one in class_scores(predictions) if one.images and one.top1_error > 0]
     return sorted(wrong, key=lambda one: -one.top1_error)[:most]
 
 

@@ -1,8 +1,8 @@
-"""Predictions: what one model says of every picture of a split, and the file that keeps it.
+"""Predictions: what one model says of every image of a split, and the file that keeps it.
 
-The probabilities of a picture are the average of the softmax outputs of its views (section 4.1).
+The probabilities of an image are the average of the softmax outputs of its views (section 4.1).
 
-Shape letters: B pictures of a batch, V views, N pictures, K classes, H x W pixels, C colours.
+Shape letters: B images of a batch, V views, N images, K classes, H x W pixels, C colours.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from alexnet import ranks
-from alexnet.errors import DataError, IncompatibleError, NumericsError
+from alexnet.base import ranks
+from alexnet.base.errors import DataError, IncompatibleError, NumericsError
+from alexnet.base.files import canonical_json, write_atomically
+from alexnet.base.progress import Progress, progress
 from alexnet.evaluation.scores import score
-from alexnet.files import canonical_json, write_atomically
 from alexnet.loading.loader import view_batches
 from alexnet.network import AlexNet, ModelCard
 from alexnet.network.alexnet import as_batch
-from alexnet.network.gpu import HAS_TRITON
+from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.prepared import PreparedDataset, Split
-from alexnet.progress import Progress, progress
 
 FORMAT = "alexnet-predictions"
 VERSION = 1
@@ -38,7 +38,7 @@ VIEWS_AT_ONCE = 80  # some 400 MB of activations; more is not faster on a CPU
 
 @dataclass(frozen=True)
 class Predictions:
-    """`labels_N` int64 and `probs_NK` float32 in the order of `classes`; `keys` name the pictures.
+    """`labels_N` int64 and `probs_NK` float32 in the order of `classes`; `keys` name the images.
 
     `provenance` says what produced them: model and its hash, dataset and its fingerprint, split,
     views.
@@ -117,22 +117,20 @@ def predict_split(
     views: int,
     model: Mapping[str, Any] | None = None,
 ) -> Predictions:
-    """What the network says of every picture of a split, from 1 or 10 views each.
+    """What the network says of every image of a split, from 1 or 10 views each.
 
     The mean image is the model's own. Columns are those of the dataset's classes, found by name;
     raises IncompatibleError with both lists where the two sets of classes differ. `model` goes into
     the provenance.
     """
     columns_K = matching_columns(card.classes, dataset.classes)
-    pictures = _pictures_of(dataset, split)
+    images = _images_of(dataset, split)
     title = f"{split}, {views} view{'s' if views > 1 else ''}"
-    with progress(title, len(pictures), "pictures") as bar:
-        probs_NK = _probabilities(
-            network, card.mean_HWC, pictures, views, columns_K, np.float32, bar
-        )
+    with progress(title, len(images), "images") as bar:
+        probs_NK = _probabilities(network, card.mean_HWC, images, views, columns_K, np.float32, bar)
     return Predictions(
-        keys=tuple(pictures.key(i) for i in range(len(pictures))),
-        labels_N=pictures.labels,
+        keys=tuple(images.key(i) for i in range(len(images))),
+        labels_N=images.labels,
         probs_NK=probs_NK,
         classes=dataset.classes,
         titles=dataset.titles,
@@ -152,11 +150,11 @@ def validation_errors(
 
     The loss is the average of minus the log-probability of the correct label (section 5).
     """
-    pictures = _pictures_of(dataset, split)
-    probs_NK = _probabilities(network, dataset.statistics.mean_HWC, pictures, views)
-    own_N = probs_NK[np.arange(len(pictures)), pictures.labels]
+    images = _images_of(dataset, split)
+    probs_NK = _probabilities(network, dataset.statistics.mean_HWC, images, views)
+    own_N = probs_NK[np.arange(len(images)), images.labels]
     loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
-    return {"loss": float(loss), **score(probs_NK, pictures.labels)._asdict()}
+    return {"loss": float(loss), **score(probs_NK, images.labels)._asdict()}
 
 
 def matching_columns(
@@ -183,9 +181,9 @@ def matching_columns(
 
 
 def average_over_views(network: AlexNet, x_NHWC: np.ndarray, views: int) -> np.ndarray:
-    """Softmax of every view, then the average of each picture's: float64, B x K (section 4.1).
+    """Softmax of every view, then the average of each image's: float64, B x K (section 4.1).
 
-    `x_NHWC` are the B * V views, those of one picture together.
+    `x_NHWC` are the B * V views, those of one image together.
     """
     return _average(network, as_batch(x_NHWC), views)
 
@@ -201,7 +199,7 @@ def _average(network: AlexNet, x_NCHW: Tensor, views: int) -> np.ndarray:
 def _probabilities(
     network: AlexNet,
     mean_HWC: np.ndarray,
-    pictures: Split,
+    images: Split,
     views: int,
     columns_K: np.ndarray | slice = slice(None),
     dtype: type[np.floating[Any]] = np.float64,
@@ -213,19 +211,19 @@ def _probabilities(
     """
     size = VIEWS_AT_ONCE // views
     batches = [
-        range(first, min(first + size, len(pictures))) for first in range(0, len(pictures), size)
+        range(first, min(first + size, len(images))) for first in range(0, len(images), size)
     ]
     mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
     first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
     found_NK = np.empty((last - first, len(np.arange(network.classes)[columns_K])), dtype)
-    with closing(inputs(network, mean_HWC, pictures, views, mine)) as views_of:
+    with closing(inputs(network, mean_HWC, images, views, mine)) as views_of:
         for batch, x_NCHW in zip(mine, views_of, strict=True):
             probs_BK = _average(network, x_NCHW, views)
             if not np.isfinite(probs_BK).all():
                 worst = batch[int(np.argmin(np.isfinite(probs_BK).all(axis=1)))]
                 raise NumericsError(
                     "The network's outputs are not finite numbers.",
-                    where=f"picture {pictures.key(worst)}",
+                    where=f"image {images.key(worst)}",
                     remedy="The weights are broken: use an earlier checkpoint or another model.",
                 )
             found_NK[batch[0] - first : batch[-1] + 1 - first] = probs_BK[:, columns_K]
@@ -237,7 +235,7 @@ def _probabilities(
 def inputs(
     network: AlexNet,
     mean_HWC: np.ndarray,
-    pictures: Split,
+    images: Split,
     views: int,
     batches: Sequence[range],
 ) -> Generator[Tensor]:
@@ -250,16 +248,16 @@ def inputs(
         from alexnet.loading.gpu import device_view_batches
 
         like = (weights.device, weights.dtype, crop)
-        yield from device_view_batches(pictures, mean_HWC, views, batches, *like)
+        yield from device_view_batches(images, mean_HWC, views, batches, *like)
     else:
-        yield from map(as_batch, view_batches(pictures, mean_HWC, views, batches, crop))
+        yield from map(as_batch, view_batches(images, mean_HWC, views, batches, crop))
 
 
-def _pictures_of(dataset: PreparedDataset, split: str) -> Split:
-    pictures = dataset.split(split)
-    if len(pictures) == 0:
-        raise DataError(f"The split {split!r} has no pictures.", where=dataset.folder)
-    return pictures
+def _images_of(dataset: PreparedDataset, split: str) -> Split:
+    images = dataset.split(split)
+    if len(images) == 0:
+        raise DataError(f"The split {split!r} has no images.", where=dataset.folder)
+    return images
 
 
 def _named(these: tuple[str, ...], others: tuple[str, ...], most: int = 10) -> str:

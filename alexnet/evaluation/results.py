@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import DataError
-from alexnet.evaluation.models import Found
-from alexnet.files import read_json
-from alexnet.network.hub import Result
-from alexnet.network.weights import read_config
+from alexnet.base.errors import DataError
+from alexnet.base.files import read_json
+from alexnet.models.find import Found
+from alexnet.models.folder import read_config
+from alexnet.models.hub import Result
 
 
 def results_of(model: Found) -> list[Result]:
@@ -42,7 +42,7 @@ def _results(scores: Any) -> list[Result]:
             dataset=Path(data["folder"]).name,
             fingerprint=str(data["fingerprint"]),
             split=str(about["split"]),
-            pictures=int(scores["pictures"]),
+            images=int(scores["images"]),
             views=int(views),
             top1_error=float(errors["top1_error"]),
             top5_error=float(errors["top5_error"]),

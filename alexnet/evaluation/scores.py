@@ -3,7 +3,7 @@
 The written rule for the order of labels: by falling probability, equal ones in the order of the
 classes. Every list of most probable labels, every error and every confusion table keeps to it.
 
-Shape letters: N pictures, K classes.
+Shape letters: N images, K classes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet import paper
-from alexnet.errors import DataError
+from alexnet.base.errors import DataError
 
 
 class Scores(NamedTuple):
-    """Shares of pictures, 0 to 1. With five classes or fewer the top-5 error is zero."""
+    """Shares of images, 0 to 1. With five classes or fewer the top-5 error is zero."""
 
     top1_error: float
     top5_error: float
@@ -32,7 +32,7 @@ def score(probs_NK: np.ndarray, labels_N: np.ndarray) -> Scores:
 
 
 def top_k_error(probs_NK: np.ndarray, labels_N: np.ndarray, k: int) -> float:
-    """The share of pictures whose label is not among the k most probable (section 2)."""
+    """The share of images whose label is not among the k most probable (section 2)."""
     return float(np.mean(ranks(probs_NK, labels_N) >= k))
 
 
@@ -43,7 +43,7 @@ def ranks(probs_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     """
     N, K = probs_NK.shape
     if N == 0:
-        raise DataError("There is no picture to score.")
+        raise DataError("There is no image to score.")
     if labels_N.min() < 0 or labels_N.max() >= K:
         raise DataError(f"Labels run from {labels_N.min()} to {labels_N.max()} with {K} classes.")
     if not np.isfinite(probs_NK).all():
@@ -60,14 +60,14 @@ def most_probable(probs_NK: np.ndarray, k: int) -> np.ndarray:
 
 
 def confusion(probs_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    """How many pictures of each class (row) were taken for each class (column): int64, K x K."""
+    """How many images of each class (row) were taken for each class (column): int64, K x K."""
     K = probs_NK.shape[1]
     pairs_N = labels_N * K + most_probable(probs_NK, 1)[:, 0]
     return np.bincount(pairs_N, minlength=K * K).reshape(K, K)
 
 
 def per_class_errors(probs_NK: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Top-1 and top-5 error of each class: float64, K each; NaN for a class without pictures."""
+    """Top-1 and top-5 error of each class: float64, K each; NaN for a class without images."""
     K = probs_NK.shape[1]
     ranks_N = ranks(probs_NK, labels_N)
     count_K = np.bincount(labels_N, minlength=K).astype(float)

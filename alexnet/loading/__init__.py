@@ -1,1 +1,1 @@
-"""From prepared pictures to batches: order, crops, reflections, colour, and views for evaluation."""
+"""From prepared images to batches: order, crops, reflections, colour, and views for evaluation."""

@@ -1,9 +1,9 @@
-"""Crops and reflections of 256 x 256 pictures (section 4.1): pure geometry.
+"""Crops and reflections of 256 x 256 images (section 4.1): pure geometry.
 
 Training, evaluation and prediction all cut their views here. The mean image is subtracted at the
-place the view is cut from, as if it had been subtracted from the whole picture first (section 2).
+place the view is cut from, as if it had been subtracted from the whole image first (section 2).
 
-Shape letters: N pictures, V views, H x W pixels, C colours.
+Shape letters: N images, V views, H x W pixels, C colours.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet import paper
+from alexnet.base.randomness import Purpose, words
 from alexnet.loading.buffers import aligned
 from alexnet.loading.cutting import cut_all, with_mirror
-from alexnet.randomness import Purpose, words
 
-ROOM = paper.SIDE - paper.CROP  # pixels: so much is a crop smaller than its picture
+ROOM = paper.SIDE - paper.CROP  # pixels: so much is a crop smaller than its image
 _NO_SHIFT = np.zeros(3, np.float32)
 
 
@@ -32,9 +32,9 @@ class View(NamedTuple):
 def random_views(
     seed: int, epoch: int, indices_N: np.ndarray, reflections: bool, room: int = ROOM
 ) -> np.ndarray:
-    """One training view per picture: 32 x 32 places, reflected or not ("a factor of 2048").
+    """One training view per image: 32 x 32 places, reflected or not ("a factor of 2048").
 
-    `room` is how many pixels a crop is smaller than the picture. int64, N x 3: the fields of a `View`.
+    `room` is how many pixels a crop is smaller than the image. int64, N x 3: the fields of a `View`.
     """
     places = max(room, 1)
     draws_N4 = words(seed, Purpose.CROP, epoch, indices_N).astype(np.uint64)
@@ -48,9 +48,9 @@ def random_views(
 def shared_views(
     seed: int, places_N: np.ndarray, reflections: bool, room: int = ROOM
 ) -> np.ndarray:
-    """The original program's: one view for 32 pictures that follow each other, of one place more.
+    """The original program's: one view for 32 images that follow each other, of one place more.
 
-    `places_N` are the pictures' in the sequence of all epochs. int64, N x 3: the fields of a `View`.
+    `places_N` are the images' in the sequence of all epochs. int64, N x 3: the fields of a `View`.
     """
     groups_N = places_N // paper.PROGRAM_CROP_GROUP
     return random_views(seed, 0, groups_N, reflections, room + 1)
@@ -59,7 +59,7 @@ def shared_views(
 def views(count: int, room: int = ROOM) -> list[View]:
     """The views of evaluation: the centre alone (1), or four corners and centre, then reflected (10).
 
-    `room` is how many pixels a crop is smaller than the picture.
+    `room` is how many pixels a crop is smaller than the image.
     """
     centre = View(room // 2, room // 2, False)
     if count == 1:
@@ -78,14 +78,14 @@ def cut(
     out_HWC: np.ndarray,
     shift_C: np.ndarray = _NO_SHIFT,
 ) -> None:
-    """Write the view of (picture - mean) + shift into `out_HWC` (float32, crop x crop x 3)."""
+    """Write the view of (image - mean) + shift into `out_HWC` (float32, crop x crop x 3)."""
     _cut(image_HWC, mean_HWC, [view], out_HWC[None], shift_C)
 
 
 def cut_views(
     image_HWC: np.ndarray, mean_HWC: np.ndarray, count: int, crop: int = paper.CROP
 ) -> np.ndarray:
-    """The 1 or 10 evaluation views of one picture: float32, V x crop x crop x 3."""
+    """The 1 or 10 evaluation views of one image: float32, V x crop x crop x 3."""
     out = aligned((count, crop, crop, 3))
     _cut(image_HWC, mean_HWC, views(count, len(image_HWC) - crop), out, _NO_SHIFT)
     return out

@@ -4,7 +4,7 @@ A row of a view is one run of neighbouring numbers: (pixel - mean) + shift. For 
 the bytes of the row are turned around; its means come from a mirrored copy of the mean image. The
 innermost step is written in LLVM's own terms, since Numba has no word for a store past the caches.
 
-Legend: N pictures, V views of each, H x W pixels, C colours.
+Legend: N images, V views of each, H x W pixels, C colours.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,attr-defined,unreachable"
@@ -21,10 +21,10 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from alexnet.base.ranks import cores
 from alexnet.loading.buffers import ALIGNMENT, aligned
 from alexnet.prepared import Split
 from alexnet.prepared.shards import room_for_decoded
-from alexnet.ranks import cores
 
 _DECODED = 4  # JPEGs at a time: few enough to be still in a cache when they are cut
 _RUN = 16  # pixels of a row at a time: with three colours, whole vectors on every processor
@@ -42,9 +42,9 @@ def cut_all(
     shifts_N3: np.ndarray,
     out_NVHWC: np.ndarray,
 ) -> None:
-    """Write the views of (picture - mean) + shift into `out_NVHWC`, float32.
+    """Write the views of (image - mean) + shift into `out_NVHWC`, float32.
 
-    `addresses_N` (uint64) say where in memory the pictures lie, uint8 and as large as the mean: whoever
+    `addresses_N` (uint64) say where in memory the images lie, uint8 and as large as the mean: whoever
     calls keeps them there. `views_NV3` (int64) are top, left, reflected; `shifts_N3` are float32.
     Written at once where `out_NVHWC` is `aligned`, else by way of memory that is.
     """
@@ -64,7 +64,7 @@ def cut_all(
 
 
 class Cutter:
-    """Cuts views of a split's pictures in all cores; JPEGs are decoded some at a time."""
+    """Cuts views of a split's images in all cores; JPEGs are decoded some at a time."""
 
     def __init__(self, split: Split, mean_HWC: np.ndarray) -> None:
         self.split, self.means_2HWC = split, with_mirror(mean_HWC)
@@ -79,7 +79,7 @@ class Cutter:
         shifts_N3: np.ndarray,
         out_NVHWC: np.ndarray,
     ) -> None:
-        """Write the views of the pictures `indices_N`, as `cut_all` does."""
+        """Write the views of the images `indices_N`, as `cut_all` does."""
         borders = np.linspace(0, len(indices_N), self._parts + 1).astype(int)
         cut = self._cut_raw if self.split.is_raw else self._cut_jpegs
         futures = [
@@ -205,14 +205,14 @@ def _cut_any(addresses_N, means_2HWC, views_NV3, shifts_N3, out_NVHWC):
     N, V, H, W, C = out_NVHWC.shape
     _, side, _, _ = means_2HWC.shape
     for n in range(N):
-        picture_HWC = carray(_bytes_at(addresses_N[n]), (side, side, C))
+        image_HWC = carray(_bytes_at(addresses_N[n]), (side, side, C))
         for v in range(V):
             top, left, reflected = views_NV3[n, v]
             for y in range(H):
                 for x in range(W):
                     column = left + W - 1 - x if reflected else left + x
                     for c in range(C):
-                        pixel = np.float32(picture_HWC[top + y, column, c])
+                        pixel = np.float32(image_HWC[top + y, column, c])
                         centred = pixel - means_2HWC[0, top + y, column, c]
                         out_NVHWC[n, v, y, x, c] = centred + shifts_N3[n, c]
 

@@ -1,6 +1,6 @@
 """Batches made ahead, in threads, while the network works on the batch before (section 4.1).
 
-Shape letters: B pictures of a batch, V views of a picture, H x W pixels, C colours.
+Shape letters: B images of a batch, V views of an image, H x W pixels, C colours.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from alexnet import paper
+from alexnet.base.errors import DataError
 from alexnet.config import AugmentationConfig
-from alexnet.errors import DataError
 from alexnet.loading.buffers import Buffers
 from alexnet.loading.colour import colour_shifts
 from alexnet.loading.crops import random_views, shared_views, views
@@ -26,14 +26,14 @@ from alexnet.prepared import Advice, Split, Statistics
 
 _THREADS = 2  # batches begun at a time; the work on each is spread over all cores
 _AHEAD = 2
-_LEAST_SPREAD = 8.0  # of a colour, on the scale 0-255: pictures all alike prove nothing
+_LEAST_SPREAD = 8.0  # of a colour, on the scale 0-255: images all alike prove nothing
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures ready for the network: `x_BHWC` float32 minus the mean, `labels_B` int64.
+    """Images ready for the network: `x_BHWC` float32 minus the mean, `labels_B` int64.
 
-    `epochs_B` and `indices_B` say which use of which picture each one is. The pixels' memory serves
+    `epochs_B` and `indices_B` say which use of which image each one is. The pixels' memory serves
     another batch as soon as nothing refers to `x_BHWC` any more: no array, no tensor made of it.
     """
 
@@ -47,8 +47,8 @@ class Batch:
 class Loader:
     """The training split as batches, augmented as section 4.1 says.
 
-    Every picture's crop, reflection and colour depend on (seed, epoch, index) alone. `part` says which
-    of each step's pictures are made here, all by default; `crop` is their side in pixels. `waited` is how
+    Every image's crop, reflection and colour depend on (seed, epoch, index) alone. `part` says which
+    of each step's images are made here, all by default; `crop` is their side in pixels. `waited` is how
     many seconds the caller of `batches` has spent waiting for them.
     """
 
@@ -91,7 +91,7 @@ class Loader:
         return Batch(step, x_BVHWC[:, 0], self.split.labels[indices_B], epochs_B, indices_B)
 
     def of_step(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The epoch and the index of each picture that is made here: int64, B each."""
+        """The epoch and the index of each image that is made here: int64, B each."""
         epochs, indices = self.order.of_step(step)
         return epochs[self._part], indices[self._part]
 
@@ -115,7 +115,7 @@ class Loader:
     def draws(
         self, step: int, epochs_B: np.ndarray, indices_B: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Where each picture is cut, int64 B x 3 (`crops.View`), and its colour shift, float32 B x 3."""
+        """Where each image is cut, int64 B x 3 (`crops.View`), and its colour shift, float32 B x 3."""
         seed, statistics = self.order.seed, self.statistics
         views_B3 = np.empty((len(indices_B), 3), np.int64)
         shifts_B3 = np.empty((len(indices_B), 3), np.float32)
@@ -138,7 +138,7 @@ class Loader:
         return views_B3, shifts_B3
 
     def divisors(self, epochs_B: np.ndarray) -> np.ndarray | None:
-        """What each picture is divided by after its colour noise: float32, B; None: nothing."""
+        """What each image is divided by after its colour noise: float32, B; None: nothing."""
         divisor = self.augmentation.colour_divisor
         if divisor == 1:
             return None
@@ -148,7 +148,7 @@ class Loader:
     def require_likeness(self, batch: Batch) -> None:
         """Raise DataError if a batch's colours are not those of the statistics that it is to have.
 
-        Less the mean, a colour's mean is near 0: within six deviations of B pictures' mean, were each
+        Less the mean, a colour's mean is near 0: within six deviations of B images' mean, were each
         of one colour. And its spread is that of the set, within a factor of four.
         """
         principal_33 = self.statistics.eigenvectors_33 * self.statistics.deviations_3
@@ -158,15 +158,15 @@ class Loader:
         near = off_C <= 6 * expected_C / np.sqrt(len(batch.x_BHWC))
         if not (near & (found_C >= expected_C / 4) & (found_C <= expected_C * 4)).all():
             raise DataError(
-                f"The first pictures are not like the set's statistics: less the mean, red, green and "
+                f"The first images are not like the set's statistics: less the mean, red, green and "
                 f"blue are {_listed(off_C)} off with a spread of {_listed(found_C)}; the set's spread is "
                 f"{_listed(expected_C)}.",
                 where=", ".join(self.keys(batch)[:4]) + ", ...",
-                remedy="The statistics belong to other pictures: prepare the set again.",
+                remedy="The statistics belong to other images: prepare the set again.",
             )
 
     def keys(self, batch: Batch) -> list[str]:
-        """The names of a batch's pictures."""
+        """The names of a batch's images."""
         return [self.split.key(int(index)) for index in batch.indices_B]
 
 
@@ -183,7 +183,7 @@ def view_batches(
 ) -> Iterator[np.ndarray]:
     """The evaluation views of batches of a split: float32, B*V x crop x crop x 3, made ahead.
 
-    `batches` are the pictures of each, `crop` is the side of a view. A batch's memory serves another as
+    `batches` are the images of each, `crop` is the side of a view. A batch's memory serves another as
     soon as nothing refers to it any more.
     """
     cutter = Cutter(split, mean_HWC)

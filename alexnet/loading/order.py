@@ -1,12 +1,12 @@
-"""Which pictures a step trains on: epochs follow each other without a gap, every batch is full.
+"""Which images a step trains on: epochs follow each other without a gap, every batch is full.
 
-The pictures of all epochs form one endless sequence; step s trains on places s*B ... s*B + B - 1 of
-it. An epoch is a random order of all pictures, so each is used exactly once per epoch, and a batch
+The images of all epochs form one endless sequence; step s trains on places s*B ... s*B + B - 1 of
+it. An epoch is a random order of all images, so each is used exactly once per epoch, and a batch
 at the border takes the last of one epoch and the first of the next.
 
-A set larger than memory is read from the disk in every epoch. Shuffled in `blocks`, its pictures are
+A set larger than memory is read from the disk in every epoch. Shuffled in `blocks`, its images are
 cut into runs of 32 neighbours; an epoch takes the runs in random order, 256 at a time, and mixes the
-8,192 pictures of those. So the disk reads runs of 6 MB (raw), not single pictures, and memory needs
+8,192 images of those. So the disk reads runs of 6 MB (raw), not single images, and memory needs
 to hold three such windows. The classes of a batch are nearly as mixed as in a full shuffle, even where
 a set is stored class by class.
 """
@@ -19,17 +19,17 @@ from typing import Literal
 
 import numpy as np
 
-from alexnet.randomness import Purpose, permutation
+from alexnet.base.randomness import Purpose, permutation
 
-BLOCK = 32  # neighbouring pictures that are read together
-WINDOW = 256 * BLOCK  # pictures that are mixed
+BLOCK = 32  # neighbouring images that are read together
+WINDOW = 256 * BLOCK  # images that are mixed
 
 Shuffle = Literal["full", "blocks"]
 
 
 @dataclass(frozen=True)
 class Order:
-    """The sequence of `count` pictures in batches of `batch`, shuffled by `seed`."""
+    """The sequence of `count` images in batches of `batch`, shuffled by `seed`."""
 
     count: int
     batch: int
@@ -37,7 +37,7 @@ class Order:
     shuffle: Shuffle = "full"
 
     def steps(self, epochs: float) -> int:
-        """Steps that cover `epochs` passes over the pictures (the last one may reach further)."""
+        """Steps that cover `epochs` passes over the images (the last one may reach further)."""
         return max(1, -(-round(epochs * self.count) // self.batch))
 
     def epochs_done(self, step: int) -> int:
@@ -45,7 +45,7 @@ class Order:
         return step * self.batch // self.count
 
     def of_step(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The epoch and the index of each picture of a step: int64, B each."""
+        """The epoch and the index of each image of a step: int64, B each."""
         places = np.arange(step * self.batch, (step + 1) * self.batch)
         epochs = places // self.count
         indices = np.empty_like(places)
@@ -56,7 +56,7 @@ class Order:
         return epochs, indices
 
     def window(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The runs of a window of the whole sequence: first picture and end of each, int64.
+        """The runs of a window of the whole sequence: first image and end of each, int64.
 
         Windows are counted from the first epoch on; the last of an epoch may be smaller.
         """
@@ -71,7 +71,7 @@ class Order:
         return -(-self.count // WINDOW)
 
     def window_of_step(self, step: int) -> int:
-        """The window that a step's last picture is in (some pictures earlier where a run is short)."""
+        """The window that a step's last image is in (some images earlier where a run is short)."""
         epoch, place = divmod((step + 1) * self.batch - 1, self.count)
         return epoch * self.windows_in_epoch + place // WINDOW
 

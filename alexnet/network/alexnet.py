@@ -1,7 +1,7 @@
 """The network of sections 3.5 and 4.2, and every other of `alexnet.conventions`, built from its table.
 
 Shape letters: N images, C maps, H x W positions, U units of a fully connected layer, K classes.
-Pictures come in as float N x 3 x 224 x 224, on the 0-255 scale minus the mean image, channels-last
+Images come in as float N x 3 x 224 x 224, on the 0-255 scale minus the mean image, channels-last
 in memory; they stay channels-last to the end of the convolutions.
 """
 
@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet import conventions, paper
+from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER, Convention
-from alexnet.errors import UsageError, did_you_mean
 from alexnet.network.conv import convolve, plain_convolve
 from alexnet.network.dropout import relu_dropout
 from alexnet.network.initialization import initialize
@@ -30,7 +30,7 @@ from alexnet.network.table import Shape, is_connected, is_local, shapes
 from alexnet.paper import Layer
 
 if TYPE_CHECKING:
-    from alexnet.network.weights import ModelCard
+    from alexnet.models.folder import ModelCard
 
 
 class AlexNet(nn.Module):
@@ -197,7 +197,7 @@ class AlexNet(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AlexNet:
         """The network of a model folder; raises UsageError for names of networks elsewhere."""
-        from alexnet.network.weights import load_pretrained
+        from alexnet.models.folder import load_pretrained
 
         return load_pretrained(folder)[0]
 
@@ -206,7 +206,7 @@ class AlexNet(nn.Module):
 
         Raises UsageError where there is one already, unless it is to be replaced (`force`).
         """
-        from alexnet.network.weights import save_pretrained
+        from alexnet.models.folder import save_pretrained
 
         save_pretrained(Path(folder), self, card, force)
 
@@ -269,13 +269,13 @@ class AlexNet(nn.Module):
         return x / (1 - paper.DROPOUT) if self.convention.inverted_dropout else x
 
     def checked(self, x: Tensor) -> Tensor:
-        """Pictures in the memory layout of the hot path; raises UsageError where they are none."""
+        """Images in the memory layout of the hot path; raises UsageError where they are none."""
         side = self.convention.crop
         if x.ndim != 4 or x.shape[1:] != (3, side, side) or not x.is_floating_point():
             raise UsageError(
                 f"The network reads float N x 3 x {side} x {side} (0-255 minus the mean image); "
                 f"got {str(x.dtype).removeprefix('torch.')} {' x '.join(map(str, x.shape))}.",
-                remedy="Add a batch axis, or use alexnet.load(...).predict(picture).",
+                remedy="Add a batch axis, or use alexnet.load(...).predict(image).",
             )
         x = x.contiguous(memory_format=torch.channels_last)
         return x if self._divisors is None else x / self._divisors.to(x.dtype)
@@ -321,5 +321,5 @@ def named(layer: Layer) -> Iterator[tuple[str, str]]:
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:
-    """A channels-last array of pictures as the tensor the network reads, without copying."""
+    """A channels-last array of images as the tensor the network reads, without copying."""
     return torch.from_numpy(x_NHWC).permute(0, 3, 1, 2)

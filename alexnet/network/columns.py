@@ -6,11 +6,11 @@ what the other has put out, and gives back the gradient of that. It multiplies i
 other's is under way, in both directions: the weights over the other's maps, `crossing`, are a parameter
 of their own. The columns are processes that exchange tensors (`Link`), or both in this one, on one or
 two devices (`Columns`). A `HalfConnected` network divides its fully connected layers alone, and the
-pictures before them (Krizhevsky 2014, "one weird trick").
+images before them (Krizhevsky 2014, "one weird trick").
 
 The weight file is always that of the whole network: `pieces` says which part of it a parameter is.
 
-Shape letters: N pictures, C maps or units, H x W positions, K classes.
+Shape letters: N images, C maps or units, H x W positions, K classes.
 """
 
 from __future__ import annotations
@@ -139,9 +139,9 @@ class Column(AlexNet):
 
 
 class HalfConnected(Column):
-    """Both columns' convolutions for half of the pictures; half the fully connected layers for all.
+    """Both columns' convolutions for half of the images; half the fully connected layers for all.
 
-    The first column has the first half of the pictures.
+    The first column has the first half of the images.
     """
 
     def divides(self, layer: Layer) -> bool:
@@ -149,8 +149,8 @@ class HalfConnected(Column):
         return is_connected(layer)
 
     def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """The fully connected layers of all pictures: logits of both columns."""
-        return super().connected(_AllPictures.apply(x.flatten(1), self.link), dropout)  # type: ignore[no-untyped-call]
+        """The fully connected layers of all images: logits of both columns."""
+        return super().connected(_AllImages.apply(x.flatten(1), self.link), dropout)  # type: ignore[no-untyped-call]
 
 
 class Columns(nn.Module):
@@ -289,8 +289,8 @@ class _Arrived(torch.autograd.Function):
         return g.new_empty(0), None
 
 
-class _AllPictures(torch.autograd.Function):
-    """What both columns' pictures came to, the first column's first: 2N x C."""
+class _AllImages(torch.autograd.Function):
+    """What both columns' images came to, the first column's first: 2N x C."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, link: Link) -> Tensor:

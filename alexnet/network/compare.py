@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet import paper
+from alexnet.base.files import write_atomically
 from alexnet.conventions import CAFFE, CAFFENET, ONETOWER, ORIGINAL2012, PAPER, Convention
-from alexnet.files import write_atomically
 from alexnet.network.table import Shape, is_connected, shapes
 from alexnet.paper import Normalization
 
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
 
 
 def differences(first: Convention, second: Convention) -> list[Difference]:
-    """Every property that is not the same in both, from the pictures to the parameters."""
+    """Every property that is not the same in both, from the images to the parameters."""
     mine, theirs = properties(first), properties(second)
     return [
         Difference(what, mine.get(what, _NONE), theirs.get(what, _NONE))
@@ -41,7 +41,7 @@ def properties(convention: Convention) -> dict[str, str]:
     """All that decides what a network computes and how it starts, and what it costs."""
     rows = shapes(convention)
     found = {
-        "pictures": f"{convention.crop}×{convention.crop} of {convention.side}×{convention.side}",
+        "images": f"{convention.crop}×{convention.crop} of {convention.side}×{convention.side}",
         "colours": _colours(convention),
     }
     for row in rows:

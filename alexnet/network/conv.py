@@ -31,7 +31,7 @@ def convolve(
         y_NKYX: Tensor = _conv(x_NCHW, weight, bias, layer.stride, *layer.padding, relu, training)
         return y_NKYX
     if x_NCHW.is_cuda:
-        from alexnet.network.gpu.convolution import convolve as gpu_convolve
+        from alexnet.network.kernels.gpu.convolution import convolve as gpu_convolve
 
         y_NKYX = gpu_convolve(x_NCHW, weight, bias, layer)
     else:
@@ -59,7 +59,7 @@ def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
     """Whether the fast convolution is made for this one."""
     if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32:
         return False
-    from alexnet.network.cpu import winograd
+    from alexnet.network.kernels.cpu import winograd
 
     (before, after), stride = layer.padding, layer.stride
     squares = x_NCHW.shape[2] == x_NCHW.shape[3] and weight.shape[2] == weight.shape[3]
@@ -80,8 +80,8 @@ def _conv(
     relu: bool,
     training: bool,
 ) -> Tensor:
-    from alexnet.network import cpu
-    from alexnet.network.cpu import winograd
+    from alexnet.network.kernels import cpu
+    from alexnet.network.kernels.cpu import winograd
 
     cpu.threads()
     x_NHWC, kernels = _at_stride_one(x, weight, stride, _out(x, weight, stride, before, after))
@@ -105,8 +105,8 @@ def _conv_backward(
     before: int,
     needs_dx: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from alexnet.network import cpu
-    from alexnet.network.cpu import fold, winograd
+    from alexnet.network.kernels import cpu
+    from alexnet.network.kernels.cpu import fold, winograd
 
     side, size = x.shape[2], weight.shape[2]
     x_NHWC, kernels = _at_stride_one(x, weight, stride, g.shape[2])
@@ -116,7 +116,7 @@ def _conv_backward(
     )
     if stride > 1:
         dw = fold.unfold_kernels(dw, stride, size)
-        dx = None if dx is None else fold.unfold_pictures(dx, stride, side)
+        dx = None if dx is None else fold.unfold_images(dx, stride, side)
     dx_NCHW = x.new_empty(0) if dx is None else torch.from_numpy(dx).permute(0, 3, 1, 2)
     return dx_NCHW, torch.from_numpy(dw), torch.from_numpy(dbias)
 
@@ -154,11 +154,11 @@ def _out(x: Tensor, weight: Tensor, stride: int, before: int, after: int) -> int
 def _at_stride_one(
     x: Tensor, weight: Tensor, stride: int, out: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures, channels-last, and kernels whose convolution needs no stride."""
-    from alexnet.network.cpu import fold
+    """Images, channels-last, and kernels whose convolution needs no stride."""
+    from alexnet.network.kernels.cpu import fold
 
     x_NHWC, weight_KCSS = channels_last(x).numpy(), weight.contiguous().numpy()
     if stride == 1:
         return x_NHWC, weight_KCSS
     kernels = fold.fold_kernels(weight_KCSS, stride)
-    return fold.fold_pictures(x_NHWC, stride, out + kernels.shape[2] - 1), kernels
+    return fold.fold_images(x_NHWC, stride, out + kernels.shape[2] - 1), kernels

@@ -1,7 +1,7 @@
 """ReLU and dropout of the hidden layers (section 4.2): one operator that draws the mask itself.
 
-A unit's mask is a function of (seed, step, layer, picture, unit): Philox at the addresses of
-`alexnet.randomness.bernoulli`, in Numba on a processor and in Triton on a GPU. So no mask is made,
+A unit's mask is a function of (seed, step, layer, image, unit): Philox at the addresses of
+`alexnet.base.randomness.bernoulli`, in Numba on a processor and in Triton on a GPU. So no mask is made,
 transferred or kept; the backward pass sees in the output what was left.
 """
 
@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import paper
-from alexnet.network.gpu import HAS_TRITON
+from alexnet.base.randomness import Purpose, bernoulli
+from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.network.operators import operator
-from alexnet.randomness import Purpose, bernoulli
 
 
 def address(seed: int, step: int, first: int = 0) -> Tensor:
-    """What masks are drawn from: int64, (seed, step, place of the first picture in the step's batch).
+    """What masks are drawn from: int64, (seed, step, place of the first image in the step's batch).
 
     Seeds of 2^63 and more wrap around.
     """
@@ -38,7 +38,7 @@ def relu_dropout(
         y_NU: Tensor = _relu_dropout(x_NU, address_3, lane, units, start)
         return y_NU
     if x_NU.is_cuda and HAS_TRITON and units % 4 == start % 4 == 0:
-        from alexnet.network.gpu.dropout import gpu_relu_dropout
+        from alexnet.network.kernels.gpu.dropout import gpu_relu_dropout
 
         y_NU = gpu_relu_dropout(x_NU, address_3, lane, units, start)
         return y_NU
@@ -57,8 +57,8 @@ def mask(x_NU: Tensor, address_3: Tensor, lane: int, units: int = 0, start: int 
 
 @operator("relu_dropout")
 def _relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: int) -> Tensor:
-    from alexnet.network import cpu
-    from alexnet.network.cpu.dropout import forward
+    from alexnet.network.kernels import cpu
+    from alexnet.network.kernels.cpu.dropout import forward
 
     cpu.threads()
     x = x.contiguous()

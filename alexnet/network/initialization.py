@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from alexnet.base.randomness import Purpose, stream
 from alexnet.config import StartConfig
 from alexnet.network.table import Shape
-from alexnet.randomness import Purpose, stream
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from alexnet import paper
 from alexnet.network.conv import channels_last
-from alexnet.network.gpu import HAS_TRITON
+from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.network.operators import operator
 from alexnet.paper import Normalization
 
@@ -70,7 +70,7 @@ def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, str
         )[0]
         return y_NCYX
     if x_NCHW.is_cuda and HAS_TRITON and x_NCHW.dtype != torch.float64:
-        from alexnet.network.gpu.block import gpu_block
+        from alexnet.network.kernels.gpu.block import gpu_block
 
         y_NCYX = gpu_block(
             x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride
@@ -90,7 +90,7 @@ def _fits(x_NCHW: Tensor, lrn: LRN, columns: int, size: int) -> bool:
     """Whether the kernel for processors is made for this block."""
     if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32:
         return False
-    from alexnet.network.cpu import block as kernel
+    from alexnet.network.kernels.cpu import block as kernel
 
     return kernel.fits(x_NCHW.shape[1], columns, lrn.n // 2, lrn.beta, size)
 
@@ -118,8 +118,8 @@ def _block(
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    from alexnet.network import cpu
-    from alexnet.network.cpu import block as kernel
+    from alexnet.network.kernels import cpu
+    from alexnet.network.kernels.cpu import block as kernel
 
     cpu.threads()
     x_NHWC = channels_last(x)
@@ -163,8 +163,8 @@ def _block_backward(
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    from alexnet.network import cpu
-    from alexnet.network.cpu import block as kernel
+    from alexnet.network.kernels import cpu
+    from alexnet.network.kernels.cpu import block as kernel
 
     cpu.threads()
     x_NHWC = channels_last(x)

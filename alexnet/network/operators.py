@@ -19,7 +19,7 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
     """Make a function, which changes none of its arguments, the operator `alexnet::NAME`.
 
     As `torch.library.custom_op` does, but for loading PyTorch's whole compiler at the first call:
-    seconds, in a program that may be about to look at a single picture.
+    seconds, in a program that may be about to look at a single image.
     """
 
     def make(function: Callable[..., Any]) -> Operator:

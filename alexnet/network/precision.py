@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from alexnet.errors import UsageError, did_you_mean
+from alexnet.base.errors import UsageError, did_you_mean
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 

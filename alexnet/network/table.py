@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alexnet import paper, ranks
+from alexnet import paper
+from alexnet.base import ranks
 from alexnet.conventions import PAPER, Convention
 from alexnet.paper import Layer
 
@@ -104,7 +105,7 @@ def shapes(convention: Convention = PAPER) -> list[Shape]:
 def training_flops(convention: Convention = PAPER) -> int:
     """Floating-point operations of one image's training: two per multiply-add, in three passes.
 
-    The passes are forward, gradient of the weights, gradient of the input; the pictures need none.
+    The passes are forward, gradient of the weights, gradient of the input; the images need none.
     """
     first, *rest = shapes(convention)
     return 2 * (2 * first.multiply_adds + 3 * sum(shape.multiply_adds for shape in rest))

@@ -12,7 +12,7 @@ from alexnet import paper
 from alexnet.conventions import PAPER, Convention
 from alexnet.network.table import Shape, half, is_connected, shapes
 
-# A replica in one piece, in two columns, or with the pictures of its convolutions and the units of its
+# A replica in one piece, in two columns, or with the images of its convolutions and the units of its
 # fully connected layers halved.
 Layout = Literal["fused", "columns", "hybrid"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -46,20 +46,20 @@ def traffic(
     if layout == "fused":
         return Traffic(0.0, size * _summed(sum(row.parameters for row in rows), processes))
     replicas = processes // paper.COLUMNS
-    pictures = batch / replicas
+    images = batch / replicas
     connected = [row for row in rows if is_connected(row.layer)]
     convolved = [row for row in rows if not is_connected(row.layer)]
-    logits = pictures * _half(convention.output.kernels)
+    logits = images * _half(convention.output.kernels)
     if layout == "columns":
         meet = [row for row in rows if row.layer.sees == "both columns"]
-        numbers = pictures * sum(2 * _half_input(row) for row in meet) + logits
+        numbers = images * sum(2 * _half_input(row) for row in meet) + logits
         return Traffic(size * numbers, size * _summed(_own(rows), replicas))
     first, *others = connected
-    gathered = pictures * first.inputs_seen  # of half the pictures, there and back
-    numbers = gathered + pictures * sum(2 * _half_input(row) for row in others) + logits
+    gathered = images * first.inputs_seen  # of half the images, there and back
+    numbers = gathered + images * sum(2 * _half_input(row) for row in others) + logits
     shared = sum(row.parameters for row in convolved)
     gradients = _summed(_own(connected), replicas) + _summed(shared, processes)
-    return Traffic(size * numbers + _LABEL * pictures / 2, size * gradients)
+    return Traffic(size * numbers + _LABEL * images / 2, size * gradients)
 
 
 def _summed(numbers: int, processes: int) -> float:

@@ -1,10 +1,10 @@
-"""Stage 2: pictures as 256x256 pixels in Arrow shards, with the mean image and the colour PCA."""
+"""Stage 2: images as 256x256 pixels in Arrow shards, with the mean image and the colour PCA."""
 
 from alexnet.prepared.batches import Account, in_two_splits
 from alexnet.prepared.dataset import PreparedDataset, Split
 from alexnet.prepared.look import check
 from alexnet.prepared.pages import Advice
-from alexnet.prepared.pixels import Rejected, prepare_picture
+from alexnet.prepared.pixels import Rejected, prepare_image
 from alexnet.prepared.prepare import default_folder, open_or_prepare, prepare
 from alexnet.prepared.statistics import Statistics
 from alexnet.prepared.verify import Verified, verify
@@ -22,6 +22,6 @@ __all__ = [
     "in_two_splits",
     "open_or_prepare",
     "prepare",
-    "prepare_picture",
+    "prepare_image",
     "verify",
 ]

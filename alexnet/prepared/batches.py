@@ -1,4 +1,4 @@
-"""A source's pictures in batches, one for each shard, and the account of what became of them."""
+"""A source's images in batches, one for each shard, and the account of what became of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from alexnet.prepared.pixels import is_extreme
 from alexnet.prepared.work import Outcome
-from alexnet.sources import Picture, Source
+from alexnet.sources import LabelledImage, Source
 
 DUPLICATE = "duplicate"
 Row = tuple[str, str, str, str]  # key, split, reason, detail
@@ -19,7 +19,7 @@ Row = tuple[str, str, str, str]  # key, split, reason, detail
 class Entry:
     """One input: its name, label and the SHA-256 of its bytes.
 
-    `is_repeat` if an earlier picture of the split has the same bytes; `fault` if it has none.
+    `is_repeat` if an earlier image of the split has the same bytes; `fault` if it has none.
     """
 
     key: str
@@ -57,36 +57,36 @@ class Batch:
         return digest.hexdigest()
 
 
-def batches(source: Source, pictures: int, most_bytes: int) -> Iterator[Batch]:
+def batches(source: Source, images: int, most_bytes: int) -> Iterator[Batch]:
     """Batches as soon as they are full; then the rest.
 
-    A batch is full with `pictures` that have to be decoded, or as many as fill `most_bytes`: so memory
+    A batch is full with `images` that have to be decoded, or as many as fill `most_bytes`: so memory
     stays small however large the files are, and where a batch ends depends on the source alone.
     """
     seen: dict[str, set[bytes]] = {split: set() for split in source.splits}
     filling = {split: Batch(split, 0) for split in source.splits}
-    for picture in source.pictures():
-        batch = filling[picture.split]
-        entry = _entry(picture, seen[picture.split])
+    for image in source.images():
+        batch = filling[image.split]
+        entry = _entry(image, seen[image.split])
         batch.entries.append(entry)
         if entry.is_new:
-            batch.contents.append(picture.data)
-            batch.size += len(picture.data)
-        if len(batch.contents) == pictures or batch.size >= most_bytes:
-            filling[picture.split] = Batch(picture.split, batch.number + 1)
+            batch.contents.append(image.data)
+            batch.size += len(image.data)
+        if len(batch.contents) == images or batch.size >= most_bytes:
+            filling[image.split] = Batch(image.split, batch.number + 1)
             yield batch
     yield from (batch for batch in filling.values() if batch.entries)
 
 
-def _entry(picture: Picture, seen: set[bytes]) -> Entry:
-    digest, fault = hashlib.sha256(picture.data).digest(), None
-    if picture.fault:
-        reason, _, detail = picture.fault.partition(": ")
+def _entry(image: LabelledImage, seen: set[bytes]) -> Entry:
+    digest, fault = hashlib.sha256(image.data).digest(), None
+    if image.fault:
+        reason, _, detail = image.fault.partition(": ")
         fault = Outcome(reason=reason, detail=detail)
     is_repeat = fault is None and digest in seen
     if fault is None:
         seen.add(digest)
-    return Entry(picture.key, picture.label, digest, is_repeat, fault)
+    return Entry(image.key, image.label, digest, is_repeat, fault)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Account:
 
     split: str
     inputs: int = 0
-    refused: list[Row] = field(default_factory=list)  # rejected pictures and duplicates, in order
+    refused: list[Row] = field(default_factory=list)  # rejected images and duplicates, in order
     rejected: int = 0
     kinds: Counter[str] = field(default_factory=Counter)  # conversions
     extreme: list[str] = field(default_factory=list)  # keys with an aspect over 10:1
@@ -112,7 +112,7 @@ class Account:
             outcome = entry.fault or (
                 self._rejected.get(entry.digest) if entry.is_repeat else next(remaining)
             )
-            if outcome is None:  # a repeat of an accepted picture
+            if outcome is None:  # a repeat of an accepted image
                 first = f"the same bytes as {self.accepted[entry.digest]}"
                 self.refused.append((entry.key, self.split, DUPLICATE, first))
             elif outcome.reason:
@@ -149,7 +149,7 @@ class Account:
 
 
 def in_two_splits(accounts: list[Account]) -> list[tuple[str, str]]:
-    """Pictures that two splits share, byte for byte: (later split/key, earlier split/key)."""
+    """Images that two splits share, byte for byte: (later split/key, earlier split/key)."""
     return [
         (f"{later.split}/{key}", f"{earlier.split}/{earlier.accepted[digest]}")
         for n, later in enumerate(accounts)

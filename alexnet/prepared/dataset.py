@@ -1,6 +1,6 @@
 """A prepared dataset, opened and checked: what training, evaluation and retrieval read from.
 
-Legend: N pictures, H height, W width, C colours.
+Legend: N images, H height, W width, C colours.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.errors import DataError, UsageError, did_you_mean
-from alexnet.files import canonical_json, sha256_of
+from alexnet.base.errors import DataError, UsageError, did_you_mean
+from alexnet.base.files import canonical_json, sha256_of
 from alexnet.prepared import description as descriptions
 from alexnet.prepared.pages import Advice
 from alexnet.prepared.shards import Index, Shard
@@ -25,7 +25,7 @@ from alexnet.prepared.statistics import Statistics
 
 @dataclass(frozen=True)
 class Split:
-    """One split's pictures, numbered 0 to len - 1; safe to read from many threads at once.
+    """One split's images, numbered 0 to len - 1; safe to read from many threads at once.
 
     `labels` is int64, N.
     """
@@ -33,14 +33,14 @@ class Split:
     name: str
     labels: np.ndarray
     shards: tuple[Shard, ...]
-    side: int  # of the pictures, in pixels
-    _first: np.ndarray  # the number of each shard's first picture
+    side: int  # of the images, in pixels
+    _first: np.ndarray  # the number of each shard's first image
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def pixels(self, i: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
-        """Picture `i`: uint8 (side, side, 3); a read-only view of the file where it is stored raw.
+        """Image `i`: uint8 (side, side, 3); a read-only view of the file where it is stored raw.
 
         A JPEG is decoded into `out_HWC` if that is given.
         """
@@ -49,11 +49,11 @@ class Split:
 
     @property
     def is_raw(self) -> bool:
-        """Whether pictures are stored as plain pixels."""
+        """Whether images are stored as plain pixels."""
         return all(shard.raw_NHWC is not None for shard in self.shards)
 
     def addresses(self, indices_N: np.ndarray) -> np.ndarray:
-        """Where in memory raw pictures lie, for as long as the split is open: uint64, N."""
+        """Where in memory raw images lie, for as long as the split is open: uint64, N."""
         assert indices_N.size == 0 or 0 <= indices_N.min() <= indices_N.max() < len(self)
         numbers_N = np.searchsorted(self._first, indices_N, side="right") - 1
         places_N = (indices_N - self._first[numbers_N]).astype(np.uint64)
@@ -61,7 +61,7 @@ class Split:
         return addresses_N
 
     def advise(self, first: int, end: int, advice: Advice) -> None:
-        """Advise the system about the pictures first ... end - 1, which may lie in several shards."""
+        """Advise the system about the images first ... end - 1, which may lie in several shards."""
         for shard, begins in zip(self.shards, self._firsts, strict=True):
             here, there = max(first - begins, 0), min(end - begins, len(shard))
             if here < there:
@@ -73,17 +73,17 @@ class Split:
 
     @cached_property
     def _bases(self) -> np.ndarray:
-        pictures = [shard.raw_NHWC for shard in self.shards]
-        return np.array([raw.ctypes.data for raw in pictures if raw is not None], np.uint64)
+        images = [shard.raw_NHWC for shard in self.shards]
+        return np.array([raw.ctypes.data for raw in images if raw is not None], np.uint64)
 
     def key(self, i: int) -> str:
-        """The name of picture `i` in its source."""
+        """The name of image `i` in its source."""
         shard, n = self._locate(i)
         return str(shard.keys[n])
 
     def _locate(self, i: int) -> tuple[Shard, int]:
         if not 0 <= i < len(self.labels):
-            raise IndexError(f"picture {i} of {len(self.labels)} in {self.name}")
+            raise IndexError(f"image {i} of {len(self.labels)} in {self.name}")
         number = bisect_right(self._firsts, i) - 1
         return self.shards[number], i - self._firsts[number]
 
@@ -98,7 +98,7 @@ class PreparedDataset:
     """A folder with dataset.json, shards and statistics.
 
     `classes` are the names in label order, `titles` what people call them, `fingerprint` a SHA-256
-    that changes with any picture, label, key or class name. `description` is dataset.json.
+    that changes with any image, label, key or class name. `description` is dataset.json.
     """
 
     folder: Path
@@ -112,7 +112,7 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: Path | str) -> PreparedDataset:
-        """Open and check everything that can be checked without reading the pictures.
+        """Open and check everything that can be checked without reading the images.
 
         Raises DataError where files are missing, cut or contradict dataset.json, IncompatibleError
         where another version of this program wrote them.
@@ -149,7 +149,7 @@ class PreparedDataset:
 
     @property
     def side(self) -> int:
-        """Of the pictures, in pixels."""
+        """Of the images, in pixels."""
         return int(self.description["made"]["size"])
 
     def split(self, name: str) -> Split:
@@ -167,9 +167,9 @@ def _open_split(folder: Path, name: str, split: dict[str, Any], classes: int, si
         first, end = entry["images_at"]
         index = Index(first, end, entry["index_sha256"])
         shard = Shard.open(folder / entry["file"], entry["bytes"], index, side)
-        if len(shard) != entry["pictures"]:
+        if len(shard) != entry["images"]:
             raise DataError(
-                f"A shard has {len(shard)} pictures instead of {entry['pictures']}.",
+                f"A shard has {len(shard)} images instead of {entry['images']}.",
                 where=shard.path,
             )
         if len(shard) and not 0 <= shard.labels_N.min() <= shard.labels_N.max() < classes:

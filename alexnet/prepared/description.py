@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import DataError, IncompatibleError
-from alexnet.files import classes_hash, read_json
+from alexnet.base.errors import DataError, IncompatibleError
+from alexnet.base.files import classes_hash, read_json
 from alexnet.prepared import sealed
 from alexnet.prepared.pixels import SIDES
 
@@ -19,7 +19,7 @@ _HASHED = {"file": str, "sha256": str}
 _SHARD = {
     **_HASHED,
     "bytes": int,
-    "pictures": int,
+    "images": int,
     "images_at": [int],
     "index_sha256": str,
 }
@@ -35,14 +35,14 @@ _SHAPE = {
         "rule": str,
         "colours": str,
         "jpeg_quality": (int, None),
-        "pictures_per_shard": int,
+        "images_per_shard": int,
         "source_bytes_per_shard": int,
         "versions": {str: str},
     },
     "classes": [str],
     "titles": [str],
     "classes_sha256": str,
-    "splits": {str: {"pictures": int, "per_class": [int], "shards": [_SHARD]}},
+    "splits": {str: {"images": int, "per_class": [int], "shards": [_SHARD]}},
     "accounting": {str: {"inputs": int, "accepted": int, "rejected": int, "duplicates": int}},
     "converted": {str: int},
     "extreme_aspect": [str],
@@ -129,11 +129,11 @@ def _contradiction(description: dict[str, Any]) -> str:
     if odd := next((f["file"] for f in files(description) if not _is_plain(f["file"])), None):
         return f"{odd!r} is not the name of a file"
     if (side := description["made"]["size"]) not in SIDES:
-        return f"its pictures have {side} pixels"
+        return f"its images have {side} pixels"
     for name, split in splits.items():
-        pictures = sum(shard["pictures"] for shard in split["shards"])
-        if not pictures == split["pictures"] == description["accounting"][name]["accepted"]:
-            return f"the shards of {name!r} hold {pictures:,} pictures, not {split['pictures']:,}"
+        images = sum(shard["images"] for shard in split["shards"])
+        if not images == split["images"] == description["accounting"][name]["accepted"]:
+            return f"the shards of {name!r} hold {images:,} images, not {split['images']:,}"
         if len(split["per_class"]) != len(classes):
             return f"{name!r} counts {len(split['per_class'])} classes of {len(classes)}"
         for shard in split["shards"]:

@@ -16,8 +16,8 @@ import PIL
 import pyarrow as pa
 import simplejpeg
 
-from alexnet.errors import DataError, IncompatibleError, UsageError
-from alexnet.files import Lock, classes_hash, remove, rename, sha256_of, write_atomically
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.base.files import Lock, classes_hash, remove, rename, sha256_of, write_atomically
 from alexnet.prepared import description as descriptions
 from alexnet.prepared import pixels, sealed, shards
 from alexnet.prepared.batches import Account, in_two_splits
@@ -47,7 +47,7 @@ def job_of(source: Source, form: Form) -> dict[str, Any]:
             "rule": pixels.RULE.format(form.side),
             "colours": pixels.COLOUR_RULE,
             "jpeg_quality": shards.JPEG_QUALITY if form.storage == "jpeg" else None,
-            "pictures_per_shard": shards.PICTURES[form.storage],
+            "images_per_shard": shards.IMAGES[form.storage],
             "source_bytes_per_shard": shards.SOURCE_BYTES,
             "versions": {
                 "numpy": np.__version__,
@@ -92,7 +92,7 @@ def _difference(old: Any, new: dict[str, Any]) -> str:
     if old["classes"] != new["classes"]:
         return f"classes {', '.join(old['classes'])}, not {', '.join(new['classes'])}"
     if old["source"]["identity"] != new["source"]["identity"]:
-        return f"made from other pictures ({old['source']['spec']}: {old['source']['found']})"
+        return f"made from other images ({old['source']['spec']}: {old['source']['found']})"
     made = [key for key in new["made"] if old["made"].get(key) != new["made"][key]]
     return "; ".join(f"{key} {old['made'].get(key)}, not {new['made'][key]}" for key in made)
 
@@ -143,7 +143,7 @@ def finish(
     description = job | {
         "splits": {
             split: {
-                "pictures": len(account.accepted),
+                "images": len(account.accepted),
                 "per_class": [account.labels[label] for label in range(len(source.classes))],
                 "shards": files[split],
             }

@@ -1,26 +1,26 @@
-"""Looking at pictures without writing: for `data check`, and to find what kills a worker."""
+"""Looking at images without writing: for `data check`, and to find what kills a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 
-from alexnet.errors import EnvironmentProblem
+from alexnet.base.errors import EnvironmentProblem
+from alexnet.base.progress import progress
 from alexnet.prepared.batches import Account, Batch, batches
 from alexnet.prepared.shards import SOURCE_BYTES
-from alexnet.prepared.work import PICTURE_SECONDS, TOO_LARGE, Outcome, look
+from alexnet.prepared.work import IMAGE_SECONDS, TOO_LARGE, Outcome, look
 from alexnet.prepared.workers import WorkerDied, Workers
-from alexnet.progress import progress
 from alexnet.sources import Source, name_of
 
-_BATCH = 128  # pictures
+_BATCH = 128  # images
 
 
 def check(source: Source, workers: int | None = None) -> dict[str, Account]:
     """What preparation would find: an account of every split, by its name. Writes nothing."""
     accounts = {split: Account(split) for split in source.splits}
     title = f"check {name_of(source.spec)}"
-    with Workers(workers) as pool, progress(title, source.count, "pictures") as shown:
+    with Workers(workers) as pool, progress(title, source.count, "images") as shown:
         for batch, outcomes in pool.map(
             partial(_look, pool), batches(source, _BATCH, SOURCE_BYTES)
         ):
@@ -39,7 +39,7 @@ def culprits(
     """
     found: dict[int, Outcome] = {}
     try:
-        pool.call(look, [])  # a process that cannot even start has no picture to blame
+        pool.call(look, [])  # a process that cannot even start has no image to blame
         for n, data in enumerate(contents):
             if n not in known and (outcome := _fatal(pool, data, 0.5 if death.too_slow else 1.0)):
                 found[n] = outcome
@@ -47,7 +47,7 @@ def culprits(
         found = {}
     if not found:
         raise EnvironmentProblem(
-            f"No picture is to blame, but {death}.",
+            f"No image is to blame, but {death}.",
             remedy="Was it out of memory? Try fewer --workers.",
         )
     return found
@@ -72,7 +72,7 @@ def _fatal(pool: Workers, data: bytes, time: float) -> Outcome | None:
     except WorkerDied as death:
         if death.too_slow:
             return Outcome(
-                reason="too slow", detail=f"over {PICTURE_SECONDS:.0f} s of CPU time to decode"
+                reason="too slow", detail=f"over {IMAGE_SECONDS:.0f} s of CPU time to decode"
             )
         if death.out_of_memory:
             return TOO_LARGE

@@ -1,11 +1,11 @@
-"""The one path from a picture file's bytes to 256x256 pixels: training, evaluation, prediction.
+"""The one path from an image file's bytes to 256x256 pixels: training, evaluation, prediction.
 
 Legend: H height, W width, C the three colours red, green, blue; all pixels uint8.
 
 The written rule for colours: grey is repeated three times; palettes are looked up; 16-bit values
 keep their high byte; CMYK and YCCK become (255 - ink)(255 - black) / 255, after undoing Adobe's
 inversion where the file has Adobe's marker; transparency is laid over white; colour profiles are
-not applied. Only the first frame counts. EXIF is not read, so a picture lies as it is stored.
+not applied. Only the first frame counts. EXIF is not read, so an image lies as it is stored.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from PIL import (  # each reader by its name: to look for one, Pillow would impo
 )
 
 from alexnet import paper
+from alexnet.base.errors import DataError
 from alexnet.conventions import CONVENTIONS
-from alexnet.errors import DataError
 from alexnet.prepared.resample import central_square
 
 SIZE = paper.SIDE
@@ -48,7 +48,7 @@ MAX_PIXELS = 64 * 10**6
 MIN_SIDE = 16
 MAX_ASPECT = 10.0
 DECODE_SIDE = 2 * SIZE  # a large JPEG is decoded at the smallest scale that keeps this shorter side
-_STRIP = 2**22  # pixels converted at a time, so that a large picture is not in memory three times
+_STRIP = 2**22  # pixels converted at a time, so that a large image is not in memory three times
 
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
@@ -63,10 +63,10 @@ _MAGIC = {
 
 
 class Rejected(DataError):
-    """A picture that cannot be used: `reason` is a stable word or two, `detail` a sentence."""
+    """An image that cannot be used: `reason` is a stable word or two, `detail` a sentence."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        what = f"The picture cannot be used: {reason}"
+        what = f"The image cannot be used: {reason}"
         super().__init__(f"{what} ({detail})." if detail else f"{what}.")
         self.reason = reason
         self.detail = detail
@@ -74,7 +74,7 @@ class Rejected(DataError):
 
 @dataclass(frozen=True)
 class Examined:
-    """A decoded picture: its pixels, the size it is stored in, and what had to be converted."""
+    """A decoded image: its pixels, the size it is stored in, and what had to be converted."""
 
     rgb_HWC: np.ndarray
     width: int
@@ -82,13 +82,13 @@ class Examined:
     kinds: tuple[str, ...]
 
 
-def prepare_picture(data: bytes, side: int = SIZE) -> np.ndarray:
-    """A picture file's bytes as a square of pixels: uint8 (side, side, 3); raises Rejected."""
+def prepare_image(data: bytes, side: int = SIZE) -> np.ndarray:
+    """An image file's bytes as a square of pixels: uint8 (side, side, 3); raises Rejected."""
     return to_square(decode(data), side=side)
 
 
 def decode(data: bytes) -> np.ndarray:
-    """A picture file's bytes as pixels: uint8 (H, W, 3); raises Rejected.
+    """An image file's bytes as pixels: uint8 (H, W, 3); raises Rejected.
 
     A JPEG far larger than 256 is decoded at a half, a quarter or an eighth of its size, as long as
     the shorter side stays at least 512.
@@ -189,7 +189,7 @@ def _examine_image(image: Image.Image) -> Examined:
 
 
 def _without_metadata(jpeg: bytes) -> bytes:
-    """A JPEG without its EXIF, XMP and further pictures (APP1, APP2), which Pillow would parse."""
+    """A JPEG without its EXIF, XMP and further images (APP1, APP2), which Pillow would parse."""
     kept, at = [jpeg[:2]], 2
     while jpeg[at : at + 1] == b"\xff":
         marker, length = jpeg[at + 1 : at + 2], int.from_bytes(jpeg[at + 2 : at + 4], "big")
@@ -238,7 +238,7 @@ def _rejecting(kind: str) -> Iterator[None]:
 
 
 def _to_rgb(image: Image.Image, stored_as: str | None) -> tuple[tuple[str, ...], Image.Image]:
-    """What was converted, and the picture in mode RGB, by the rule at the top of this file."""
+    """What was converted, and the image in mode RGB, by the rule at the top of this file."""
     mode = image.mode
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         over = image.convert("RGBA")

@@ -1,7 +1,7 @@
 """From a source to a prepared dataset: all cores, the same bytes every time, safe to stop.
 
 The work is done in OUT.unfinished, which becomes OUT when it is whole. Beside each whole shard lies
-a journal that says what it was made from; a preparation that finds one made from the same pictures
+a journal that says what it was made from; a preparation that finds one made from the same images
 does not make it again.
 """
 
@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from alexnet import ranks
-from alexnet.errors import DataError, IncompatibleError, UsageError
-from alexnet.files import remove, require_space
+from alexnet.base import ranks
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.base.files import remove, require_space
+from alexnet.base.progress import progress
 from alexnet.prepared import folder as folders
 from alexnet.prepared import sealed, shards
 from alexnet.prepared.batches import Account, Batch, batches
@@ -28,7 +29,6 @@ from alexnet.prepared.statistics import Statistics
 from alexnet.prepared.sums import Sums
 from alexnet.prepared.work import Built, Outcome, build_shard, inspect_shard
 from alexnet.prepared.workers import WorkerDied, Workers
-from alexnet.progress import progress
 from alexnet.sources import Source, name_of, open_source
 
 DEFAULT_ALLOWED_REJECTED = 0.01
@@ -51,22 +51,22 @@ def prepare(
 ) -> PreparedDataset:
     """Prepare `source` in the folder `out` and open it; if it is there already, just open it.
 
-    `storage` is "raw" (side x side x 3 bytes a picture, read without decoding) or "jpeg"; `side` is
-    that of the pictures, 256 for the paper's network, 32 for the nets of CIFAR-10. The bytes written
+    `storage` is "raw" (side x side x 3 bytes an image, read without decoding) or "jpeg"; `side` is
+    that of the images, 256 for the paper's network, 32 for the nets of CIFAR-10. The bytes written
     do not depend on the number of `workers` or processes, nor on where the work was stopped. Raises
-    DataError when more than the share `allowed_rejected` of the pictures cannot be used,
+    DataError when more than the share `allowed_rejected` of the images cannot be used,
     IncompatibleError when `out` holds another set, EnvironmentProblem when the disk is too small or
     another process prepares the same folder.
     """
-    if storage not in shards.PICTURES:
+    if storage not in shards.IMAGES:
         raise UsageError(f"Unknown storage {storage!r}.", remedy="Known: raw, jpeg.")
     if side not in SIDES:
         known = " or ".join(map(str, SIDES))
-        raise UsageError(f"Pictures of {side} pixels are for no network.", remedy=f"Use {known}.")
+        raise UsageError(f"Images of {side} pixels are for no network.", remedy=f"Use {known}.")
     form = Form(storage, side)
     if source.truncated and not accept_truncated:
         raise DataError(
-            f"The archive breaks off {source.truncated}; {source.count:,} pictures come before.",
+            f"The archive breaks off {source.truncated}; {source.count:,} images come before.",
             where=source.spec,
             remedy="Fetch it again, or add --accept-truncated to use what is there.",
         )
@@ -107,14 +107,14 @@ def prepare(
 def open_or_prepare(data: str, download: bool = False, side: int = SIZE) -> PreparedDataset:
     """A prepared dataset's folder opened, or any source prepared in its default folder.
 
-    What lies there is used, stored either way, if it was made from the same pictures. Raises
-    IncompatibleError where it has pictures of another side.
+    What lies there is used, stored either way, if it was made from the same images. Raises
+    IncompatibleError where it has images of another side.
     """
     if (Path(data) / "dataset.json").is_file():
         dataset = PreparedDataset.open(data)
         if dataset.side != side:
             raise IncompatibleError(
-                f"The set has pictures of {dataset.side} pixels, and the network reads {side}.",
+                f"The set has images of {dataset.side} pixels, and the network reads {side}.",
                 where=data,
                 remedy=f"Prepare it again: alexnet data prepare SRC --side {side}",
             )
@@ -130,17 +130,17 @@ def _make_share(
 ) -> None:
     """This process's part of the shards; `_fill` finds them made, as after a stop.
 
-    Every process reads the whole source: which pictures are duplicates depends on all before. It ends
+    Every process reads the whole source: which images are duplicates depends on all before. It ends
     where more are rejected than may be, which `_fill` will say.
     """
     rejected = 0
     every, first = ranks.world(), ranks.rank()
     with (
         Workers(workers) as pool,
-        progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown,
+        progress(f"prepare {name_of(source.spec)}", source.count, "images") as shown,
     ):
         mine = islice(
-            batches(source, shards.PICTURES[form.storage], shards.SOURCE_BYTES), first, None, every
+            batches(source, shards.IMAGES[form.storage], shards.SOURCE_BYTES), first, None, every
         )
         for batch, shard in pool.map(partial(_make, pool, folder, form), mine):
             rejected += sum(bool(outcome.reason) for outcome in shard.outcomes)
@@ -150,7 +150,7 @@ def _make_share(
 
 
 def _bytes_each(form: Form) -> int:
-    """About what a stored picture takes."""
+    """About what a stored image takes."""
     return form.raw_bytes + 200 if form.storage == "raw" else form.raw_bytes // 3
 
 
@@ -179,12 +179,12 @@ def _fill(
     given = sum(account.inputs for account in finished.accounts.values())
     if given != source.count:
         raise DataError(
-            f"The source changed while it was read: {given:,} pictures, not {source.count:,}.",
+            f"The source changed while it was read: {given:,} images, not {source.count:,}.",
             where=source.spec,
             remedy="The same command goes on; only what changed is made again.",
         )
-    if not finished.sums.pictures:
-        raise DataError("No training picture can be used.", where=source.spec)
+    if not finished.sums.images:
+        raise DataError("No training image can be used.", where=source.spec)
     Statistics.from_sums(finished.sums).save(folder / STATISTICS)
     folders.finish(folder, source, job, finished.accounts, finished.files)
 
@@ -205,7 +205,7 @@ class _Shard:
         """What dataset.json says of it."""
         return {
             "file": self.path.name,
-            "pictures": sum(not outcome.reason for outcome in self.outcomes),
+            "images": sum(not outcome.reason for outcome in self.outcomes),
             "bytes": self.bytes,
             "sha256": self.sha256,
             "images_at": self.index[:2],
@@ -225,16 +225,16 @@ class _Finished:
 def _make_all(
     source: Source, folder: Path, form: Form, pool: Workers, allowed_rejected: float
 ) -> _Finished:
-    """All shards of all splits; raises DataError as soon as too many pictures are rejected."""
+    """All shards of all splits; raises DataError as soon as too many images are rejected."""
     accounts = {split: Account(split) for split in source.splits}
     files: dict[str, list[dict[str, Any]]] = {split: [] for split in source.splits}
     sums, make = Sums.zero(form.side), partial(_make, pool, folder, form)
-    with progress(f"prepare {name_of(source.spec)}", source.count, "pictures") as shown:
+    with progress(f"prepare {name_of(source.spec)}", source.count, "images") as shown:
         for batch, shard in pool.map(
-            make, batches(source, shards.PICTURES[form.storage], shards.SOURCE_BYTES)
+            make, batches(source, shards.IMAGES[form.storage], shards.SOURCE_BYTES)
         ):
             accounts[batch.split].add(batch, shard.outcomes)
-            if shard.bytes:  # there is no file where every picture was rejected
+            if shard.bytes:  # there is no file where every image was rejected
                 files[batch.split].append(shard.entry())
             if shard.sums:
                 sums += shard.sums
@@ -267,7 +267,7 @@ def _make(pool: Workers, folder: Path, form: Form, batch: Batch) -> _Shard:
 def _found(
     pool: Workers, path: Path, form: Form, journal: Path, made_from: str, batch: Batch
 ) -> _Shard | None:
-    """The shard that a stopped preparation made from the same pictures, if it is whole."""
+    """The shard that a stopped preparation made from the same images, if it is whole."""
     try:
         record = sealed.read(journal)
     except DataError:  # there is none, or what it says is not known
@@ -287,7 +287,7 @@ def _found(
 
 
 def _build(pool: Workers, path: Path, form: Form, batch: Batch) -> Built:
-    """`build_shard` in a worker; pictures that kill it are found one by one and rejected."""
+    """`build_shard` in a worker; images that kill it are found one by one and rejected."""
     labels, keys = [entry.label for entry in batch.new], [entry.key for entry in batch.new]
     with_sums = batch.split == "train"
     known: dict[int, Outcome] = {}
@@ -307,7 +307,7 @@ def _stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Sour
     rows = [row for account in accounts.values() for row in account.rejected_rows]
     shown = [f"{split}/{key}: {reason} ({detail})" for key, split, reason, detail in rows[:5]]
     raise DataError(
-        f"More pictures than allowed cannot be used: {rejected:,} of {source.count:,} so far,"
+        f"More images than allowed cannot be used: {rejected:,} of {source.count:,} so far,"
         f" {allowed:,.1f} allowed.",
         where="\n".join(shown),
         remedy=f"`alexnet data check {source.spec}` names all; --allowed-rejected allows more.",

@@ -1,10 +1,10 @@
-"""The central square of a picture at 256x256 or 32x32: bicubic, antialiased, in one pass over its rows.
+"""The central square of an image at 256x256 or 32x32: bicubic, antialiased, in one pass over its rows.
 
-Each row of the result is a weighted sum of rows of the picture, kept in float32, and then of its
+Each row of the result is a weighted sum of rows of the image, kept in float32, and then of its
 columns; only the end is rounded. Products and sums are plain float32 in a fixed order, so the bytes
 are the same on every machine.
 
-Legend: H, W height and width of the picture, T places of the result, K taps of one place.
+Legend: H, W height and width of the image, T places of the result, K taps of one place.
 """
 
 # mypy: disable-error-code="no-untyped-def"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import DataError
-from alexnet.files import canonical_json, read_json, write_json
+from alexnet.base.errors import DataError
+from alexnet.base.files import canonical_json, read_json, write_json
 
 _KEY = "sha256"
 

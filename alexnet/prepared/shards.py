@@ -1,6 +1,6 @@
-"""One file of prepared pictures: Apache Arrow IPC with the columns image, label and key.
+"""One file of prepared images: Apache Arrow IPC with the columns image, label and key.
 
-Legend: N pictures, H height, W width, C colours.
+Legend: N images, H height, W width, C colours.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ import numpy as np
 import pyarrow as pa
 import simplejpeg
 
-from alexnet.errors import DataError
-from alexnet.files import Writer, Written, write_atomically
+from alexnet.base.errors import DataError
+from alexnet.base.files import Writer, Written, write_atomically
 from alexnet.prepared.pages import Advice, advise
 from alexnet.prepared.pixels import SIDES, SIZE
 
 
 class Form(NamedTuple):
-    """How pictures are stored: "raw" pixels or "jpeg", and their side in pixels."""
+    """How images are stored: "raw" pixels or "jpeg", and their side in pixels."""
 
     storage: str = "raw"
     side: int = SIZE
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a picture's pixels."""
+        """Of an image's pixels."""
         return self.side, self.side, 3
 
     @property
     def raw_bytes(self) -> int:
-        """Of a picture's pixels."""
+        """Of an image's pixels."""
         return math.prod(self.shape)
 
 
 JPEG_QUALITY = 95
-# What goes into a shard, whichever is reached first: so many pictures (100 and 40 MB of pixels), or
+# What goes into a shard, whichever is reached first: so many images (100 and 40 MB of pixels), or
 # files of so many bytes, since they are in memory together while the shard is made.
-PICTURES = {"raw": 512, "jpeg": 1024}
+IMAGES = {"raw": 512, "jpeg": 1024}
 SOURCE_BYTES = 64 * 2**20
 _JPEG = Form("jpeg")
 
@@ -64,16 +64,16 @@ def decode_jpeg(stored: bytes | np.ndarray, room_HWC: np.ndarray) -> np.ndarray:
     return rgb_HWC
 
 
-def room_for_decoded(pictures: int, side: int = SIZE) -> np.ndarray:
+def room_for_decoded(images: int, side: int = SIZE) -> np.ndarray:
     """Memory to decode JPEGs into that are read at once: uint8 N x side x side x 3.
 
     Where rows begin at a multiple of 32 bytes, libjpeg-turbo writes them past the caches, which
     costs 5 % of decoding and the reading afterwards. These begin 16 bytes beside one.
     """
-    size = pictures * side * side * 3
+    size = images * side * side * 3
     memory = np.empty(size + 32, np.uint8)
     first = (16 - memory.ctypes.data) % 32
-    return memory[first : first + size].reshape(pictures, side, side, 3)
+    return memory[first : first + size].reshape(images, side, side, 3)
 
 
 def schema(form: Form) -> pa.Schema:
@@ -107,7 +107,7 @@ def write(
 
 
 class Index(NamedTuple):
-    """A shard without its pictures: they are the bytes first ... end - 1, all others have this SHA-256.
+    """A shard without its images: they are the bytes first ... end - 1, all others have this SHA-256.
 
     The others are labels, keys, and where each thing lies: what a reader follows blindly.
     """
@@ -134,8 +134,8 @@ class Shard:
     labels_N: np.ndarray
     keys: pa.StringArray
     images: pa.Array
-    raw_NHWC: np.ndarray | None  # None where pictures are stored as JPEG
-    side: int  # of the pictures, in pixels
+    raw_NHWC: np.ndarray | None  # None where images are stored as JPEG
+    side: int  # of the images, in pixels
 
     @classmethod
     def open(
@@ -145,10 +145,10 @@ class Shard:
         index: Index | None = None,
         side: int = SIZE,
     ) -> Shard:
-        """Map a shard of pictures of so many pixels; raises DataError where it is missing, cut, or none.
+        """Map a shard of images of so many pixels; raises DataError where it is missing, cut, or none.
 
         `size` is checked before mapping: reading past the end of a cut file would kill the process.
-        Everything but the pictures is compared with `index` before any of it is followed.
+        Everything but the images is compared with `index` before any of it is followed.
         """
         whole = _map(path, size)
         if index and _index_sha256(whole, index.first, index.end) != index.sha256:
@@ -168,7 +168,7 @@ class Shard:
         return len(self.labels_N)
 
     def advise(self, first: int, end: int, advice: Advice) -> None:
-        """Advise the system about the pictures first ... end - 1."""
+        """Advise the system about the images first ... end - 1."""
         if self.raw_NHWC is not None:
             each = self.raw_NHWC[0].nbytes
             address, start, stop = self.raw_NHWC.ctypes.data, first * each, end * each
@@ -179,7 +179,7 @@ class Shard:
         advise(address + start, stop - start, advice)
 
     def pixels(self, n: int, out_HWC: np.ndarray | None = None) -> np.ndarray:
-        """Picture `n`: uint8 (side, side, 3), a view of the file where it is stored raw.
+        """Image `n`: uint8 (side, side, 3), a view of the file where it is stored raw.
 
         A JPEG is decoded into `out_HWC` if that is given.
         """
@@ -191,9 +191,7 @@ class Shard:
                 out_HWC = np.empty((self.side, self.side, 3), np.uint8)
             return decode_jpeg(stored, out_HWC)
         except ValueError as error:
-            raise DataError(
-                f"Picture {n} of a shard is damaged: {error}.", where=self.path
-            ) from None
+            raise DataError(f"Image {n} of a shard is damaged: {error}.", where=self.path) from None
 
 
 def _map(path: Path, size: int | None = None) -> pa.Buffer:
@@ -229,9 +227,9 @@ def _columns(whole: pa.Buffer, path: Path, side: int | None) -> list[Any]:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"Not a readable shard: {error}.", where=path) from None
     sides = SIDES if side is None else [side]
-    kinds = [schema(Form(storage, one)) for storage in PICTURES for one in sides]
+    kinds = [schema(Form(storage, one)) for storage in IMAGES for one in sides]
     if len(batches) != 1 or batches[0].schema not in kinds:
-        raise DataError("Not a shard of prepared pictures.", where=path)
+        raise DataError("Not a shard of prepared images.", where=path)
     if any(column.null_count for column in batches[0].columns):
-        raise DataError("Not a shard of prepared pictures: some are null.", where=path)
+        raise DataError("Not a shard of prepared images: some are null.", where=path)
     return list(batches[0].columns)

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from alexnet.errors import DataError
-from alexnet.files import write_atomically
+from alexnet.base.errors import DataError
+from alexnet.base.files import write_atomically
 from alexnet.prepared.sums import Sums
 
 FILE = "statistics.safetensors"
-_KINDS = {  # and the mean, of the side of the pictures
+_KINDS = {  # and the mean, of the side of the images
     "eigenvectors": ("float32", (3, 3)),
     "deviations": ("float32", (3,)),
     "pixels": ("int64", (1,)),
@@ -25,7 +25,7 @@ _KINDS = {  # and the mean, of the side of the pictures
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of the training pictures, on the scale 0-255.
+    """Of the training images, on the scale 0-255.
 
     `mean_HWC` float32 (side, side, 3); the columns of `eigenvectors_33` are the principal components
     of the colours, strongest first; `deviations_3` are the square roots of their eigenvalues;
@@ -40,7 +40,7 @@ class Statistics:
     @classmethod
     def from_sums(cls, sums: Sums) -> Statistics:
         """The covariance is exact up to one division: its sums are integers of any size."""
-        count = sums.pictures * sums.pixels_HWC[:, :, 0].size
+        count = sums.images * sums.pixels_HWC[:, :, 0].size
         total_C = [int(value) for value in sums.pixels_HWC.sum(axis=(0, 1))]
         covariance_CC = np.array(
             [
@@ -54,7 +54,7 @@ class Statistics:
         largest_3 = np.abs(vectors_CC).argmax(axis=0)
         signs_3 = np.sign(vectors_CC[largest_3, range(3)])  # the largest part is positive
         return cls(
-            mean_HWC=(sums.pixels_HWC / sums.pictures).astype(np.float32),
+            mean_HWC=(sums.pixels_HWC / sums.images).astype(np.float32),
             eigenvectors_33=(vectors_CC * signs_3).astype(np.float32),
             deviations_3=np.sqrt(np.maximum(eigenvalues_3, 0)).astype(np.float32),
             pixels=count,
@@ -75,7 +75,7 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path, side: int) -> Statistics:
-        """Those of pictures of side x side pixels, from a safetensors file.
+        """Those of images of side x side pixels, from a safetensors file.
 
         Raises DataError where it is not one of ours, or not finite.
         """

@@ -1,4 +1,4 @@
-"""What the statistics are made of: exact integer sums over pictures.
+"""What the statistics are made of: exact integer sums over images.
 
 Legend: H height, W width, C colours.
 """
@@ -13,39 +13,39 @@ from numba import njit
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Exact integer sums over pictures: addition in any order gives the same bits.
+    """Exact integer sums over images: addition in any order gives the same bits.
 
-    `pixels_HWC` int64 is the sum over pictures, `products_CC` int64 the sum over pictures and pixels
+    `pixels_HWC` int64 is the sum over images, `products_CC` int64 the sum over images and pixels
     of the products of two colours.
     """
 
-    pictures: int
+    images: int
     pixels_HWC: np.ndarray
     products_CC: np.ndarray
 
     @classmethod
     def zero(cls, side: int) -> Sums:
-        """Of no pictures of side x side pixels."""
+        """Of no images of side x side pixels."""
         return cls(0, np.zeros((side, side, 3), np.int64), np.zeros((3, 3), np.int64))
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
-            self.pictures + other.pictures,
+            self.images + other.images,
             self.pixels_HWC + other.pixels_HWC,
             self.products_CC + other.products_CC,
         )
 
 
 class Summing:
-    """Adds up the pictures of one shard, each in one pass."""
+    """Adds up the images of one shard, each in one pass."""
 
     def __init__(self, side: int) -> None:
         self._count = 0
-        self._pixels_HWC = np.zeros((side, side, 3), np.uint32)  # good for 16 million pictures
+        self._pixels_HWC = np.zeros((side, side, 3), np.uint32)  # good for 16 million images
         self._products_6 = np.zeros(6, np.int64)
 
     def add(self, rgb_HWC: np.ndarray) -> None:
-        """One more picture, uint8 side x side x 3."""
+        """One more image, uint8 side x side x 3."""
         _add(rgb_HWC, self._pixels_HWC, self._products_6)
         self._count += 1
 

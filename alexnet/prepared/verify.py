@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import DataError
-from alexnet.files import sha256_of
+from alexnet.base.errors import DataError
+from alexnet.base.files import sha256_of
+from alexnet.base.progress import progress
+from alexnet.base.ranks import cores
 from alexnet.prepared import description as descriptions
 from alexnet.prepared.dataset import PreparedDataset
-from alexnet.progress import progress
-from alexnet.ranks import cores
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ def verify(folder: Path | str) -> Verified:
     folder = Path(folder)
     description = descriptions.read(folder)
     files = descriptions.files(description)
-    pictures = sum(split["pictures"] for split in description["splits"].values())
+    images = sum(split["images"] for split in description["splits"].values())
     damaged = []
     with (
         ThreadPoolExecutor(cores()) as pool,
-        progress(f"verify {folder.name}", pictures, "pictures") as shown,
+        progress(f"verify {folder.name}", images, "images") as shown,
     ):
         for file, damage in zip(
             files, pool.map(lambda file: _damage(folder, file), files), strict=True
         ):
             if damage:
                 damaged.append(f"{file['file']}: {damage}")
-            shown.advance(file.get("pictures", 0), f"{len(damaged)} damaged" if damaged else "")
+            shown.advance(file.get("images", 0), f"{len(damaged)} damaged" if damaged else "")
     if damaged:
         raise DataError(
             f"{len(damaged)} of {len(files)} files of {folder} are damaged.",

@@ -1,6 +1,6 @@
-"""What worker processes do: look at pictures, or turn a batch of them into a shard.
+"""What worker processes do: look at images, or turn a batch of them into a shard.
 
-Legend: N pictures, H height, W width, C colours.
+Legend: N images, H height, W width, C colours.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.files import sha256_of
+from alexnet.base.files import sha256_of
 from alexnet.prepared import pixels, shards
 from alexnet.prepared.pixels import Rejected
 from alexnet.prepared.shards import Form
 from alexnet.prepared.sums import Summing, Sums
 
-PICTURE_SECONDS = 5.0  # of CPU time, so that a suspended preparation goes on unharmed
+IMAGE_SECONDS = 5.0  # of CPU time, so that a suspended preparation goes on unharmed
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was seen of one picture: its stored size and conversions, or why it was rejected."""
+    """What was seen of one image: its stored size and conversions, or why it was rejected."""
 
     width: int = 0
     height: int = 0
@@ -36,7 +36,7 @@ TOO_LARGE = Outcome(reason="too large", detail="not enough memory to decode it")
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A written shard, and the outcome of each picture that was given. No file without pictures."""
+    """A written shard, and the outcome of each image that was given. No file without images."""
 
     outcomes: list[Outcome]
     bytes: int
@@ -45,7 +45,7 @@ class Built:
 
 
 def look(contents: list[bytes], time: float = 1.0) -> list[Outcome]:
-    """Decode pictures and say what was seen; `time` is the share of `PICTURE_SECONDS` that each has."""
+    """Decode images and say what was seen; `time` is the share of `IMAGE_SECONDS` that each has."""
     return [_examine(data, time)[0] for data in contents]
 
 
@@ -90,10 +90,10 @@ def build_shard(
 _rooms: list[np.ndarray] = []
 
 
-def _room(pictures: int, form: Form) -> np.ndarray:
-    """Memory for so many pictures, the same from shard to shard: fresh memory costs time."""
-    if not _rooms or len(_rooms[0]) < pictures or _rooms[0].shape[1:] != form.shape:
-        _rooms[:] = [np.empty((pictures, *form.shape), np.uint8)]
+def _room(images: int, form: Form) -> np.ndarray:
+    """Memory for so many images, the same from shard to shard: fresh memory costs time."""
+    if not _rooms or len(_rooms[0]) < images or _rooms[0].shape[1:] != form.shape:
+        _rooms[:] = [np.empty((images, *form.shape), np.uint8)]
     return _rooms[0]
 
 
@@ -112,7 +112,7 @@ def inspect_shard(path: Path, form: Form, digest: str, with_sums: bool) -> tuple
 
 
 def _examine(data: bytes, time: float = 1.0) -> tuple[Outcome, np.ndarray | None]:
-    signal.setitimer(signal.ITIMER_PROF, time * PICTURE_SECONDS)  # SIGPROF ends what hangs
+    signal.setitimer(signal.ITIMER_PROF, time * IMAGE_SECONDS)  # SIGPROF ends what hangs
     try:
         examined = pixels.examine(data)
         outcome = Outcome(examined.width, examined.height, examined.kinds)

@@ -13,7 +13,7 @@ from typing import Any
 
 from alexnet.prepared.workers import OUT_OF_MEMORY
 
-# Bytes of memory of its own. The worst picture that is decoded, a WebP of 64 million pixels with
+# Bytes of memory of its own. The worst image that is decoded, a WebP of 64 million pixels with
 # transparency, needs 1 GB, a batch and its raw shard 0.4 GB, the libraries 0.2 GB; more is a bomb.
 MEMORY = 2 * 2**30
 _PR_SET_PDEATHSIG = 1  # Linux
@@ -46,7 +46,7 @@ def main(parent: int) -> None:
 
 
 def _silence_libraries() -> None:
-    """What decoders print and log of damaged pictures is dropped; our own faults still show."""
+    """What decoders print and log of damaged images is dropped; our own faults still show."""
     logging.disable()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from alexnet.ranks import cores
+from alexnet.base.ranks import cores
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,6 +1,6 @@
-"""Stage 1: where labelled pictures come from, as (split, key, label, bytes) in a fixed order."""
+"""Stage 1: where labelled images come from, as (split, key, label, bytes) in a fixed order."""
 
-from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Picture, Source
+from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, LabelledImage, Source
 from alexnet.sources.named import NAMED_SETS, default_data_folder, find
 from alexnet.sources.open import BUILTIN, name_of, open_source
 
@@ -8,7 +8,7 @@ __all__ = [
     "BUILTIN",
     "DEFAULT_VALIDATION_SHARE",
     "NAMED_SETS",
-    "Picture",
+    "LabelledImage",
     "Source",
     "default_data_folder",
     "find",

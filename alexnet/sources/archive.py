@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from alexnet.errors import DataError
-from alexnet.files import is_hidden, printable
-from alexnet.sources import tar
+from alexnet.base.errors import DataError
+from alexnet.base.files import is_hidden, printable
+from alexnet.formats import tar
+from alexnet.formats.tar import Member
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
-    Picture,
+    LabelledImage,
     Source,
     identity_of,
     split_by_content,
 )
 from alexnet.sources.layout import TRAIN, arrange, is_train
-from alexnet.sources.tar import Member
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -28,7 +28,7 @@ def is_archive(path: Path) -> bool:
 
 
 def open_archive(path: Path, spec: str, validation_share: float) -> Source:
-    """The pictures of a tar file in the order of its members.
+    """The images of a tar file in the order of its members.
 
     Links, devices and other members that are not regular files are counted as ignored. Where the
     archive breaks off, everything before counts and `truncated` says where. Raises DataError where
@@ -43,12 +43,12 @@ def open_archive(path: Path, spec: str, validation_share: float) -> Source:
         if place is not None
     ]
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[LabelledImage]:
         contents = read_members(path, [member for member, _, _ in listed])
         for (_, parts, (split, label)), (data, fault) in zip(listed, contents, strict=True):
             key = printable("/".join(parts[1:] if split else parts))
             chosen = split or (TRAIN if fault else split_by_content(data, validation_share))
-            yield Picture(chosen, key, label, data, fault)
+            yield LabelledImage(chosen, key, label, data, fault)
 
     names = tuple(printable(name) for name in layout.classes)
     return Source(
@@ -59,7 +59,7 @@ def open_archive(path: Path, spec: str, validation_share: float) -> Source:
         splits=layout.splits,
         count=len(listed),
         identity=identity_of([*((m.parts, m.size) for m in members), validation_share]),
-        pictures=pictures,
+        images=images,
         ignored=dict(ignored + layout.ignored),
         warnings=layout.warnings,
         truncated=truncated,
@@ -69,7 +69,7 @@ def open_archive(path: Path, spec: str, validation_share: float) -> Source:
 def list_members(path: Path) -> tuple[list[Member], Counter[str], str]:
     """The regular files of a tar file, a count of the rest by kind, and where it breaks off.
 
-    Raises DataError where it is none, or unpacks to far more than pictures would.
+    Raises DataError where it is none, or unpacks to far more than images would.
     """
     found: list[Member] = []
     ignored: Counter[str] = Counter()

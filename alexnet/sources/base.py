@@ -1,4 +1,4 @@
-"""What a source is: class names in order, and pictures streamed in an order that never changes."""
+"""What a source is: class names in order, and images streamed in an order that never changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 DEFAULT_VALIDATION_SHARE = 0.1
-MAX_FILE_BYTES = 256 * 2**20  # no picture is larger; a file that claims to be is not read
+MAX_FILE_BYTES = 256 * 2**20  # no image is larger; a file that claims to be is not read
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class LabelledImage:
     """One labelled file: its bytes as they lie on disk, not decoded.
 
     `fault` is empty, or says why the bytes could not be had ("unreadable: Permission denied").
@@ -28,11 +28,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled pictures under one name.
+    """Labelled images under one name.
 
-    `pictures()` may be called again and again and gives the same pictures in the same order;
+    `images()` may be called again and again and gives the same images in the same order;
     `count` is how many it will give. `identity` changes when a file is added, removed or resized.
-    `ignored` counts what is no picture by its name (`.DS_Store`), `warnings` are sentences for
+    `ignored` counts what is no image by its name (`.DS_Store`), `warnings` are sentences for
     people, and `truncated` names the place where an archive breaks off, if it does.
     """
 
@@ -43,14 +43,14 @@ class Source:
     splits: tuple[str, ...]
     count: int
     identity: str
-    pictures: Callable[[], Iterator[Picture]]
+    images: Callable[[], Iterator[LabelledImage]]
     ignored: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     truncated: str = ""
 
 
 def split_by_content(data: bytes, share: float) -> str:
-    """ "val" for about `share` of all pictures, chosen by their bytes: stable under renaming."""
+    """ "val" for about `share` of all images, chosen by their bytes: stable under renaming."""
     fraction = int.from_bytes(hashlib.sha256(data).digest()[:8], "big") / 2**64
     return "val" if fraction < share else "train"
 

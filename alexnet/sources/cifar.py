@@ -2,7 +2,7 @@
 
 The pickles are read without executing them: only the operations that such a batch needs are let
 through, and what they ask of NumPy is done by classes of this file that hold nothing but bytes.
-Legend: N pictures, C colours, H height, W width.
+Legend: N images, C colours, H height, W width.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from alexnet import paper
-from alexnet.errors import DataError
+from alexnet.base.errors import DataError
 from alexnet.sources.archive import list_members, read_members
-from alexnet.sources.base import Picture, Source, as_ppm
+from alexnet.sources.base import LabelledImage, Source, as_ppm
 
 CLASSES = (
     "airplane",
@@ -48,7 +48,7 @@ def is_batch_folder(path: Path) -> bool:
 
 
 def open_batches(path: Path, spec: str) -> Source:
-    """CIFAR-10 from the publisher's archive or its unpacked folder; test pictures are "val".
+    """CIFAR-10 from the publisher's archive or its unpacked folder; test images are "val".
 
     Raises DataError where a batch is missing, cut, or holds anything that is not a CIFAR batch.
     """
@@ -59,12 +59,14 @@ def open_batches(path: Path, spec: str) -> Source:
     if missing := sorted(set(_BATCHES) - set(counts)):
         raise DataError(f"CIFAR-10 is not complete: no {', '.join(missing)}.", where=path)
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[LabelledImage]:
         for name, data in _batches(path):
             labels_N, pixels_NCHW = _decode(data, where=f"{path}: {name}")
             for n, (label, pixels_CHW) in enumerate(zip(labels_N, pixels_NCHW, strict=True)):
                 key = f"{CLASSES[label]}/{name}_{n:05d}"
-                yield Picture(_BATCHES[name], key, label, as_ppm(pixels_CHW.transpose(1, 2, 0)))
+                yield LabelledImage(
+                    _BATCHES[name], key, label, as_ppm(pixels_CHW.transpose(1, 2, 0))
+                )
 
     return Source(
         spec=spec,
@@ -74,7 +76,7 @@ def open_batches(path: Path, spec: str) -> Source:
         splits=("train", "val"),
         count=sum(counts.values()),
         identity=contents.hexdigest(),
-        pictures=pictures,
+        images=images,
     )
 
 

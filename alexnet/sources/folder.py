@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet.errors import DataError
-from alexnet.files import is_hidden, printable
+from alexnet.base.errors import DataError
+from alexnet.base.files import is_hidden, printable
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
-    Picture,
+    LabelledImage,
     Source,
     identity_of,
     split_by_content,
@@ -21,10 +21,10 @@ from alexnet.sources.layout import arrange, is_train
 
 
 def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
-    """The pictures of `folder` in the order of their paths.
+    """The images of `folder` in the order of their paths.
 
     Links are not followed out of the tree, and only regular files are opened: anything else is
-    given as a picture with a fault. Raises DataError where there are no class folders.
+    given as an image with a fault. Raises DataError where there are no class folders.
     """
     files, faults, hidden, empty = _scan(folder)
     layout = arrange([path for path, _ in files], where=printable(str(folder)))
@@ -34,14 +34,14 @@ def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
         if place is not None
     ]
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[LabelledImage]:
         for path, _, (split, label) in listed:
             key = printable("/".join(path[1:] if split else path))
             data, fault = b"", faults.get(path, "")
             if not fault:
                 data, fault = _read(folder.joinpath(*path))
             chosen = split or ("train" if fault else split_by_content(data, validation_share))
-            yield Picture(chosen, key, label, data, fault)
+            yield LabelledImage(chosen, key, label, data, fault)
 
     ignored = Counter({"hidden": hidden}) + layout.ignored
     warnings = list(layout.warnings)
@@ -55,7 +55,7 @@ def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
         splits=layout.splits,
         count=len(listed),
         identity=identity_of([*listed, validation_share]),
-        pictures=pictures,
+        images=images,
         ignored=dict(ignored),
         warnings=tuple(warnings),
     )

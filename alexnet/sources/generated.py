@@ -1,4 +1,4 @@
-"""builtin:digits and synthetic:NxK: pictures that need no file. N pictures, H height, W width."""
+"""builtin:digits and synthetic:NxK: images that need no file. N images, H height, W width."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from alexnet.errors import UsageError
-from alexnet.sources.base import Picture, Source, as_ppm, identity_of, split_by_content
+from alexnet.base.errors import UsageError
+from alexnet.sources.base import LabelledImage, Source, as_ppm, identity_of, split_by_content
 
-SIDE = 64  # pixels of a digit or a synthetic picture
+SIDE = 64  # pixels of a digit or a synthetic image
 SEED = 2012
 NOISE = 40  # standard deviation of a synthetic pixel, of 255
 
@@ -24,42 +24,42 @@ def open_digits(spec: str, validation_share: float) -> Source:
     digits = load_digits()
     grey_NHW = (digits.images * (255 / digits.images.max())).astype(np.uint8)
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[LabelledImage]:
         for n, (grey_HW, label) in enumerate(zip(grey_NHW, digits.target, strict=True)):
             image = Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
             data = as_ppm(np.asarray(image.convert("RGB")))
             split = split_by_content(data, validation_share)
-            yield Picture(split, f"{label}/{n:04d}", int(label), data)
+            yield LabelledImage(split, f"{label}/{n:04d}", int(label), data)
 
-    return _generated(spec, "scikit-learn", [str(n) for n in range(10)], len(grey_NHW), pictures)
+    return _generated(spec, "scikit-learn", [str(n) for n in range(10)], len(grey_NHW), images)
 
 
 def open_synthetic(spec: str, validation_share: float) -> Source:
-    """N pictures of K classes that a network can tell apart: stripes, each class at its own angle
-    and hue, anywhere in the picture and under noise. `spec` is "synthetic:NxK"."""
+    """N images of K classes that a network can tell apart: stripes, each class at its own angle
+    and hue, anywhere in the image and under noise. `spec` is "synthetic:NxK"."""
     match = re.fullmatch(r"synthetic:(\d+)x(\d+)", spec)
     if not match or not 0 < int(match[2]) <= int(match[1]):
         raise UsageError(
             f"{spec!r} is not synthetic:NxK.",
-            remedy="N pictures of K classes, at least one of each: synthetic:1000x10.",
+            remedy="N images of K classes, at least one of each: synthetic:1000x10.",
         )
     count, kinds = int(match[1]), int(match[2])
     digits = len(str(kinds - 1))
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[LabelledImage]:
         for n in range(count):
             label = n % kinds
             data = as_ppm(_stripes(n, label, kinds))
             split = split_by_content(data, validation_share)
-            yield Picture(split, f"class{label:0{digits}d}/{n:06d}", label, data)
+            yield LabelledImage(split, f"class{label:0{digits}d}/{n:06d}", label, data)
 
     names = [f"class{label:0{digits}d}" for label in range(kinds)]
-    return _generated(spec, "made by arithmetic", names, count, pictures)
+    return _generated(spec, "made by arithmetic", names, count, images)
 
 
 def _stripes(number: int, label: int, kinds: int) -> np.ndarray:
-    """Picture `number`, a function of its number alone: uint8 (SIDE, SIDE, 3)."""
-    from alexnet.randomness import Purpose, normals, uniforms
+    """Image `number`, a function of its number alone: uint8 (SIDE, SIDE, 3)."""
+    from alexnet.base.randomness import Purpose, normals, uniforms
 
     phase, width, light, _ = uniforms(SEED, Purpose.SYNTHETIC, 0, np.array([number]))[0]
     angle = np.pi * label / kinds
@@ -76,7 +76,11 @@ def _stripes(number: int, label: int, kinds: int) -> np.ndarray:
 
 
 def _generated(
-    spec: str, found: str, classes: list[str], count: int, pictures: Callable[[], Iterator[Picture]]
+    spec: str,
+    found: str,
+    classes: list[str],
+    count: int,
+    images: Callable[[], Iterator[LabelledImage]],
 ) -> Source:
     return Source(
         spec=spec,
@@ -86,5 +90,5 @@ def _generated(
         splits=("train", "val"),
         count=count,
         identity=identity_of([spec, count, SIDE, SEED, NOISE]),
-        pictures=pictures,
+        images=images,
     )

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alexnet.errors import DataError
-from alexnet.files import is_hidden, printable
+from alexnet.base.errors import DataError
+from alexnet.base.files import is_hidden, printable
 
 TRAIN = "train"
 _TRAIN_NAMES = {"train", "training"}
@@ -92,7 +92,7 @@ def _numbered(
                 remedy=f"Training knows: {_listed(classes)}. Rename or remove the folders.",
             )
         if missing := sorted(set(classes) - members[split]):
-            warnings.append(f"{split!r} has no pictures of: {_listed(missing)}.")
+            warnings.append(f"{split!r} has no images of: {_listed(missing)}.")
     by_content = not held_out
     index = {name: n for n, name in enumerate(classes)}
     places = [
@@ -111,7 +111,7 @@ def _no_class_folders(files: int, where: object) -> DataError:
     return DataError(
         f"{where} has {files} files but no class folders."
         if files
-        else f"{where} has no pictures in class folders.",
+        else f"{where} has no images in class folders.",
         where=f"Training needs {where}/<class>/*.jpg, one folder for each class.",
-        remedy="To classify or search a flat folder of pictures use `predict` or `index`.",
+        remedy="To classify or search a flat folder of images use `predict` or `index`.",
     )

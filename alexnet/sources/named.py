@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alexnet.errors import DataError, EnvironmentProblem
-from alexnet.files import Writer, write_atomically
-from alexnet.progress import progress
+from alexnet.base.errors import DataError, EnvironmentProblem
+from alexnet.base.files import Writer, write_atomically
+from alexnet.base.progress import progress
 from alexnet.sources.archive import is_archive, open_archive
 from alexnet.sources.base import Source
 from alexnet.sources.cifar import is_batch_folder, open_batches
@@ -45,7 +45,7 @@ class NamedSet:
 
 CIFAR_10 = NamedSet(
     name="cifar10",
-    about="CIFAR-10: 50,000 and 10,000 pictures of 10 classes, 32x32",
+    about="CIFAR-10: 50,000 and 10,000 images of 10 classes, 32x32",
     download=Archive(
         "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
         "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
@@ -64,7 +64,7 @@ CIFAR_10 = NamedSet(
 )
 IMAGENETTE = NamedSet(
     name="imagenette",
-    about="Imagenette: 9,469 and 3,925 pictures of 10 ImageNet classes",
+    about="Imagenette: 9,469 and 3,925 images of 10 ImageNet classes",
     download=Archive(
         "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
         "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",

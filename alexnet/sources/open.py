@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet import ranks
-from alexnet.errors import DataError, UsageError, did_you_mean
+from alexnet.base import ranks
+from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.sources.archive import is_archive, open_archive
 from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Source
 from alexnet.sources.folder import open_folder
@@ -34,7 +34,7 @@ def open_source(
     `builtin:photos`, `builtin:digits` or `synthetic:NxK`.
 
     `data_folder` is where named sets lie ($ALEXNET_DATA by default). `validation_share` is how much
-    is held out where the pictures come without a split. Raises UsageError for a name that does not
+    is held out where the images come without a split. Raises UsageError for a name that does not
     exist, DataError for what cannot be used. Of several processes the first fetches what is missing.
     """
     if download and not ranks.is_chief():
@@ -88,7 +88,7 @@ _OTHER_FORMATS = {
 
 
 def _other_format(path: Path) -> str:
-    """What a file is by its first bytes, if people keep pictures in such files; else ""."""
+    """What a file is by its first bytes, if people keep images in such files; else ""."""
     with open(path, "rb") as file:
         begins = file.read(8)
     return next((name for magic, name in _OTHER_FORMATS.items() if begins.startswith(magic)), "")
@@ -103,4 +103,4 @@ def name_of(spec: str) -> str:
         return f"{kind}-{rest}"
     path = Path(spec).resolve()
     name = re.sub(r"\.(tar|tgz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
-    return name or "pictures"
+    return name or "images"

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from alexnet.errors import EnvironmentProblem
-from alexnet.sources.base import Picture, Source, as_ppm, identity_of
+from alexnet.base.errors import EnvironmentProblem
+from alexnet.sources.base import LabelledImage, Source, as_ppm, identity_of
 
 TRAIN_VIEWS = 100  # of each photograph
 VALIDATION_VIEWS = 18
@@ -83,7 +83,7 @@ def views(split: str, number: int, width: int, height: int, count: int) -> np.nd
     Squares are drawn anywhere and kept when they lie in the split's tiles. A side is no longer than
     a tile, so a square lies where its four corners lie.
     """
-    from alexnet.randomness import Purpose, uniforms
+    from alexnet.base.randomness import Purpose, uniforms
 
     tiles = divide(width, height)
     held_out = split == "val"
@@ -107,7 +107,7 @@ def open_photos(spec: str) -> Source:
     paths = {name: locate(path) for name, path in PHOTOGRAPHS.items()}
     contents = {name: path.read_bytes() for name, path in paths.items()}
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[LabelledImage]:
         for split, count in (("train", TRAIN_VIEWS), ("val", VALIDATION_VIEWS)):
             for label, (name, path) in enumerate(paths.items()):
                 with Image.open(path) as image:
@@ -115,7 +115,7 @@ def open_photos(spec: str) -> Source:
                 height, width, _ = photo_HWC.shape
                 for n, (x, y, side) in enumerate(views(split, label, width, height, count)):
                     view_HWC = photo_HWC[y : y + side, x : x + side]
-                    yield Picture(split, f"{name}/{n:04d}", label, as_ppm(view_HWC))
+                    yield LabelledImage(split, f"{name}/{n:04d}", label, as_ppm(view_HWC))
 
     digests = [hashlib.sha256(content).hexdigest() for content in contents.values()]
     return Source(
@@ -126,7 +126,7 @@ def open_photos(spec: str) -> Source:
         splits=("train", "val"),
         count=len(PHOTOGRAPHS) * (TRAIN_VIEWS + VALIDATION_VIEWS),
         identity=identity_of([*digests, TRAIN_VIEWS, VALIDATION_VIEWS, SMALLEST_TILE, VIEW_SIDE]),
-        pictures=pictures,
+        images=images,
     )
 
 

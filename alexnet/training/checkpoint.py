@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, NumericsError
-from alexnet.files import remove, write_atomically
-from alexnet.network.weights import opened
+from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, NumericsError
+from alexnet.base.files import remove, write_atomically
+from alexnet.models.folder import opened
 
 FORMAT = 2
 

@@ -12,7 +12,7 @@ weights through memory while the convolutions, which need none of them, multiply
 gradient is known to be finite, so that no layer is ever updated with a step that has a bad number.
 After one that has, nothing is updated any more; the host reads the numbers one step late.
 
-Shape letters: B pictures of a batch, K classes, P parameters of the network.
+Shape letters: B images of a batch, K classes, P parameters of the network.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet import ranks
+from alexnet.base import ranks
 from alexnet.loading.gpu import DeviceBatch, DeviceLoader
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet
@@ -204,7 +204,7 @@ class GpuStep:
         self._x = torch.zeros(batch, 3, crop, crop, dtype=self.dtype, **like)
         self._x = self._x.contiguous(memory_format=torch.channels_last)
         mesh = self.placed.mesh
-        self._labels_B = torch.zeros(batch * mesh.columns_of_pictures, dtype=torch.int64, **like)
+        self._labels_B = torch.zeros(batch * mesh.columns_of_images, dtype=torch.int64, **like)
         self._address_3 = address(self.seed, 0, mesh.rows.start).to(self.device)
         self._rates_P2 = torch.zeros(len(self._early) + len(self._late), 2, **like)
         self._late_rates_P2 = torch.zeros_like(self._rates_P2)
@@ -235,7 +235,7 @@ class GpuStep:
         torch.cuda.current_stream().wait_stream(stream)
         for name, part in self._parts.items():
             graph = torch.cuda.CUDAGraph()
-            # Threads that load pictures may go on calling the driver.
+            # Threads that load images may go on calling the driver.
             with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
                 part()
             graphs[name] = graph

@@ -3,9 +3,9 @@
 A replica trains on its share of every batch, and the gradients of all are summed: fully connected layers
 first, as the backward pass finds them, so that the exchange of their many numbers goes on while the
 convolutions are differentiated. A replica is the whole network on one process, or its two columns on two
-(`network.columns`), or a `hybrid`: half the pictures in the convolutions, half the units after them.
+(`network.columns`), or a `hybrid`: half the images in the convolutions, half the units after them.
 
-The batch, the order of pictures, their crops and the dropout masks are those of one process, whatever
+The batch, the order of images, their crops and the dropout masks are those of one process, whatever
 the grid.
 """
 
@@ -19,9 +19,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
-from alexnet import paper, ranks
+from alexnet import paper
+from alexnet.base import ranks
+from alexnet.base.errors import UsageError
 from alexnet.config import OptimizerConfig
-from alexnet.errors import UsageError
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece
 from alexnet.network.traffic import Layout
@@ -32,7 +33,7 @@ from alexnet.training.optimizer import Factors, PaperSGD, squares
 class Mesh:
     """This process's place in the grid, and the exchange of gradients and numbers.
 
-    Raises UsageError where the processes, or the pictures of a batch, cannot be shared out so.
+    Raises UsageError where the processes, or the images of a batch, cannot be shared out so.
     """
 
     def __init__(self, batch: int, layout: Layout = "fused", device: str = "cpu") -> None:
@@ -49,7 +50,7 @@ class Mesh:
         smallest = self.replicas * (paper.COLUMNS if layout == "hybrid" else 1)
         if batch < smallest or (layout == "hybrid" and batch % smallest):
             raise UsageError(
-                f"A batch of {batch} pictures cannot be shared out to {self.replicas} replicas"
+                f"A batch of {batch} images cannot be shared out to {self.replicas} replicas"
                 f"{' of two halves' if layout == 'hybrid' else ''}.",
                 remedy="Start fewer processes, or --set optimizer.batch="
                 f"{smallest * max(1, round(batch / smallest))}",
@@ -68,14 +69,14 @@ class Mesh:
 
     @property
     def rows(self) -> slice:
-        """Which pictures of a batch this process computes the loss of."""
+        """Which images of a batch this process computes the loss of."""
         return ranks.share(self.batch, self.replica, self.replicas)
 
     @property
-    def pictures(self) -> slice:
-        """Which pictures of a batch go in here."""
+    def images(self) -> slice:
+        """Which images of a batch go in here."""
         rows = self.rows
-        if self.columns_of_pictures == 1:
+        if self.columns_of_images == 1:
             return rows
         middle = (rows.start + rows.stop) // 2
         return slice(rows.start, middle) if self.column == 0 else slice(middle, rows.stop)
@@ -87,13 +88,13 @@ class Mesh:
         return len(rows) / self.batch
 
     @property
-    def columns_of_pictures(self) -> int:
-        """How many processes have a part of the pictures of `rows`."""
+    def columns_of_images(self) -> int:
+        """How many processes have a part of the images of `rows`."""
         return paper.COLUMNS if self.layout == "hybrid" and self.link else 1
 
     def labels(self, labels_B: Tensor) -> Tensor:
-        """The labels of `rows`, from those of `pictures`."""
-        if self.link is None or self.columns_of_pictures == 1:
+        """The labels of `rows`, from those of `images`."""
+        if self.link is None or self.columns_of_images == 1:
             return labels_B
         theirs = self.link.exchange(labels_B, torch.empty_like(labels_B))
         return self.link.in_order(labels_B, theirs, 0)
@@ -173,7 +174,7 @@ class Placed:
         self._is_whole = not self.pieces
 
     def numbers(self, loss: Tensor, wrong: Tensor, computing: nn.Module) -> Tensor:
-        """A step's loss, wrong pictures, length of the gradient, and of all weights and velocities:
+        """A step's loss, wrong images, length of the gradient, and of all weights and velocities:
         those of all processes together, from this one's: float64, 4. `computing` has the gradients.
         """
         counted = {
@@ -184,7 +185,7 @@ class Placed:
         found = computing.named_parameters()
         gradients = [w.grad for name, w in found if name in counted and w.grad is not None]
         kept = [w for one in counted.values() for w in (one.detach(), self.optimizer.velocity(one))]
-        is_first = self.mesh.column == 0  # both columns know the pictures
+        is_first = self.mesh.column == 0  # both columns know the images
         numbers = torch.stack(
             [
                 loss.detach().double() * is_first,

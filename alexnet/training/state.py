@@ -8,23 +8,23 @@ from typing import Any
 
 import torch
 
-from alexnet import ranks
+from alexnet.base import ranks
+from alexnet.base.errors import DataError, IncompatibleError
+from alexnet.base.files import flush
 from alexnet.config import RunConfig
-from alexnet.errors import DataError, IncompatibleError
-from alexnet.files import flush
 from alexnet.loading.order import Order
+from alexnet.models.folder import parameters_of, set_parameters
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.weights import parameters_of, set_parameters
+from alexnet.runs import Run
 from alexnet.settings import differences, from_dict, to_dict
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.optimizer import PaperSGD
-from alexnet.training.run import Run
 from alexnet.training.schedule import Schedule, schedule_of
 
 # Keys that say nothing about the steps that are done.
 _MAY_CHANGE = ("length", "checkpoint.")
-# Keys that a run may go on with if the user names them. The others decide which picture comes when, or
+# Keys that a run may go on with if the user names them. The others decide which image comes when, or
 # how the run began: with another value of those it would be another run.
 CHANGE_BY_NAME = (
     *("optimizer.learning_rate", "optimizer.momentum", "optimizer.weight_decay"),

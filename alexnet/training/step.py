@@ -4,7 +4,7 @@ A step is begun with `take`, which returns the outcomes that are known by then: 
 step before, so that the host need not wait for the device. `finish` waits for the rest; afterwards
 weights and velocities are those after the last step taken.
 
-Shape letters: B pictures of a batch, K classes.
+Shape letters: B images of a batch, K classes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet.errors import EnvironmentProblem
+from alexnet.base.errors import EnvironmentProblem
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.columns import Columns
 from alexnet.network.dropout import address
-from alexnet.network.gpu import HAS_TRITON
+from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.network.precision import set_products
 from alexnet.training.mesh import Placed
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: the mean loss, how many pictures were wrong, the lengths of the gradient
+    """What a step came to: the mean loss, how many images were wrong, the lengths of the gradient
     and, before the update, of all weights and velocities.
     """
 
@@ -65,7 +65,7 @@ class Step(Protocol):
         ...
 
     def loader(self, loader: Loader) -> Loader | DeviceLoader:
-        """The same pictures, where and how this step wants them."""
+        """The same images, where and how this step wants them."""
         ...
 
     def take(self, batch: Any, rate: float, epoch: float = 0.0) -> list[Outcome]:

@@ -1,6 +1,6 @@
 """The loop: one function that takes a network from its first weights, or its last checkpoint, on.
 
-Shape letters: B pictures of a batch, K classes, H x W pixels, C colours.
+Shape letters: B images of a batch, K classes, H x W pixels, C colours.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from alexnet import ranks
+from alexnet.base import ranks
+from alexnet.base.errors import NumericsError, Stopped
+from alexnet.base.progress import progress
+from alexnet.base.signals import stop_request
 from alexnet.config import RunConfig
-from alexnet.errors import NumericsError, Stopped
 from alexnet.loading.loader import Batch, Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet, as_batch
 from alexnet.network.memory import keep_memory
-from alexnet.progress import progress
-from alexnet.signals import stop_request
-from alexnet.training.run import Run
+from alexnet.runs import Run
 from alexnet.training.schedule import schedule_of
 from alexnet.training.state import Training, is_unborn, restore, save
 from alexnet.training.step import Outcome, Step
@@ -47,7 +47,7 @@ def train(
     resume: bool = False,
     override: Collection[str] = (),
 ) -> None:
-    """Train a network on the loader's pictures to the end of `config.length` (section 5).
+    """Train a network on the loader's images to the end of `config.length` (section 5).
 
     Writes the run's metrics and checkpoints; `resume` goes on from the newest one, with a changed
     configuration only where `override` names the changed keys. Raises NumericsError before an update
@@ -67,10 +67,10 @@ def train(
         save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
     loader.require_likeness(loader.make(first))
-    pictures = stepper.loader(loader)
+    images = stepper.loader(loader)
 
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
-        speed = _Speed(run, pictures)
+        speed = _Speed(run, images)
 
         def settle(outcomes: list[Outcome]) -> None:
             for outcome in outcomes:
@@ -109,7 +109,7 @@ def train(
             save(training)
             if stopping:
                 leave(first)
-        for batch in pictures.batches(first, last):
+        for batch in images.batches(first, last):
             step = batch.step + 1  # the steps done after this one
             settle(stepper.take(batch, training.rate(batch.step), training.epoch(batch.step)))
             if _ends_epoch(order, step) or step == last:
@@ -204,11 +204,11 @@ def _event(training: Training, text: str) -> None:
 def _not_finite(
     outcome: Outcome, training: Training, stepper: Step, loader: Loader
 ) -> NumericsError:
-    """The error that names the step, the first place with a bad number, and the pictures."""
+    """The error that names the step, the first place with a bad number, and the images."""
     batch = loader.make(outcome.step)
     place, guilty = _first_bad(training, stepper, batch)
     keys = loader.keys(batch)
-    # Each process has looked at its own pictures and gradients; of several findings the first is told.
+    # Each process has looked at its own images and gradients; of several findings the first is told.
     found = [one for one in ranks.gathered([(place, keys, guilty)]) if one[0] != _NOWHERE]
     place, keys, guilty = found[0] if found else (_NOWHERE, keys, [])
     named = [keys[n] for n in guilty] or keys
@@ -216,7 +216,7 @@ def _not_finite(
         f"The loss is {outcome.loss}, the length of the gradient {outcome.norm}, that of weights and "
         f"velocities {outcome.state}, at step {outcome.step + 1}; nothing was updated. "
         f"First bad number in: {place}.",
-        where=f"pictures {', '.join(named[:8])}{', ...' if len(named) > 8 else ''}",
+        where=f"images {', '.join(named[:8])}{', ...' if len(named) > 8 else ''}",
         remedy=f"Lower optimizer.learning_rate in {training.run.folder / 'config.yaml'}, then go back "
         f"to the last checkpoint: alexnet resume {training.run.folder} "
         "--override optimizer.learning_rate",
@@ -224,7 +224,7 @@ def _not_finite(
 
 
 def _first_bad(training: Training, stepper: Step, batch: Batch) -> tuple[str, list[int]]:
-    """The first place with a number that is not finite, and which pictures of the batch have it."""
+    """The first place with a number that is not finite, and which images of the batch have it."""
     weights = training.network.named_parameters()
     for name, w in weights:
         for what, values in (("weights", w), ("velocity", training.optimizer.velocity(w))):
@@ -233,7 +233,7 @@ def _first_bad(training: Training, stepper: Step, batch: Batch) -> tuple[str, li
     with torch.no_grad():
         network = stepper.network
         x = as_batch(batch.x_BHWC).to(next(network.parameters()))
-        found = {"the pictures": x, **network.activations(x, network.activation_names)}
+        found = {"the images": x, **network.activations(x, network.activation_names)}
     for name, values in found.items():
         finite_B = values.flatten(1).isfinite().all(1)
         if not finite_B.all():
@@ -245,20 +245,20 @@ def _first_bad(training: Training, stepper: Step, batch: Batch) -> tuple[str, li
 
 
 class _Speed:
-    """Pictures per second and the share of time spent waiting for them, since the last row."""
+    """Images per second and the share of time spent waiting for them, since the last row."""
 
     def __init__(self, run: Run, loader: Loader | DeviceLoader, interval: float = 10.0) -> None:
         self.run, self.loader, self.interval = run, loader, interval
-        self.begun, self.waited, self.pictures = time.monotonic(), 0.0, 0
+        self.begun, self.waited, self.images = time.monotonic(), 0.0, 0
 
-    def note(self, pictures: int) -> str:
-        """Count a step's pictures; write a row of `timing.jsonl` every interval."""
-        self.pictures += pictures
+    def note(self, images: int) -> str:
+        """Count a step's images; write a row of `timing.jsonl` every interval."""
+        self.images += images
         seconds = time.monotonic() - self.begun
-        rate = self.pictures / seconds
+        rate = self.images / seconds
         wait = (self.loader.waited - self.waited) / seconds
         if seconds >= self.interval:
             row = {"time": time.time(), "images_per_second": round(rate, 2), "wait": round(wait, 4)}
             self.run.record(self.run.timing_path, row)
-            self.begun, self.waited, self.pictures = time.monotonic(), self.loader.waited, 0
+            self.begun, self.waited, self.images = time.monotonic(), self.loader.waited, 0
         return f"{rate:.1f} img/s  waiting {100 * wait:.0f} %"

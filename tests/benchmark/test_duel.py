@@ -8,8 +8,8 @@ from time import sleep
 
 import pytest
 
+from alexnet.base.errors import EnvironmentProblem
 from alexnet.benchmark.duel import Contest, Contestant, duel
-from alexnet.errors import EnvironmentProblem
 
 
 def stepping(expression: str, name: str = "one") -> Contestant:

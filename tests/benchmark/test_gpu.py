@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+SCRIPT = Path(__file__).parents[2] / "alexnet" / "benchmark" / "gpu.py"
 
 
 @pytest.mark.slow

@@ -71,10 +71,10 @@ def test_pytorchs_block_gives_our_block_and_its_gradient(layer: str) -> None:
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
 
 
-def test_operations_of_a_picture() -> None:
+def test_operations_of_an_image() -> None:
     millions = paper.MULTIPLY_ADDS_TOTAL_MILLIONS
     assert inference_flops() == pytest.approx(2e6 * millions, rel=1e-3)
-    conv1 = 2 * shapes()[0].multiply_adds  # the pictures need no gradient
+    conv1 = 2 * shapes()[0].multiply_adds  # the images need no gradient
     assert training_flops() == 3 * inference_flops() - conv1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from alexnet.benchmark import page
-from alexnet.benchmark.picture import MADE_FROM
+from alexnet.benchmark.chart import MADE_FROM
 
 STALE = "run `make docs`"
 
@@ -22,7 +22,7 @@ def test_the_readme_is_up_to_date() -> None:
     assert page.with_summary(readme.replace(table, "old\n"), table) == readme
 
 
-def test_the_picture_is_up_to_date() -> None:
+def test_the_image_is_up_to_date() -> None:
     with Image.open(page.FOLDER / "speed.png") as image:
         assert image.info[MADE_FROM] == page.fingerprint(page.recorded()), STALE
 

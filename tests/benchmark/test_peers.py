@@ -6,9 +6,9 @@ from importlib.util import find_spec
 
 import pytest
 
+from alexnet.base.errors import EnvironmentProblem, UsageError
 from alexnet.benchmark.measure import BENCHMARKS
 from alexnet.benchmark.peers import PEERS, choose
-from alexnet.errors import EnvironmentProblem, UsageError
 
 KNOWN = ("pytorch", "compile", "jax", "tensorflow")
 

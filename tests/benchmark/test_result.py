@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from alexnet.base.errors import DataError
 from alexnet.benchmark.duel import Contest, Contestant, Measured
 from alexnet.benchmark.result import Part, Result, cells, commit, described
 from alexnet.cli.tables import table
-from alexnet.errors import DataError
 
 
 def part(one_core: bool = False) -> Part:

@@ -43,22 +43,22 @@ def test_lrn(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_data(capsys: pytest.CaptureFixture[str]) -> None:
-    raw, jpeg = run(capsys, "data", "--batch", "2", "--pictures", "6")["parts"]
+    raw, jpeg = run(capsys, "data", "--batch", "2", "--images", "6")["parts"]
     assert [row["name"] for row in raw["rows"]] == ["alexnet", "pillow"]
-    assert raw["ceiling"] is None and jpeg["ceiling"]["pictures"] == 6
+    assert raw["ceiling"] is None and jpeg["ceiling"]["images"] == 6
 
 
 def test_prepare_of_your_own(photo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["prepare", "--source", str(photo_folder), "--pictures", "5"]
+    words = ["prepare", "--source", str(photo_folder), "--images", "5"]
     (whole,) = run(capsys, *words)["parts"]
-    assert [row["pictures"] for row in whole["rows"]] == [5, 5]
+    assert [row["images"] for row in whole["rows"]] == [5, 5]
 
 
 @pytest.mark.slow
-def test_prepare_of_made_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    *sizes, whole = run(capsys, "prepare", "--pictures", "10")["parts"]
-    assert [part["rows"][0]["pictures"] for part in sizes] == [8, 1, 1]
-    assert whole["rows"][0]["pictures"] == 10
+def test_prepare_of_made_images(capsys: pytest.CaptureFixture[str]) -> None:
+    *sizes, whole = run(capsys, "prepare", "--images", "10")["parts"]
+    assert [part["rows"][0]["images"] for part in sizes] == [8, 1, 1]
+    assert whole["rows"][0]["images"] == 10
 
 
 def test_an_unknown_peer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from alexnet.base.errors import AlexNetError, DataError, IncompatibleError, UsageError
 from alexnet.cli import data
-from alexnet.errors import AlexNetError, DataError, IncompatibleError, UsageError
 from alexnet.prepared import PreparedDataset
 from alexnet.prepared.prepare import DEFAULT_ALLOWED_REJECTED
 from alexnet.sources import DEFAULT_VALIDATION_SHARE
@@ -34,7 +34,7 @@ def test_prepare_then_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     counts = {name: len(dataset.split(name)) for name in dataset.splits}
     assert sum(counts.values()) == 40 and counts["val"] > 2
     assert f"prepared     {Path('prepared/synthetic-40x4')}" in done.stdout
-    assert "prepare synthetic-40x4  40/40 pictures" in done.stderr
+    assert "prepare synthetic-40x4  40/40 images" in done.stderr
 
     shown = run("info", "prepared/synthetic-40x4").stdout
     for word in ("class3", "fingerprint", "bicubic", "standard deviations"):
@@ -54,7 +54,7 @@ def test_verify_says_that_a_set_is_whole_or_names_what_is_damaged(
     run("prepare", "synthetic:9x3", "--storage", "jpeg", "--workers", 1, "-o", "small")
     done = run("verify", "small")
     assert done.exit_code == 0 and done.stdout.startswith("whole        small  ")
-    assert done.stdout.count("\n") == 1 and "verify small  9/9 pictures" in done.stderr
+    assert done.stdout.count("\n") == 1 and "verify small  9/9 images" in done.stderr
     shard = next(Path("small").glob("train-*.arrow"))
     Path("small/train-00001-of-00002.arrow").write_bytes(shard.read_bytes())
     assert (

@@ -17,7 +17,7 @@ def test_evaluate_prints_errors_accuracies_chance_and_the_papers_gain(
 ) -> None:
     assert run(["evaluate", model, str(photo_set.folder)]) == 0
     out = capsys.readouterr().out
-    assert "val: 12 pictures of 6 classes" in out
+    assert "val: 12 images of 6 classes" in out
     assert "chance" in out
     assert "83.33 %" in out
     assert "in the paper by -1.5 (39.0 to 37.5 % on ILSVRC-2010)" in out
@@ -60,11 +60,11 @@ def test_other_classes_are_refused_with_both_lists(
 def test_predict_takes_a_flat_folder_and_names_what_it_skips(
     model: str, photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = (photo_folder / "val" / "coffee" / "4.png").read_bytes()
-    (tmp_path / "a.png").write_bytes(picture)
-    (tmp_path / "b.jpg").write_bytes(picture[:3000])
+    image = (photo_folder / "val" / "coffee" / "4.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(image)
+    (tmp_path / "b.jpg").write_bytes(image[:3000])
     (tmp_path / "c.jpg").write_bytes(b"<html>not found</html>")
-    (tmp_path / "d.jpg").write_bytes(picture)  # a PNG, whatever it is called
+    (tmp_path / "d.jpg").write_bytes(image)  # a PNG, whatever it is called
     (tmp_path / ".DS_Store").write_bytes(b"\0")
     assert run(["predict", model, str(tmp_path), "--views", "1"]) == 0
     out, err = capsys.readouterr()
@@ -74,27 +74,27 @@ def test_predict_takes_a_flat_folder_and_names_what_it_skips(
     ]
     assert len([line for line in out.splitlines() if line.startswith(" ")]) == 10
     assert "█" in out
-    assert f"skipped {tmp_path / 'b.jpg'}: The picture cannot be used: truncated" in err
-    assert f"skipped {tmp_path / 'c.jpg'}: The picture cannot be used: not an image" in err
+    assert f"skipped {tmp_path / 'b.jpg'}: The image cannot be used: truncated" in err
+    assert f"skipped {tmp_path / 'c.jpg'}: The image cannot be used: not an image" in err
     assert ".DS_Store" not in err
 
 
 def test_predict_as_json(
     model: str, photo_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = str(photo_folder / "val" / "coffee" / "4.png")
-    assert run(["predict", model, picture, "nothing.jpg", "--top", "2", "--json"]) == 0
+    image = str(photo_folder / "val" / "coffee" / "4.png")
+    assert run(["predict", model, image, "nothing.jpg", "--top", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [one["picture"] for one in found["pictures"]] == [picture]
-    assert len(found["pictures"][0]["predictions"]) == 2
-    assert found["rejected"] == [{"picture": "nothing.jpg", "reason": "There is no such file."}]
+    assert [one["image"] for one in found["images"]] == [image]
+    assert len(found["images"][0]["predictions"]) == 2
+    assert found["rejected"] == [{"image": "nothing.jpg", "reason": "There is no such file."}]
 
 
-def test_predict_without_one_usable_picture_is_a_data_error(
+def test_predict_without_one_usable_image_is_a_data_error(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["predict", model, str(tmp_path)]) == 3
-    assert "None of the pictures could be used." in capsys.readouterr().err
+    assert "None of the images could be used." in capsys.readouterr().err
 
 
 def test_an_unknown_model_or_run_is_a_usage_error(

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from alexnet import files
+from alexnet import exchange
+from alexnet.base import files
 from alexnet.cli import main
-from alexnet.network import AlexNet, exchange, load_model
-from alexnet.network.exchange import protobuf, read_foreign
-from alexnet.network.weights import parameters_of
+from alexnet.exchange import read_foreign
+from alexnet.formats import protobuf
+from alexnet.models.folder import parameters_of
+from alexnet.network import AlexNet, load_model
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,8 @@ def test_import_says_what_it_does_and_writes_a_model(
     assert card.titles == ("tabby", "dahlia", "n00000003") and network.convention.name == "cifar13"
     assert card.mean_HWC[0, 0].tolist() == [3, 2, 1]
     assert card.provenance["imported_from"] == "net.safetensors"
-    picture = next(photo_folder.glob("val/cat/*.png"))
-    assert main.run(["predict", str(out), str(picture), "--json"]) == 0
+    image = next(photo_folder.glob("val/cat/*.png"))
+    assert main.run(["predict", str(out), str(image), "--json"]) == 0
     assert "tabby" in capsys.readouterr().out
     before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert main.run(["import", str(weights), "-o", str(out)]) == 2

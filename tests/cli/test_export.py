@@ -13,14 +13,14 @@ import pytest
 import torch
 import yaml
 
-from alexnet import files
+from alexnet.base import files
+from alexnet.base.files import write_json
 from alexnet.cli import main
 from alexnet.config import StartConfig
 from alexnet.conventions import CONVENTIONS
-from alexnet.files import write_json
+from alexnet.exchange import onnx as onnx_files
+from alexnet.exchange import program
 from alexnet.network import AlexNet, ModelCard, load_model, save_model
-from alexnet.network.exchange import onnx as onnx_files
-from alexnet.network.exchange import program
 
 CLASSES = tuple(f"n{k}" for k in range(10))
 TITLES = tuple(f"animal {k}" for k in range(10))
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
             "split": "val",
         }
         errors = {"1": {"top1_error": 0.25, "top5_error": 0.03}}
-        scores = {"pictures": 12, "views": errors, "provenance": about}
+        scores = {"images": 12, "views": errors, "provenance": about}
         (tmp_path / "pets" / "evaluation" / name).mkdir(parents=True)
         write_json(tmp_path / "pets" / "evaluation" / name / "scores.json", scores)
     return tmp_path / "pets" / "model"

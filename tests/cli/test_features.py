@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 from torture.narrow_run import KERNELS
 
-from alexnet import files, retrieval
+from alexnet import retrieval
+from alexnet.activations import output
+from alexnet.base import files
 from alexnet.cli.main import run
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
 from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
-from alexnet.retrieval import output
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,9 @@ def stimuli(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("cat", "rocket"):
         (tmp_path / "stimuli" / name).mkdir(parents=True)
         for n in range(3):
-            picture = photo_folder / "train" / name / f"{n}.png"
-            (tmp_path / "stimuli" / name / f"{n}.png").write_bytes(picture.read_bytes())
-    (tmp_path / "stimuli" / "cat" / "2b.jpg").write_bytes(b"no picture")
+            image = photo_folder / "train" / name / f"{n}.png"
+            (tmp_path / "stimuli" / name / f"{n}.png").write_bytes(image.read_bytes())
+    (tmp_path / "stimuli" / "cat" / "2b.jpg").write_bytes(b"no image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,24 +52,24 @@ def test_features_of_a_folder_and_their_dissimilarities(
     typed = ["features", model, "stimuli", "-o", "f.npy"]
     assert run([*typed, "--layer", "conv3,fc7", "--layer", "fc7.pre"]) == 0
     out, err = capsys.readouterr()
-    assert "Pictures: 7 = 6 used + 1 skipped." in out
+    assert "Images: 7 = 6 used + 1 skipped." in out
     assert "conv3    6 × 12 × 13 × 13" in out
-    assert "skipped cat/2b.jpg: The picture cannot be used: not an image" in err
+    assert "skipped cat/2b.jpg: The image cannot be used: not an image" in err
     assert np.load("f.fc7.npy", mmap_mode="r").shape == (6, 32)
     about = json.loads(Path("f.json").read_text())
-    assert [one["picture"] for one in about["skipped"]] == ["cat/2b.jpg"]
+    assert [one["image"] for one in about["skipped"]] == ["cat/2b.jpg"]
     assert about["source"] == {"files": ["stimuli"]} and len(about["model"]["weights_sha256"]) == 64
 
     assert run(["rdm", "f.npy"]) == 0
     out = capsys.readouterr().out
-    assert "6 pictures, 1 - Pearson correlation" in out
+    assert "6 images, 1 - Pearson correlation" in out
     assert [line.split()[0] for line in out.splitlines() if " 1.000" in line] == [
         *("conv3", "fc7", "fc7.pre")
     ]
     x_NU = np.load("f.conv3.npy").reshape(6, -1).astype(float)
     assert np.load("f.rdm.conv3.npy") == pytest.approx(1 - np.corrcoef(x_NU), abs=1e-9)
-    with Image.open("f.rdm.png") as picture:
-        assert picture.width > 1000
+    with Image.open("f.rdm.png") as image:
+        assert image.width > 1000
     written = ["rdm", "f.npy", "--layer", "fc7", "--metric", "cosine", "-o", "c.csv", "--json"]
     assert run(written) == 0
     found = json.loads(capsys.readouterr().out)
@@ -88,7 +89,7 @@ def test_features_of_a_prepared_set_are_those_of_its_split(
 ) -> None:
     assert run(["features", model, str(photo_set.folder), "-o", "f.h5", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["pictures"] == 12 and found["layers"] == {"fc7": [12, 32]}
+    assert found["images"] == 12 and found["layers"] == {"fc7": [12, 32]}
     with h5py.File("f.h5") as file:
         assert file["fc7"].shape == (12, 32)
         assert file["keys"].asstr()[0] == photo_set.split("val").key(0)
@@ -138,7 +139,7 @@ def test_dissimilarities_are_planned_before_they_are_computed(
     assert "GB are free" in capsys.readouterr().err
 
 
-def test_one_picture_has_no_dissimilarities(
+def test_one_image_has_no_dissimilarities(
     stimuli: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save("one.npy", np.ones((1, 8)))

@@ -79,7 +79,7 @@ def test_a_run_lost_before_its_first_checkpoint_starts_with_the_model_again(plac
         np.testing.assert_array_equal(w, whole[name])
 
 
-def test_pictures_of_another_size_are_refused_override_or_not(
+def test_images_of_another_size_are_refused_override_or_not(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, other = place / "prepared" / "synthetic-32x2-32", place / "moved"
@@ -106,7 +106,7 @@ def test_a_net_of_another_kind_is_refused_before_anything_is_written(
     assert not Path("runs/no").exists()
 
 
-def test_the_verbs_take_pictures_of_the_networks_own_size(
+def test_the_verbs_take_images_of_the_networks_own_size(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(["evaluate", "first", "synthetic:32x2", "--json"]) == 0

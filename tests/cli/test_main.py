@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from alexnet import __version__
+from alexnet.base.errors import AlexNetError, DataError, Stopped
 from alexnet.cli import main
-from alexnet.errors import AlexNetError, DataError, Stopped
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "PIL", "skimage", "sklearn"}
@@ -98,9 +98,9 @@ def test_usage_errors_are_short_and_leave_with_2(
     ("error", "code", "lines"),
     [
         (
-            DataError("No pictures.", where="a/b", remedy="Add some."),
+            DataError("No images.", where="a/b", remedy="Add some."),
             3,
-            "No pictures.\na/b\nAdd some.",
+            "No images.\na/b\nAdd some.",
         ),
         (Stopped("Stopped at step 3.", signal_number=signal.SIGTERM), 143, "Stopped at step 3."),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 5, "Permission denied.\n/x"),
@@ -120,7 +120,7 @@ def test_errors_are_lines_and_codes(
 
 
 def test_debug_shows_the_traceback_at_any_place(verb_that_raises: object) -> None:
-    verb_that_raises(DataError("No pictures."))  # type: ignore[operator]
+    verb_that_raises(DataError("No images."))  # type: ignore[operator]
     for arguments in (["--debug", "summary"], ["summary", "--debug"]):
         with pytest.raises(AlexNetError):
             main.run(arguments)

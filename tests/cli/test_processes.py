@@ -33,7 +33,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_set_prepared_by_two_is_that_of_one(photo_folder: Path, tmp_path: Path) -> None:
-    (photo_folder / "train" / "cat" / "broken.jpg").write_bytes(b"no picture")
+    (photo_folder / "train" / "cat" / "broken.jpg").write_bytes(b"no image")
     try:
         prepare = ("data", "prepare", str(photo_folder), "--allowed-rejected", "0.1")
         shown = alone(*prepare, "-o", "one", cwd=tmp_path)
@@ -60,10 +60,10 @@ def test_evaluation_and_predictions_of_two_are_those_of_one(
 def test_activations_of_two_are_those_of_one(
     model: str, photo_folder: Path, tmp_path: Path
 ) -> None:
-    (photo_folder / "train" / "cat" / "broken.jpg").write_bytes(b"no picture")
+    (photo_folder / "train" / "cat" / "broken.jpg").write_bytes(b"no image")
     features = ("features", model, str(photo_folder), "--layer", "conv3.pre,fc7", "--views", "10")
     try:
-        for ending in ("npy", "h5"):  # 36 pictures, eight at once: five batches
+        for ending in ("npy", "h5"):  # 36 images, eight at once: five batches
             shown = alone(*features, "-o", f"one/f.{ending}", cwd=tmp_path)
             said = together(2, *features, "-o", f"two/f.{ending}", cwd=tmp_path)
             assert files(tmp_path / "one") == files(tmp_path / "two")

@@ -1,4 +1,4 @@
-"""The verbs that train, with a small net on a handful of pictures."""
+"""The verbs that train, with a small net on a handful of images."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def test_the_model_answers(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     import alexnet
 
     model = alexnet.load("runs/it")
-    picture = np.full((300, 260, 3), 90, np.uint8)
-    answers = model.predict(picture)
+    image = np.full((300, 260, 3), 90, np.uint8)
+    answers = model.predict(image)
     assert len(answers) == 2 and sum(one.probability for one in answers) == pytest.approx(1)
-    assert model.features([picture], "pool3").shape == (1, 64, 4, 4)
+    assert model.features([image], "pool3").shape == (1, 64, 4, 4)
     table = said(capsys, ["evaluate", "it", "prepared/synthetic-16x2-32"])
     assert "top-1 error" in table and "chance" in table
 
@@ -101,8 +101,8 @@ def test_a_set_larger_than_memory_is_told_of_blocks(
     monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
     """Memory said to be small, since no test's set is large; the run ends at its first data."""
-    monkeypatch.setattr("alexnet.cli.running.memory_bytes", lambda: 10**4)
-    monkeypatch.setattr("alexnet.cli.running._train", lambda *_, **__: None)
+    monkeypatch.setattr("alexnet.training.session.memory_bytes", lambda: 10**4)
+    monkeypatch.setattr("alexnet.training.session._train", lambda *_, **__: None)
     for shuffle, hinted in (("full", True), ("blocks", False)):
         assert (
             run(["train", DATA, *SMALL, "--set", f"loading.shuffle={shuffle}", "--name", shuffle])

@@ -11,7 +11,7 @@ from alexnet.evaluation.predictions import Predictions, predict_split
 from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
 
-START = StartConfig(rule="he", bias=0.0)  # its outputs differ between pictures
+START = StartConfig(rule="he", bias=0.0)  # its outputs differ between images
 
 
 @pytest.fixture(scope="session")
@@ -39,5 +39,5 @@ def model_folder(
 
 @pytest.fixture(scope="session")
 def found(network: AlexNet, card: ModelCard, photo_set: PreparedDataset) -> Predictions:
-    """What `network` says of the validation pictures, from ten views."""
+    """What `network` says of the validation images, from ten views."""
     return predict_split(network, card, photo_set, "val", 10, {"name": "untrained"})

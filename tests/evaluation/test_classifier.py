@@ -1,4 +1,4 @@
-"""The classifier: one preprocessing path, every kind of picture, refusals that explain."""
+"""The classifier: one preprocessing path, every kind of image, refusals that explain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import alexnet
-from alexnet.errors import DataError, UsageError
+from alexnet.base.errors import DataError, UsageError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.predictions import Predictions
 from alexnet.loading.crops import cut_views
@@ -26,7 +26,7 @@ def classifier(model_folder: Path) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def picture(photo_folder: Path) -> Path:
+def image(photo_folder: Path) -> Path:
     return photo_folder / "val" / "coffee" / "4.png"
 
 
@@ -39,23 +39,23 @@ def test_a_file_gets_the_answer_that_evaluation_gave_it(
     assert probs_NK == pytest.approx(found.probs_NK[order], abs=1e-5)
 
 
-def test_labels_come_most_probable_first(classifier: Classifier, picture: Path) -> None:
-    answer = classifier.predict(picture)
+def test_labels_come_most_probable_first(classifier: Classifier, image: Path) -> None:
+    answer = classifier.predict(image)
     assert len(answer) == 5
     assert [one.probability for one in answer] == sorted(
         (one.probability for one in answer), reverse=True
     )
-    probs_K = classifier.probabilities([picture])[0]
+    probs_K = classifier.probabilities([image])[0]
     assert answer[0].label == classifier.classes[probs_K.argmax()]
-    assert sum(one.probability for one in classifier.predict(picture, top=99)) == pytest.approx(1)
+    assert sum(one.probability for one in classifier.predict(image, top=99)) == pytest.approx(1)
 
 
-def test_every_kind_of_picture_is_the_same_picture(classifier: Classifier, picture: Path) -> None:
-    image = Image.open(picture)
-    kinds = [picture, str(picture), picture.read_bytes(), image, np.asarray(image)]
+def test_every_kind_of_image_is_the_same_image(classifier: Classifier, image: Path) -> None:
+    image = Image.open(image)
+    kinds = [image, str(image), image.read_bytes(), image, np.asarray(image)]
     answers = classifier.predict(kinds, views=1)
     assert all(answer == answers[0] for answer in answers)
-    alone = classifier.predict(picture, views=1)  # in a batch of one, rounded a little differently
+    alone = classifier.predict(image, views=1)  # in a batch of one, rounded a little differently
     assert [one.label for one in alone] == [one.label for one in answers[0]]
     assert alone[0].probability == pytest.approx(answers[0][0].probability, rel=1e-3)
 
@@ -95,7 +95,7 @@ PIXELS = np.zeros((300, 280, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("picture", "came", "remedy"),
+    ("image", "came", "remedy"),
     [
         (PIXELS.astype(np.float32) + 0.5, "float32 300 x 280 x 3, values 0.5 to 0.5", "0-255"),
         (PIXELS.transpose(2, 0, 1), "uint8 3 x 300 x 280", "transpose(1, 2, 0)"),
@@ -106,47 +106,47 @@ PIXELS = np.zeros((300, 280, 3), np.uint8)
     ],
 )
 def test_unusable_pixels_are_told_what_was_expected_and_what_came(
-    classifier: Classifier, picture: np.ndarray, came: str, remedy: str
+    classifier: Classifier, image: np.ndarray, came: str, remedy: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        classifier.predict(picture)
+        classifier.predict(image)
     assert "Expected uint8 H x W x 3" in caught.value.what
     assert came in caught.value.what
     assert remedy in caught.value.remedy
 
 
-def test_something_that_is_no_picture_at_all(classifier: Classifier) -> None:
+def test_something_that_is_no_image_at_all(classifier: Classifier) -> None:
     with pytest.raises(UsageError, match="got a Tensor"):
         classifier.predict([torch.zeros(1, 3, 224, 224)])  # type: ignore[list-item]
 
 
-def test_files_that_are_no_pictures_are_named(
-    classifier: Classifier, picture: Path, tmp_path: Path
+def test_files_that_are_no_images_are_named(
+    classifier: Classifier, image: Path, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.png"
-    cut.write_bytes(picture.read_bytes()[:2000])
+    cut.write_bytes(image.read_bytes()[:2000])
     with pytest.raises(Rejected) as caught:
         classifier.predict(cut)
     assert caught.value.reason == "truncated"
     assert str(cut) in str(caught.value)
     with pytest.raises(DataError, match="no such file"):
         classifier.predict(tmp_path / "nothing.png")
-    with pytest.raises(DataError, match="Not a picture file"):
+    with pytest.raises(DataError, match="Not an image file"):
         classifier.predict(tmp_path)
 
 
 def test_an_opened_image_whose_file_is_cut_is_rejected_too(
-    classifier: Classifier, picture: Path
+    classifier: Classifier, image: Path
 ) -> None:
     with pytest.raises(Rejected):
-        classifier.predict(Image.open(io.BytesIO(picture.read_bytes()[:2000])))
+        classifier.predict(Image.open(io.BytesIO(image.read_bytes()[:2000])))
 
 
 @pytest.mark.parametrize("options", [{"views": 5}, {"top": 0}])
-def test_impossible_options_are_refused(classifier: Classifier, picture: Path, options) -> None:
+def test_impossible_options_are_refused(classifier: Classifier, image: Path, options) -> None:
     with pytest.raises(UsageError, match=r"is \d"):
-        classifier.predict(picture, **options)
+        classifier.predict(image, **options)
 
 
-def test_no_pictures_no_answers(classifier: Classifier) -> None:
+def test_no_images_no_answers(classifier: Classifier) -> None:
     assert classifier.predict([]) == []

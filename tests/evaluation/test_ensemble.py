@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from alexnet.errors import IncompatibleError
+from alexnet.base.errors import IncompatibleError
 from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.predictions import Predictions
 from alexnet.evaluation.scores import score
@@ -39,7 +39,7 @@ def test_the_average_is_of_probabilities_each_model_counting_the_same() -> None:
     ]
 
 
-def test_two_models_that_err_on_different_pictures_can_be_right_together() -> None:
+def test_two_models_that_err_on_different_images_can_be_right_together() -> None:
     first = predictions([[0.9, 0.1, 0.0], [0.5, 0.1, 0.4]])
     second = predictions([[0.4, 0.5, 0.1], [0.0, 0.1, 0.9]])
     alone = [score(one.probs_NK, one.labels_N).top1_error for one in (first, second)]
@@ -57,8 +57,8 @@ def test_classes_in_another_order_are_matched_by_name() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"keys": ("two", "one")}, "picture 0 is 'one' by model 1 and 'two' by model 2"),
-        ({"keys": ("one", "six")}, "picture 1 is 'two' by model 1 and 'six' by model 2"),
+        ({"keys": ("two", "one")}, "image 0 is 'one' by model 1 and 'two' by model 2"),
+        ({"keys": ("one", "six")}, "image 1 is 'two' by model 1 and 'six' by model 2"),
         (
             {"labels_N": np.array([0, 1])},
             "'two' is 'c' by model 1 and 'b' by model 2",
@@ -73,7 +73,7 @@ def test_classes_in_another_order_are_matched_by_name() -> None:
                 "labels_N": np.array([0]),
                 "probs_NK": np.ones((1, 3), np.float32) / 3,
             },
-            "for 2 and 1 pictures",
+            "for 2 and 1 images",
         ),
     ],
 )

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from alexnet.errors import IncompatibleError
+from alexnet.base.errors import IncompatibleError
+from alexnet.base.files import read_json
 from alexnet.evaluation.evaluate import (
     Evaluation,
     class_scores,
     evaluate_models,
     weakest,
 )
-from alexnet.evaluation.models import Found
 from alexnet.evaluation.predictions import Predictions
-from alexnet.files import read_json
+from alexnet.models.find import Found
 from alexnet.network import AlexNet, ModelCard, save_model
 from alexnet.prepared import PreparedDataset
 
@@ -77,7 +77,7 @@ def test_tables_agree_with_the_predictions(
     assert (np.array([row[1:] for row in rows], int) == expected_KK).all()
     with open(folder / "per_class.csv", newline="") as file:
         for k, row in enumerate(csv.DictReader(file)):
-            assert int(row["pictures"]) == 2
+            assert int(row["images"]) == 2
             assert float(row["top1_error"]) == pytest.approx(1 - expected_KK[k, k] / 2)
     scores = read_json(folder / "scores.json")
     assert scores["views"]["10"]["top1_error"] == pytest.approx(
@@ -128,6 +128,6 @@ def test_the_weakest_classes_come_worst_first_and_name_the_confusion() -> None:
     cat, cup, moon, never = class_scores(found)
     assert (cat.top1_error, cat.taken_for, cat.times) == (0, "", 0)
     assert (cup.top1_error, cup.taken_for, cup.times) == (1, "moon", 2)
-    assert (moon.top1_error, moon.taken_for, moon.pictures) == (0.5, "cup", 2)
-    assert never.pictures == 0
+    assert (moon.top1_error, moon.taken_for, moon.images) == (0.5, "cup", 2)
+    assert never.images == 0
     assert np.isnan(never.top1_error)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from alexnet.errors import DataError, IncompatibleError, NumericsError, UsageError
+from alexnet.base.errors import DataError, IncompatibleError, NumericsError, UsageError
 from alexnet.evaluation.predictions import (
     Predictions,
     average_over_views,
@@ -24,7 +24,7 @@ from alexnet.prepared import PreparedDataset
 
 
 class ColourIsLogit(torch.nn.Module):
-    """A network whose three logits are the picture's mean colours."""
+    """A network whose three logits are the image's mean colours."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def test_validation_errors_are_those_of_the_centre_view(
     assert errors["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_outputs_that_are_not_numbers_name_the_first_picture(
+def test_outputs_that_are_not_numbers_name_the_first_image(
     network: AlexNet, card: ModelCard, photo_set: PreparedDataset
 ) -> None:
     broken = AlexNet(6, seed=1)

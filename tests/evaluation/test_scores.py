@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
-from alexnet.errors import DataError
+from alexnet.base.errors import DataError
 from alexnet.evaluation.scores import (
     chance,
     confusion,
@@ -32,7 +32,7 @@ def with_ties(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 @given(with_ties())
-def test_top_k_error_agrees_with_sorting_every_picture_by_the_written_rule(case) -> None:
+def test_top_k_error_agrees_with_sorting_every_image_by_the_written_rule(case) -> None:
     probs_NK, labels_N, k = case
     wrong = 0
     for probs, label in zip(probs_NK.tolist(), labels_N.tolist(), strict=True):
@@ -60,7 +60,7 @@ def test_agrees_with_scikit_learn_where_nothing_is_equal(k: int) -> None:
 def test_the_confusion_table_agrees_with_scikit_learn() -> None:
     generator = np.random.default_rng(1)
     probs_NK = generator.dirichlet(np.ones(7), size=300)
-    labels_N = generator.integers(0, 6, 300)  # class 6 has no picture, but is answered
+    labels_N = generator.integers(0, 6, 300)  # class 6 has no image, but is answered
     expected = confusion_matrix(labels_N, probs_NK.argmax(axis=1), labels=np.arange(7))
     assert (confusion(probs_NK, labels_N) == expected).all()
 
@@ -72,7 +72,7 @@ def test_errors_of_each_class_by_hand() -> None:
     )
     assert top1_K[:2] == pytest.approx([1 / 3, 1])
     assert top5_K[:2] == pytest.approx([0, 0])
-    assert np.isnan([top1_K[2], top5_K[2]]).all()  # no picture: neither right nor wrong
+    assert np.isnan([top1_K[2], top5_K[2]]).all()  # no image: neither right nor wrong
 
 
 def test_with_five_classes_or_fewer_nothing_is_outside_the_first_five() -> None:
@@ -89,7 +89,7 @@ def test_a_network_that_says_the_same_of_everything_errs_like_chance() -> None:
 @pytest.mark.parametrize(
     ("probs", "labels", "said"),
     [
-        (np.zeros((0, 3)), np.zeros(0, int), "no picture"),
+        (np.zeros((0, 3)), np.zeros(0, int), "no image"),
         (np.array([[0.5, np.nan]]), np.array([0]), "not finite"),
         (np.array([[0.5, 0.5]]), np.array([2]), "Labels run from 2 to 2 with 2 classes"),
         (np.array([[0.5, 0.5]]), np.array([-1]), "Labels run from -1"),

@@ -15,7 +15,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
 
 
@@ -26,6 +26,6 @@ def mean() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    """Pictures of 32 pixels, for the nets of CIFAR-10."""
+    """Images of 32 pixels, for the nets of CIFAR-10."""
     folder = tmp_path_factory.mktemp("small") / "set"
     return prepare(open_source("synthetic:40x4"), folder, side=32)

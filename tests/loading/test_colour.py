@@ -18,15 +18,15 @@ def test_strength_is_a_tenth_of_the_standard_deviations() -> None:
     assert abs(np.corrcoef(along.T) - np.eye(3)).max() < 5 / 40_000**0.5
 
 
-def test_the_shift_is_added_and_nothing_else(picture: np.ndarray, mean: np.ndarray) -> None:
+def test_the_shift_is_added_and_nothing_else(image: np.ndarray, mean: np.ndarray) -> None:
     plain, shifted = np.empty((2, 224, 224, 3), np.float32)
     view, shift = View(5, 9, True), np.array([12.0, -3.0, 0.5], np.float32)
-    cut(picture, mean, view, plain)
-    cut(picture, mean, view, shifted, shift)
+    cut(image, mean, view, plain)
+    cut(image, mean, view, shifted, shift)
     np.testing.assert_allclose(shifted - plain, np.broadcast_to(shift, plain.shape), atol=3e-5)
 
 
-def test_a_picture_keeps_its_colour_wherever_it_is_drawn() -> None:
+def test_an_image_keeps_its_colour_wherever_it_is_drawn() -> None:
     together = colour_shifts(4, 2, np.arange(50), VECTORS, DEVIATIONS, 0.1)
     alone = colour_shifts(4, 2, np.array([31]), VECTORS, DEVIATIONS, 0.1)
     np.testing.assert_array_equal(alone[0], together[31])

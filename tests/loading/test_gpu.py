@@ -40,7 +40,7 @@ def cut(batch: DeviceBatch, dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("resident", [True, False])
 def test_batches_are_the_cpus(loader: Loader, resident: bool) -> None:
     ours = DeviceLoader(loader, DEVICE, resident)
-    border = len(loader.split) // 5  # this step's pictures are of two epochs
+    border = len(loader.split) // 5  # this step's images are of two epochs
     steps = range(border - 2, border + 4)  # more than there are slots
     for step, batch in zip(steps, ours.batches(steps[0], steps[-1] + 1), strict=True):
         cpus = loader.make(step)

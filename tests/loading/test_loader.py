@@ -20,7 +20,7 @@ def loader_of(dataset: PreparedDataset, batch: int = 16, seed: int = 0) -> Loade
     return Loader(dataset.split("train"), dataset.statistics, AugmentationConfig(), batch, seed)
 
 
-def test_a_batch_is_its_pictures_cropped_reflected_and_coloured(dataset: PreparedDataset) -> None:
+def test_a_batch_is_its_images_cropped_reflected_and_coloured(dataset: PreparedDataset) -> None:
     split, statistics = dataset.split("train"), dataset.statistics
     batch = loader_of(dataset, batch=50).make(1)  # reaches over the border of two epochs
     assert len(set(batch.epochs_B)) == 2

@@ -1,11 +1,11 @@
-"""Which pictures a step trains on."""
+"""Which images a step trains on."""
 
 import numpy as np
 
 from alexnet.loading.order import BLOCK, WINDOW, Order
 
 
-def test_each_picture_once_in_each_epoch() -> None:
+def test_each_image_once_in_each_epoch() -> None:
     order = Order(count=10, batch=4, seed=0)
     steps = [order.of_step(step) for step in range(5)]  # 20 places: two epochs
     epochs, indices = (np.concatenate(parts) for parts in zip(*steps, strict=True))
@@ -38,7 +38,7 @@ def blocks(count: int, batch: int = 128, seed: int = 0) -> Order:
     return Order(count, batch, seed, "blocks")
 
 
-def test_blocks_take_each_picture_once_in_each_epoch() -> None:
+def test_blocks_take_each_image_once_in_each_epoch() -> None:
     count = 3 * WINDOW + 1000  # the last run is short
     order = blocks(count)
     steps = [order.of_step(step) for step in range(2 * count // 128 + 1)]
@@ -62,13 +62,13 @@ def test_blocks_read_few_runs_at_a_time() -> None:
 
 
 def test_blocks_mix_classes_that_are_stored_one_after_the_other() -> None:
-    """Of 1,000 classes with 100 pictures each, a batch of 128 has 120 in a full shuffle."""
+    """Of 1,000 classes with 100 images each, a batch of 128 has 120 in a full shuffle."""
     seen = [len(np.unique(blocks(100_000).of_step(step)[1] // 100)) for step in range(40)]
     assert np.mean(seen) > 95
 
 
 def test_order_depends_on_the_step_alone() -> None:
-    """A run that goes on elsewhere takes the same pictures."""
+    """A run that goes on elsewhere takes the same images."""
     straight = [blocks(20_000).of_step(step)[1] for step in range(300)]
     for step in (299, 7, 156, 157):
         assert (blocks(20_000).of_step(step)[1] == straight[step]).all()

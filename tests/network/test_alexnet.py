@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.base.errors import UsageError
+from alexnet.base.randomness import Purpose, bernoulli
 from alexnet.config import StartConfig
 from alexnet.conventions import NO_LINKS, ONE_COLUMN, PAPER, Convention
-from alexnet.errors import UsageError
 from alexnet.network import AlexNet
 from alexnet.network.dropout import address
-from alexnet.randomness import Purpose, bernoulli
 
 
 def pixels(images: int, seed: int = 0) -> Tensor:
@@ -222,8 +222,8 @@ def test_fast_operators_compute_what_pytorchs_do() -> None:
     plain = copy.deepcopy(fast).double()  # no kernel is written for float64
     x, labels = pixels(6), torch.arange(6)
     outputs = []
-    for network, pictures in ((fast, x.float()), (plain, x)):
-        outputs.append(network(pictures))
+    for network, images in ((fast, x.float()), (plain, x)):
+        outputs.append(network(images))
         F.cross_entropy(outputs[-1], labels).backward()
     torch.testing.assert_close(outputs[0].double(), outputs[1], rtol=1e-4, atol=1e-5)
     for (name, one), other in zip(fast.named_parameters(), plain.parameters(), strict=True):

@@ -22,7 +22,7 @@ from alexnet.network.dropout import address
 from alexnet.network.table import half
 from alexnet.training.optimizer import PaperSGD
 
-STEPS, PICTURES, CLASSES, SEED = 20, 3, 5, 11
+STEPS, IMAGES, CLASSES, SEED = 20, 3, 5, 11
 CROP = 64  # pixels, a twelfth of the paper's
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
 NARROW = replace(PAPER.with_kernels(KERNELS), crop=CROP)
@@ -35,8 +35,8 @@ def narrow(dtype: torch.dtype = torch.float64) -> AlexNet:
 
 def batch(step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(step)
-    x = 50 * torch.randn(PICTURES, 3, CROP, CROP, generator=random, dtype=torch.float64)
-    return x.to(dtype), torch.randint(CLASSES, (PICTURES,), generator=random)
+    x = 50 * torch.randn(IMAGES, 3, CROP, CROP, generator=random, dtype=torch.float64)
+    return x.to(dtype), torch.randint(CLASSES, (IMAGES,), generator=random)
 
 
 def trained(network: torch.nn.Module, dtype: torch.dtype, steps: int = STEPS) -> list[float]:

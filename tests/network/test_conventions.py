@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import paper
+from alexnet.base.errors import UsageError
+from alexnet.base.randomness import Purpose, bernoulli
 from alexnet.config import StartConfig
 from alexnet.conventions import (
     ALEXNET6,
@@ -26,7 +28,6 @@ from alexnet.conventions import (
     Convention,
     convention,
 )
-from alexnet.errors import UsageError
 from alexnet.network import AlexNet
 from alexnet.network.columns import Columns
 from alexnet.network.compare import BEGIN, END, SIDE_BY_SIDE, differences, matrix, properties
@@ -34,7 +35,6 @@ from alexnet.network.dropout import address
 from alexnet.network.local import locally_connected
 from alexnet.network.lrn import LRN, normalize_within
 from alexnet.network.table import shapes
-from alexnet.randomness import Purpose, bernoulli
 
 CONVS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "local3", "local4", "fc6", "fc7")
 NARROW = dict.fromkeys(CONVS, 32)

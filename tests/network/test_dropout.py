@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from alexnet.base.randomness import Purpose, bernoulli
 from alexnet.network.dropout import _relu_dropout, address, mask, relu_dropout
-from alexnet.randomness import Purpose, bernoulli
 
 
 @pytest.mark.parametrize("seed", [0, 2**40 + 1, 2**64 - 5])
@@ -30,7 +30,7 @@ def test_masks_are_fair_and_belong_to_seed_step_and_layer() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_part_of_the_pictures_and_units_has_its_part_of_the_mask(dtype: torch.dtype) -> None:
+def test_a_part_of_the_images_and_units_has_its_part_of_the_mask(dtype: torch.dtype) -> None:
     x = torch.rand(5, 23, dtype=dtype) + 1
     whole = relu_dropout(x, address(3, 8), lane=6)
     part = relu_dropout(x[2:, 12:], address(3, 8, first=2), lane=6, units=23, start=12)

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from alexnet.network.cpu.simd import LANES
+from alexnet.network.kernels.cpu.simd import LANES
 from alexnet.network.lrn import LRN, NONE, _block, block, normalize, plain_block
 
 

@@ -15,8 +15,8 @@ from alexnet.sources import Source, open_source
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., bytes]:
-    """A smooth picture that differs for every number, as the bytes of a file."""
+def image() -> Callable[..., bytes]:
+    """A smooth image that differs for every number, as the bytes of a file."""
 
     def make(number: int = 0, kind: str = "PNG", size: tuple[int, int] = (90, 70)) -> bytes:
         small = np.random.default_rng(number).integers(0, 256, (5, 6, 3), np.uint8)
@@ -29,14 +29,14 @@ def picture() -> Callable[..., bytes]:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Five pictures to a shard."""
-    monkeypatch.setattr(shards, "PICTURES", {"raw": 5, "jpeg": 5})
+    """Five images to a shard."""
+    monkeypatch.setattr(shards, "IMAGES", {"raw": 5, "jpeg": 5})
     yield
 
 
 @pytest.fixture
-def folder(tmp_path: Path, picture: Callable[..., bytes]) -> Callable[..., Source]:
-    """A source of train/cat, train/dog, val/cat, val/dog with `count` pictures for training, plus
+def folder(tmp_path: Path, image: Callable[..., bytes]) -> Callable[..., Source]:
+    """A source of train/cat, train/dog, val/cat, val/dog with `count` images for training, plus
     whatever files are given."""
 
     def make(count: int = 12, extra: dict[str, bytes] | None = None) -> Source:
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, picture: Callable[..., bytes]) -> Callable[..., Sourc
             split = "train" if n < count else "val"
             path = root / split / ("cat", "dog")[n % 2] / f"{n:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture(n))
+            path.write_bytes(image(n))
         for name, data in (extra or {}).items():
             (root / name).write_bytes(data)
         return open_source(str(root))

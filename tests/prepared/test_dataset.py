@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from alexnet.errors import DataError, IncompatibleError, UsageError
-from alexnet.files import sha256_of
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.base.files import sha256_of
 from alexnet.prepared import PreparedDataset, Statistics, prepare, sealed, shards, verify
 from alexnet.prepared.sums import Summing, Sums
 from alexnet.sources import open_source
@@ -23,10 +23,10 @@ from alexnet.sources import open_source
 
 @pytest.fixture(scope="module", params=["raw", "jpeg"])
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared set of 30 pictures in shards of 8."""
+    """A prepared set of 30 images in shards of 8."""
     out = tmp_path_factory.mktemp("prepared") / request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "PICTURES", {"raw": 8, "jpeg": 8})
+        patch.setattr(shards, "IMAGES", {"raw": 8, "jpeg": 8})
         prepare(open_source("synthetic:30x3", validation_share=0.3), out, storage=request.param)
     return out
 
@@ -38,7 +38,7 @@ def copy(whole: Path, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "copy"
 
 
-def test_statistics_are_those_of_the_training_pictures_as_they_are_read(whole: Path) -> None:
+def test_statistics_are_those_of_the_training_images_as_they_are_read(whole: Path) -> None:
     dataset = PreparedDataset.open(whole)
     train = dataset.split("train")
     images = np.stack([train.pixels(i) for i in range(len(train))]).astype(np.float64)
@@ -55,29 +55,29 @@ def test_statistics_are_those_of_the_training_pictures_as_they_are_read(whole: P
 
 
 def test_covariance_is_exact_where_squares_would_cancel() -> None:
-    """A million pictures of nearly one colour: float sums would lose the variance."""
+    """A million images of nearly one colour: float sums would lose the variance."""
     n, pixels = 10**6, 256 * 256
     half = n * pixels // 2
     values = ([255, 255, 255], [254, 255, 255])
     total = np.array([n * 255 - n // 2, n * 255, n * 255], np.int64)
     products = sum(half * np.outer(value, value).astype(object) for value in values)
-    picture_sums = np.broadcast_to(total, (256, 256, 3))
-    statistics = Statistics.from_sums(Sums(n, picture_sums, np.array(products, np.int64)))
+    image_sums = np.broadcast_to(total, (256, 256, 3))
+    statistics = Statistics.from_sums(Sums(n, image_sums, np.array(products, np.int64)))
     assert np.allclose(statistics.deviations_3, [0.5, 0, 0], atol=1e-6)
     assert np.allclose(np.abs(statistics.eigenvectors_33[:, 0]), [1, 0, 0])
 
 
 def test_sums_are_exact() -> None:
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8)
-    pictures[3] = 255  # the largest there are
+    images = rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8)
+    images[3] = 255  # the largest there are
     summing = Summing(256)
-    for picture in pictures:
-        summing.add(picture)
+    for image in images:
+        summing.add(image)
     sums = summing.total() + Sums.zero(256)
-    flat = pictures.reshape(-1, 3).astype(np.int64)
-    assert sums.pictures == 5
-    assert (sums.pixels_HWC == pictures.sum(axis=0, dtype=np.int64)).all()
+    flat = images.reshape(-1, 3).astype(np.int64)
+    assert sums.images == 5
+    assert (sums.pixels_HWC == images.sum(axis=0, dtype=np.int64)).all()
     assert (sums.products_CC == flat.T @ flat).all()
 
 
@@ -93,7 +93,7 @@ def test_statistics_survive_their_file(tmp_path: Path, whole: Path) -> None:
         Statistics.load(tmp_path / "s.safetensors", 256)
 
 
-def test_raw_pictures_are_views_of_the_file(whole: Path) -> None:
+def test_raw_images_are_views_of_the_file(whole: Path) -> None:
     dataset = PreparedDataset.open(whole)
     pixels = dataset.split("train").pixels(9)
     assert pixels.shape == (256, 256, 3) and pixels.dtype == np.uint8
@@ -103,7 +103,7 @@ def test_raw_pictures_are_views_of_the_file(whole: Path) -> None:
         assert pixels.ctypes.data == again.ctypes.data
 
 
-def test_many_threads_read_the_same_pictures(whole: Path) -> None:
+def test_many_threads_read_the_same_images(whole: Path) -> None:
     train = PreparedDataset.open(whole).split("train")
     expected = [train.pixels(i).copy() for i in range(len(train))]
     with ThreadPoolExecutor(8) as pool:
@@ -111,7 +111,7 @@ def test_many_threads_read_the_same_pictures(whole: Path) -> None:
             assert (pixels == expected[i % len(train)]).all()
 
 
-def test_pictures_outside_the_split_do_not_wrap_around(whole: Path) -> None:
+def test_images_outside_the_split_do_not_wrap_around(whole: Path) -> None:
     train = PreparedDataset.open(whole).split("train")
     for i in (-1, len(train)):
         with pytest.raises(IndexError):
@@ -135,11 +135,11 @@ def test_shards_are_plain_arrow_files(whole: Path) -> None:
         assert image[:3] == b"\xff\xd8\xff"
 
 
-def test_jpeg_storage_keeps_the_picture_close() -> None:
-    from alexnet.prepared import prepare_picture
+def test_jpeg_storage_keeps_the_image_close() -> None:
+    from alexnet.prepared import prepare_image
 
-    first = next(open_source("builtin:photos").pictures())
-    pixels = prepare_picture(first.data)
+    first = next(open_source("builtin:photos").images())
+    pixels = prepare_image(first.data)
     stored = shards.decode_jpeg(shards.encode_jpeg(pixels), np.empty_like(pixels))
     assert np.abs(stored.astype(int) - pixels).mean() < 1.5
 
@@ -185,7 +185,7 @@ def test_verify_names_every_damaged_file(copy: Path) -> None:
     assert verify(copy).unknown == ()
     shards = sorted(copy.glob("train-*.arrow"))
     data = bytearray(shards[0].read_bytes())
-    data[len(data) // 2] ^= 1  # in a picture
+    data[len(data) // 2] ^= 1  # in an image
     shards[0].write_bytes(data)
     shards[1].write_bytes(shards[1].read_bytes()[:-8])
     (copy / "rejected.csv").unlink()
@@ -198,7 +198,7 @@ def test_verify_names_every_damaged_file(copy: Path) -> None:
 
 
 def test_labels_and_keys_are_checked_when_a_set_is_opened(copy: Path) -> None:
-    """Both of all bytes that are no pictures, and of none that are."""
+    """Both of all bytes that are no images, and of none that are."""
     path = first_shard(copy)
     entry = json.loads((copy / "dataset.json").read_text())["splits"]["train"]["shards"][0]
     first, end = entry["images_at"]
@@ -319,7 +319,7 @@ def test_a_description_without_a_key_or_with_an_absurd_one_is_one_plain_error(co
             sealed.write(copy / "dataset.json", changed)
             try:
                 dataset = PreparedDataset.open(copy)
-                assert len(dataset.split("train")) == whole["splits"]["train"]["pictures"]
+                assert len(dataset.split("train")) == whole["splits"]["train"]["images"]
             except (DataError, IncompatibleError) as error:
                 refused += 1
                 assert "dataset.json" in str(error) or str(copy) in str(error)

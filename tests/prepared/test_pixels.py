@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from alexnet.prepared import pixels
-from alexnet.prepared.pixels import Rejected, decode, examine, prepare_picture, to_square
+from alexnet.prepared.pixels import Rejected, decode, examine, prepare_image, to_square
 from alexnet.sources.photos import locate
 
 
@@ -32,7 +32,7 @@ def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
 
 def reason(data: bytes) -> str:
     with pytest.raises(Rejected) as error:
-        prepare_picture(data)
+        prepare_image(data)
     return error.value.reason
 
 
@@ -69,17 +69,17 @@ def weights_of_bicubic(length: int, side: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(501, 333), (16, 40), (257, 256), (900, 1300), (375, 500)])
 def test_resampling_is_bicubic_to_the_last_bit_but_rounding(size: tuple[int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     side = min(size)
     down, across = (weights_of_bicubic(length, side) for length in size)
-    expected = np.einsum("yh,hwc,xw->yxc", down, picture.astype(float), across, optimize=True)
+    expected = np.einsum("yh,hwc,xw->yxc", down, image.astype(float), across, optimize=True)
     expected = expected.clip(0, 255)
-    assert np.abs(to_square(picture) - expected).max() < 0.502
+    assert np.abs(to_square(image) - expected).max() < 0.502
 
 
 @pytest.mark.parametrize("size", [(501, 333), (333, 501), (17, 170), (1000, 16), (255, 257)])
 def test_the_cut_is_central_to_a_fraction_of_a_pixel(size: tuple[int, int]) -> None:
-    """A picture that is its own mirror image stays so."""
+    """An image that is its own mirror image stays so."""
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     value = np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) * (255 / max(size))
@@ -97,7 +97,7 @@ def test_fine_stripes_shrink_to_grey_not_to_other_stripes() -> None:
 
 def test_256_pixels_square_pass_unchanged() -> None:
     square = np.asarray(smooth(256, 256))
-    assert (prepare_picture(saved(Image.fromarray(square), "PNG")) == square).all()
+    assert (prepare_image(saved(Image.fromarray(square), "PNG")) == square).all()
 
 
 @pytest.mark.parametrize("size", [(2400, 2000), (1100, 4000), (5000, 3000)])
@@ -217,7 +217,7 @@ def test_other_kinds_of_pixels_are_refused(mode: str) -> None:
 def test_formats_are_told_by_their_bytes(kind: str) -> None:
     image = smooth(300, 280)
     data = saved(image, kind)
-    found = prepare_picture(data)
+    found = prepare_image(data)
     assert (
         np.abs(found.astype(int) - to_square(np.asarray(image))).mean() < 12
     )  # GIF has 256 colours
@@ -237,7 +237,7 @@ def test_formats_are_told_by_their_bytes(kind: str) -> None:
         (b"BM" + bytes(10), "damaged"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_its_reason(data: bytes, why: str) -> None:
+def test_what_is_no_image_is_refused_with_its_reason(data: bytes, why: str) -> None:
     assert reason(data) == why
 
 
@@ -250,7 +250,7 @@ def test_only_the_first_frame_counts() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM"])
-def test_pictures_cut_anywhere_are_refused(kind: str) -> None:
+def test_images_cut_anywhere_are_refused(kind: str) -> None:
     data = saved(smooth(200, 150), kind)
     for cut in np.linspace(1, len(data) * 0.95, 25).astype(int):
         assert reason(data[:cut]) in ("truncated", "damaged", "not an image")
@@ -298,7 +298,7 @@ def test_the_canvas_of_a_webp_is_judged_before_pillow_makes_room_for_it(options:
     assert reason(bytes(data)) == "too large"
 
 
-def test_a_large_picture_is_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     image = smooth(70, 60)
     image.putalpha(image.convert("L"))
     forms = [
@@ -317,7 +317,7 @@ def test_a_large_picture_is_converted_in_strips(monkeypatch: pytest.MonkeyPatch)
 
 def test_under_16_pixels_is_refused_and_over_ten_to_one_is_flagged() -> None:
     assert reason(saved(smooth(400, 15), "PNG")) == "too small"
-    assert prepare_picture(saved(smooth(400, 16), "PNG")).shape == (256, 256, 3)
+    assert prepare_image(saved(smooth(400, 16), "PNG")).shape == (256, 256, 3)
     assert pixels.is_extreme(401, 40) and not pixels.is_extreme(400, 40)
     assert pixels.is_extreme(40, 401)
 
@@ -327,8 +327,8 @@ def test_exif_orientation_is_not_read(orientation: int) -> None:
     image = smooth(300, 200)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    plain = prepare_picture(saved(image, "JPEG"))
-    assert (prepare_picture(saved(image, "JPEG", exif=exif)) == plain).all()
+    plain = prepare_image(saved(image, "JPEG"))
+    assert (prepare_image(saved(image, "JPEG", exif=exif)) == plain).all()
 
 
 def test_corrupt_exif_does_no_harm_and_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -359,12 +359,12 @@ def test_random_damage_never_raises_anything_but_rejected() -> None:
             for at in rng.integers(0, len(data), 4):
                 mutated[at] = rng.integers(256)
             try:
-                assert prepare_picture(bytes(mutated)).shape == (256, 256, 3)
+                assert prepare_image(bytes(mutated)).shape == (256, 256, 3)
             except Rejected as error:
                 assert error.reason and error.exit_code == 3
 
 
-def test_real_pictures_of_every_size(shared_data: Path) -> None:
+def test_real_images_of_every_size(shared_data: Path) -> None:
     with tarfile.open(shared_data / "imagenet-fullsize-100.tar") as archive:
         contents = [archive.extractfile(m) for m in archive.getmembers() if m.isfile()]
         for file in contents[::7]:
@@ -372,4 +372,4 @@ def test_real_pictures_of_every_size(shared_data: Path) -> None:
             data = file.read()
             with Image.open(io.BytesIO(data)) as image:
                 expected = to_square(np.asarray(image.convert("RGB")))
-            assert np.abs(prepare_picture(data).astype(int) - expected).mean() < 1
+            assert np.abs(prepare_image(data).astype(int) - expected).mean() < 1

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from alexnet.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
-from alexnet.prepared import check, open_or_prepare, prepare, prepare_picture
+from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
+from alexnet.prepared import check, open_or_prepare, prepare, prepare_image
 from alexnet.prepared.folder import locked
 from alexnet.sources import Source, open_source
 from alexnet.sources.base import as_ppm
@@ -52,7 +52,7 @@ def workers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 def test_the_number_of_workers_does_not_change_a_byte(
     folder: Make, tmp_path: Path, storage: str
 ) -> None:
-    source = folder(count=23, extra={"train/cat/bad.png": b"no picture"})
+    source = folder(count=23, extra={"train/cat/bad.png": b"no image"})
     for workers in (1, 2, 3):
         out = tmp_path / str(workers)
         prepare(source, out, storage=storage, workers=workers, allowed_rejected=0.1)
@@ -68,19 +68,19 @@ def test_the_number_of_workers_does_not_change_a_byte(
 
 @pytest.mark.usefixtures("small_shards")
 def test_every_input_is_accepted_rejected_or_a_duplicate(
-    folder: Make, tmp_path: Path, picture: Callable[..., bytes]
+    folder: Make, tmp_path: Path, image: Callable[..., bytes]
 ) -> None:
     source = folder(
         count=12,
         extra={
-            "train/cat/again.png": picture(0),  # also cat/000.png
-            "train/dog/other name.jpg": picture(3),  # also dog/003.png
-            "train/dog/cut.png": picture(99)[:300],
+            "train/cat/again.png": image(0),  # also cat/000.png
+            "train/dog/other name.jpg": image(3),  # also dog/003.png
+            "train/dog/cut.png": image(99)[:300],
             "train/dog/zero.jpg": b"",
             "train/dog/zero too.jpg": b"",
             "val/cat/page.jpg": b"<html>",
-            "val/dog/leak.png": picture(5),  # also in train
-            "train/cat/long.png": picture(98, size=(400, 30)),
+            "val/dog/leak.png": image(5),  # also in train
+            "train/cat/long.png": image(98, size=(400, 30)),
         },
     )
     dataset = prepare(source, tmp_path / "out", allowed_rejected=0.5)
@@ -110,20 +110,20 @@ def test_every_input_is_accepted_rejected_or_a_duplicate(
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_pictures_labels_and_keys_belong_together(folder: Make, tmp_path: Path) -> None:
+def test_images_labels_and_keys_belong_together(folder: Make, tmp_path: Path) -> None:
     source = folder(count=13)
     dataset = prepare(source, tmp_path / "out")
     for name in dataset.splits:
         split = dataset.split(name)
-        given = [p for p in source.pictures() if p.split == name]
+        given = [p for p in source.images() if p.split == name]
         assert [split.key(i) for i in range(len(split))] == [p.key for p in given]
         assert split.labels.tolist() == [p.label for p in given]
         for i, one in enumerate(given):
-            assert (split.pixels(i) == prepare_picture(one.data)).all()
+            assert (split.pixels(i) == prepare_image(one.data)).all()
 
 
-def test_too_many_unusable_pictures_stop_it_and_are_named(folder: Make, tmp_path: Path) -> None:
-    source = folder(count=12, extra={"train/cat/bad.png": b"no picture"})
+def test_too_many_unusable_images_stop_it_and_are_named(folder: Make, tmp_path: Path) -> None:
+    source = folder(count=12, extra={"train/cat/bad.png": b"no image"})
     with pytest.raises(DataError) as error:
         prepare(source, tmp_path / "out")
     assert error.value.exit_code == 3
@@ -136,9 +136,9 @@ def test_too_many_unusable_pictures_stop_it_and_are_named(folder: Make, tmp_path
 
 def test_nothing_usable_is_an_error_of_the_data(tmp_path: Path) -> None:
     (tmp_path / "photos" / "cat").mkdir(parents=True)
-    (tmp_path / "photos" / "cat" / "1.jpg").write_bytes(b"no picture")
+    (tmp_path / "photos" / "cat" / "1.jpg").write_bytes(b"no image")
     source = open_source(str(tmp_path / "photos"))
-    with pytest.raises(DataError, match="No training picture"):
+    with pytest.raises(DataError, match="No training image"):
         prepare(source, tmp_path / "out", allowed_rejected=1)
 
 
@@ -150,7 +150,7 @@ def test_a_truncated_archive_needs_permission(tmp_path: Path, folder: Make) -> N
     source = open_source(str(path))
     with pytest.raises(DataError, match="breaks off") as error:
         prepare(source, tmp_path / "out")
-    assert f"{source.count} pictures come before" in error.value.what
+    assert f"{source.count} images come before" in error.value.what
     dataset = prepare(source, tmp_path / "out", accept_truncated=True)
     assert sum(len(dataset.split(name)) for name in dataset.splits) == source.count > 0
     assert dataset.description["truncated"] == source.truncated != ""
@@ -168,7 +168,7 @@ def test_killed_anywhere_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path)
         "import sys; from pathlib import Path\n"
         "from alexnet.prepared import prepare, shards\n"
         "from alexnet.sources import open_source\n"
-        "shards.PICTURES = {'raw': 5, 'jpeg': 5}\n"
+        "shards.IMAGES = {'raw': 5, 'jpeg': 5}\n"
         "prepare(open_source(sys.argv[1]), Path(sys.argv[2]))\n"
     )
     unfinished = tmp_path / "out.unfinished"
@@ -236,7 +236,7 @@ def test_stopped_among_its_last_steps_it_makes_no_shard_again(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("alexnet.files.step", stop)
+        patch.setattr("alexnet.base.files.step", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare(source, tmp_path / "out")
     unfinished = tmp_path / ("out" if stop_at[1] == ".lock" else "out.unfinished")
@@ -254,7 +254,7 @@ def test_a_source_that_changed_while_it_was_stopped_is_what_is_prepared(
     folder: Make,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    picture: Callable[..., bytes],
+    image: Callable[..., bytes],
     moment: str,
 ) -> None:
     """Stopped when shards had their last names, or when only the folder lacked its own."""
@@ -267,18 +267,18 @@ def test_a_source_that_changed_while_it_was_stopped_is_what_is_prepared(
         patch.setattr(f"alexnet.prepared.folder.{moment}", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare(source, tmp_path / "out")
-    source = folder(count=23, extra={"train/cat/001b.png": picture(77)})
+    source = folder(count=23, extra={"train/cat/001b.png": image(77)})
     prepare(source, tmp_path / "fresh")
     prepare(source, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
-def test_a_source_that_gives_other_pictures_than_it_counted_is_named(
+def test_a_source_that_gives_other_images_than_it_counted_is_named(
     folder: Make, tmp_path: Path
 ) -> None:
     source = folder(count=12)
     changed = dataclasses.replace(source, count=source.count + 2)
-    with pytest.raises(DataError, match="changed while it was read: 16 pictures, not 18") as error:
+    with pytest.raises(DataError, match="changed while it was read: 16 images, not 18") as error:
         prepare(changed, tmp_path / "out")
     assert error.value.where == source.spec
     assert not (tmp_path / "out").exists()
@@ -362,7 +362,7 @@ def test_a_read_only_folder_is_one_plain_sentence(folder: Make, tmp_path: Path) 
 
 
 def test_a_finished_set_is_opened_and_another_is_never_overwritten(
-    folder: Make, tmp_path: Path, picture: Callable[..., bytes]
+    folder: Make, tmp_path: Path, image: Callable[..., bytes]
 ) -> None:
     first = prepare(folder(), tmp_path / "out")
     before = contents(tmp_path / "out")
@@ -371,8 +371,8 @@ def test_a_finished_set_is_opened_and_another_is_never_overwritten(
         prepare(folder(), tmp_path / "out", storage="jpeg")
     with pytest.raises(IncompatibleError, match="classes cat, dog, not class0, class1"):
         prepare(open_source("synthetic:4x2"), tmp_path / "out")
-    with pytest.raises(IncompatibleError, match="made from other pictures") as error:
-        prepare(folder(extra={"train/cat/new.png": picture(50)}), tmp_path / "out")
+    with pytest.raises(IncompatibleError, match="made from other images") as error:
+        prepare(folder(extra={"train/cat/new.png": image(50)}), tmp_path / "out")
     assert error.value.exit_code == 6
     assert contents(tmp_path / "out") == before
 
@@ -401,14 +401,14 @@ def test_a_folder_with_something_else_in_it_is_left_alone(folder: Make, tmp_path
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on(
+def test_an_image_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on(
     folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
     """Worker processes start with a decoder that really dies, and one that really hangs."""
     workers_run(
         "import os, signal\n"
         "from alexnet.prepared import pixels, work\n"
-        "examine, work.PICTURE_SECONDS = pixels.examine, 0.4\n"
+        "examine, work.IMAGE_SECONDS = pixels.examine, 0.4\n"
         "def fragile(data):\n"
         "    if data == b'deadly': os.kill(os.getpid(), signal.SIGSEGV)\n"
         "    while data == b'endless': pass\n"
@@ -431,14 +431,14 @@ def test_a_picture_that_kills_or_hangs_its_decoder_is_named_and_the_rest_goes_on
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_a_picture_that_is_too_slow_only_once_is_named_all_the_same(
+def test_an_image_that_is_too_slow_only_once_is_named_all_the_same(
     folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
     workers_run(
         "import time\n"
         "from pathlib import Path\n"
         "from alexnet.prepared import pixels, work\n"
-        "examine, work.PICTURE_SECONDS = pixels.examine, 0.4\n"
+        "examine, work.IMAGE_SECONDS = pixels.examine, 0.4\n"
         "met = Path(__file__).with_name('met')\n"
         "def slow(data):\n"
         "    end = time.process_time() + (data == b'at the limit') * (0.3 if met.exists() else 2)\n"
@@ -452,16 +452,16 @@ def test_a_picture_that_is_too_slow_only_once_is_named_all_the_same(
     assert [row[:3] for row in rejected(tmp_path / "out")] == [["cat/x.png", "train", "too slow"]]
 
 
-def test_workers_that_cannot_start_do_not_put_the_blame_on_pictures(
+def test_workers_that_cannot_start_do_not_put_the_blame_on_images(
     folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
     workers_run("import os; os._exit(1)")
-    with pytest.raises(EnvironmentProblem, match="No picture is to blame"):
+    with pytest.raises(EnvironmentProblem, match="No image is to blame"):
         prepare(folder(), tmp_path / "out")
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_memory_that_runs_out_loses_no_picture(
+def test_memory_that_runs_out_loses_no_image(
     folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
     """A process finds none for its shard, so a fresh one tries; where that is no better, work stops."""
@@ -477,7 +477,7 @@ def test_memory_that_runs_out_loses_no_picture(
         "work._room = scarce\n"
     )
     source = folder(count=12)
-    with pytest.raises(EnvironmentProblem, match="No picture is to blame") as error:
+    with pytest.raises(EnvironmentProblem, match="No image is to blame") as error:
         prepare(source, tmp_path / "out", workers=1)
     assert error.value.exit_code == 5 and "fewer --workers" in error.value.remedy
     (tmp_path / "site" / "once").touch()
@@ -490,9 +490,9 @@ def test_memory_that_runs_out_loses_no_picture(
 
 @pytest.mark.usefixtures("small_shards")
 def test_files_of_many_bytes_fill_a_shard_sooner(
-    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., bytes]
+    folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Callable[..., bytes]
 ) -> None:
-    monkeypatch.setattr("alexnet.prepared.shards.SOURCE_BYTES", 2 * len(picture(0)) + 2000)
+    monkeypatch.setattr("alexnet.prepared.shards.SOURCE_BYTES", 2 * len(image(0)) + 2000)
     source = folder(count=12)
     for workers in (1, 3):
         prepare(source, tmp_path / str(workers), workers=workers)

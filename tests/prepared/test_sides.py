@@ -1,4 +1,4 @@
-"""Prepared sets with pictures of 32 pixels: by the same rule, and never taken for others."""
+"""Prepared sets with images of 32 pixels: by the same rule, and never taken for others."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet.errors import DataError, IncompatibleError, UsageError
-from alexnet.prepared import PreparedDataset, open_or_prepare, prepare, prepare_picture
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.prepared import PreparedDataset, open_or_prepare, prepare, prepare_image
 from alexnet.prepared.verify import verify
 from alexnet.sources import open_source
 
 
 @pytest.mark.parametrize("storage", ["raw", "jpeg"])
-def test_pictures_are_those_of_the_rule(photo_folder: Path, tmp_path: Path, storage: str) -> None:
+def test_images_are_those_of_the_rule(photo_folder: Path, tmp_path: Path, storage: str) -> None:
     dataset = prepare(open_source(str(photo_folder)), tmp_path / "set", storage=storage, side=32)
     split = dataset.split("train")
     assert dataset.side == split.side == 32
     total = np.zeros((32, 32, 3))
     for n in range(len(split)):
         original = (photo_folder / "train" / split.key(n).removeprefix("train/")).read_bytes()
-        expected = prepare_picture(original, side=32)
+        expected = prepare_image(original, side=32)
         assert np.abs(split.pixels(n).astype(int) - expected).mean() < (
             0.1 if storage == "raw" else 4
         )
@@ -41,7 +41,7 @@ def test_a_set_of_another_side_is_not_used(
     monkeypatch.chdir(tmp_path)
     small = open_or_prepare(str(photo_folder), side=32)
     assert small.folder.name.endswith("-32")
-    with pytest.raises(IncompatibleError, match="pictures of 32 pixels, and the network reads 256"):
+    with pytest.raises(IncompatibleError, match="images of 32 pixels, and the network reads 256"):
         open_or_prepare(str(small.folder))
     with pytest.raises(UsageError, match=r"48 pixels are for no network"):
         prepare(open_source(str(photo_folder)), tmp_path / "other", side=48)

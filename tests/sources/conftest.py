@@ -1,4 +1,4 @@
-"""Small real picture files, and trees of them."""
+"""Small real image files, and trees of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def jpeg() -> Callable[[int], bytes]:
 
 @pytest.fixture
 def tree(tmp_path: Path, jpeg: Callable[[int], bytes]) -> Callable[[str], Path]:
-    """A folder with a picture at each of the given paths."""
+    """A folder with an image at each of the given paths."""
 
     def make(paths: str, name: str = "photos") -> Path:
         root = tmp_path / name

@@ -1,4 +1,4 @@
-"""Tar files: the pictures of their folder, nothing extracted, used up to where they break off."""
+"""Tar files: the images of their folder, nothing extracted, used up to where they break off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.errors import DataError
+from alexnet.base.errors import DataError
 from alexnet.sources import open_source
 
 Tree = Callable[..., Path]
@@ -32,12 +32,12 @@ def test_an_archive_gives_what_its_folder_gives(
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
         archive.add(folder, root)
     packed, unpacked = open_source(str(path)), open_source(str(folder))
-    key = lambda picture: (picture.split, picture.key)  # noqa: E731
-    assert sorted(packed.pictures(), key=key) == sorted(unpacked.pictures(), key=key)
+    key = lambda image: (image.split, image.key)  # noqa: E731
+    assert sorted(packed.images(), key=key) == sorted(unpacked.images(), key=key)
     assert packed.classes == unpacked.classes == ("a", "b")
     assert packed.count == unpacked.count == 3
     assert packed.ignored == unpacked.ignored == {"hidden": 1, "outside class folders": 1}
-    assert list(packed.pictures()) == list(packed.pictures())
+    assert list(packed.images()) == list(packed.images())
 
 
 def test_hostile_members_write_nothing_and_are_counted(
@@ -58,7 +58,7 @@ def test_hostile_members_write_nothing_and_are_counted(
             info.type = kind
             archive.addfile(info)
     source = open_source(str(path), validation_share=0)
-    keys = [picture.key for picture in source.pictures()]
+    keys = [image.key for image in source.images()]
     assert "cat/good.jpg" in keys
     assert not any("soft" in key or "hard" in key or "pipe" in key for key in keys)
     assert source.ignored["links"] == 2
@@ -83,12 +83,12 @@ def test_a_broken_off_archive_is_used_up_to_the_break(
     for length in range(size * 3 // 8, size - 600, size // 11 + 13):
         cut.write_bytes(data[:length])
         source = open_source(str(cut), validation_share=0)
-        pictures = list(source.pictures())
-        assert 1 <= len(pictures) < 8
-        assert [p.data for p in pictures] == [jpeg(n) for n in range(len(pictures))]
+        images = list(source.images())
+        assert 1 <= len(images) < 8
+        assert [p.data for p in images] == [jpeg(n) for n in range(len(images))]
         where, _, member = source.truncated.partition(" ")
         number = int(Path(member).stem)
-        assert number == len(pictures) - (1 if where == "after" else 0)
+        assert number == len(images) - (1 if where == "after" else 0)
 
 
 def test_a_damaged_header_in_the_middle_does_not_pass_for_the_end(
@@ -120,7 +120,7 @@ def test_imagenette_is_found_and_has_human_names(shared_data: Path) -> None:
     assert source.classes[0] == "n01440764" and source.titles[0] == "tench"
     assert source.titles[-1] == "parachute"
     assert source.count == 9469 + 3925
-    first = next(source.pictures())
+    first = next(source.images())
     assert (first.split, first.label) == ("train", 0)
     assert first.data.startswith(b"\xff\xd8")
 
@@ -135,8 +135,8 @@ def test_long_names_of_every_kind_of_tar(
         for number, name in enumerate(names):
             add(archive, name, jpeg(number))
     source = open_source(str(path), validation_share=0)
-    assert [picture.key for picture in source.pictures()] == names
-    assert [picture.data for picture in source.pictures()] == [jpeg(n) for n in range(3)]
+    assert [image.key for image in source.images()] == names
+    assert [image.data for image in source.images()] == [jpeg(n) for n in range(3)]
 
 
 def test_members_without_a_name_are_ignored(tmp_path: Path, jpeg: Callable[[int], bytes]) -> None:
@@ -165,7 +165,7 @@ def test_headers_without_bounds_end_the_archive_there(
 def test_an_archive_that_unpacks_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("alexnet.sources.tar.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr("alexnet.formats.tar.MAX_FILE_BYTES", 2**20)
     path = tmp_path / f"set.tar.{kind}"
     with tarfile.open(path, f"w:{kind}") as archive:  # type: ignore[call-overload]
         add(archive, "cat/0.bmp", bytes(2**23))
@@ -185,4 +185,4 @@ def test_two_xz_files_one_after_the_other_are_one(
     path.write_bytes(lzma.compress(data[:3000]) + bytes(8) + lzma.compress(data[3000:]))
     source = open_source(str(path), validation_share=0)
     assert source.truncated == ""
-    assert [picture.data for picture in source.pictures()] == [jpeg(n) for n in range(4)]
+    assert [image.data for image in source.images()] == [jpeg(n) for n in range(4)]

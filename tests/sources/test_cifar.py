@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.errors import DataError
+from alexnet.base.errors import DataError
 from alexnet.sources import open_source
 
 NAMES = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
@@ -51,14 +51,14 @@ def as_binary(name: str) -> bytes:
 
 def check(spec: str) -> None:
     source = open_source(spec)
-    pictures = list(source.pictures())
-    assert source.count == len(pictures) == 6 * ROWS
+    images = list(source.images())
+    assert source.count == len(images) == 6 * ROWS
     assert source.classes[0] == "airplane" and source.classes[9] == "truck"
-    assert [p.split for p in pictures] == ["train"] * 5 * ROWS + ["val"] * ROWS
+    assert [p.split for p in images] == ["train"] * 5 * ROWS + ["val"] * ROWS
     pixels, labels = rows_of("data_batch_2")
-    picture = pictures[ROWS + 3]
-    assert picture.label == labels[3]
-    decoded = np.asarray(Image.open(io.BytesIO(picture.data)))
+    image = images[ROWS + 3]
+    assert image.label == labels[3]
+    decoded = np.asarray(Image.open(io.BytesIO(image.data)))
     assert (decoded[5, 7] == [pixels[3, c * 1024 + 5 * 32 + 7] for c in range(3)]).all()
 
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.errors import DataError
+from alexnet.base.errors import DataError
 from alexnet.sources import Source, open_source
 
 Tree = Callable[..., Path]
 
 
 def places(source: Source) -> dict[str, list[str]]:
-    """split -> class/file of every picture that has bytes."""
+    """split -> class/file of every image that has bytes."""
     found: dict[str, list[str]] = {}
-    for picture in source.pictures():
-        assert picture.key.split("/")[0] == source.classes[picture.label]
-        if not picture.fault:
-            found.setdefault(picture.split, []).append(picture.key)
+    for image in source.images():
+        assert image.key.split("/")[0] == source.classes[image.label]
+        if not image.fault:
+            found.setdefault(image.split, []).append(image.key)
     return found
 
 
@@ -35,7 +35,7 @@ def test_train_beside_a_held_out_folder(tree: Tree, held_out: str) -> None:
         "val": ["dog/4.jpg"],
     }
     assert source.count == 4
-    assert source.warnings == ("'val' has no pictures of: cat.",)
+    assert source.warnings == ("'val' has no images of: cat.",)
 
 
 def test_training_is_another_word_for_train(tree: Tree) -> None:
@@ -46,18 +46,18 @@ def test_training_is_another_word_for_train(tree: Tree) -> None:
 def test_a_test_folder_beside_val_keeps_its_name(tree: Tree) -> None:
     source = open_source(str(tree("train/a/1.jpg val/a/2.jpg test/a/3.jpg")))
     assert source.splits == ("train", "val", "test")
-    assert [picture.split for picture in source.pictures()] == ["test", "train", "val"]
+    assert [image.split for image in source.images()] == ["test", "train", "val"]
 
 
 def test_class_folders_alone_are_split_by_content_not_by_name(tree: Tree, tmp_path: Path) -> None:
     paths = [f"{'cat' if n % 2 else 'dog'}/{n:03d}.jpg" for n in range(200)]
     source = open_source(str(tree(" ".join(paths))), validation_share=0.2)
-    held_out = {p.data for p in source.pictures() if p.split == "val"}
+    held_out = {p.data for p in source.images() if p.split == "val"}
     assert 20 <= len(held_out) <= 60  # 40 expected, standard deviation 5.7
     for number, path in enumerate(reversed(paths)):  # other names, other order
         (tmp_path / "photos" / path).rename(tmp_path / "photos" / "cat" / f"new-{number}.jpg")
     renamed = open_source(str(tmp_path / "photos"), validation_share=0.2)
-    assert {p.data for p in renamed.pictures() if p.split == "val"} == held_out
+    assert {p.data for p in renamed.images() if p.split == "val"} == held_out
     assert renamed.identity != source.identity
 
 
@@ -89,8 +89,8 @@ def test_links_and_pipes_are_rejected_by_name_and_never_opened(tree: Tree, tmp_p
     (root / "a" / "gone.jpg").symlink_to(root / "nothing")
     (root / "a" / "self").symlink_to(root / "a" / "self")
     os.mkfifo(root / "b" / "pipe.jpg")  # opening it would wait for ever
-    pictures = {p.key: p for p in open_source(str(root), validation_share=0).pictures()}
-    faults = {key: p.fault for key, p in pictures.items() if p.fault}
+    images = {p.key: p for p in open_source(str(root), validation_share=0).images()}
+    faults = {key: p.fault for key, p in images.items() if p.fault}
     assert faults.pop("a/gone.jpg").startswith("unreadable")
     assert faults.pop("a/self").startswith("unreadable")
     assert faults == {
@@ -98,15 +98,15 @@ def test_links_and_pipes_are_rejected_by_name_and_never_opened(tree: Tree, tmp_p
         "a/loop": "link to a folder",
         "b/pipe.jpg": "not a regular file",
     }
-    assert pictures["a/in.jpg"].data == pictures["b/2.jpg"].data
-    assert all(not pictures[key].data for key in [*faults, "a/gone.jpg"])
+    assert images["a/in.jpg"].data == images["b/2.jpg"].data
+    assert all(not images[key].data for key in [*faults, "a/gone.jpg"])
 
 
-def test_a_file_that_vanishes_is_a_picture_with_a_fault(tree: Tree) -> None:
+def test_a_file_that_vanishes_is_an_image_with_a_fault(tree: Tree) -> None:
     root = tree("a/1.jpg a/2.jpg")
     source = open_source(str(root), validation_share=0)
     (root / "a" / "1.jpg").unlink()
-    assert [(p.key, p.fault) for p in source.pictures()] == [
+    assert [(p.key, p.fault) for p in source.images()] == [
         ("a/1.jpg", "unreadable: No such file or directory"),
         ("a/2.jpg", ""),
     ]
@@ -116,9 +116,9 @@ def test_names_that_are_not_utf8_are_escaped_and_still_read(tree: Tree) -> None:
     root = tree("a/1.jpg")
     strange = os.fsencode(root / "a") + b"/\xff\n.jpg"
     os.rename(os.fsencode(root / "a" / "1.jpg"), strange)
-    (picture,) = open_source(str(root), validation_share=0).pictures()
-    assert picture.key == "a/\\xff\\n.jpg"
-    assert picture.data
+    (image,) = open_source(str(root), validation_share=0).images()
+    assert image.key == "a/\\xff\\n.jpg"
+    assert image.data
 
 
 def test_a_held_out_class_that_training_lacks_is_an_error_with_both_lists(tree: Tree) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.errors import AlexNetError, DataError, EnvironmentProblem, UsageError
+from alexnet.base.errors import AlexNetError, DataError, EnvironmentProblem, UsageError
 from alexnet.sources import named, open_source
 from alexnet.sources.open import name_of
 
@@ -23,18 +23,18 @@ def pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def test_synthetic_pictures_are_a_function_of_their_number_and_can_be_told_apart() -> None:
+def test_synthetic_images_are_a_function_of_their_number_and_can_be_told_apart() -> None:
     short, long = open_source("synthetic:60x4"), open_source("synthetic:90x4")
     assert long.classes == ("class0", "class1", "class2", "class3")
-    pictures = list(long.pictures())
-    assert len(pictures) == long.count == 90
-    assert list(short.pictures()) == pictures[:60]
-    assert [p.label for p in pictures[:5]] == [0, 1, 2, 3, 0]
-    strength = np.stack([np.abs(np.fft.fft2(pixels(p.data).mean(axis=2))) for p in pictures])
+    images = list(long.images())
+    assert len(images) == long.count == 90
+    assert list(short.images()) == images[:60]
+    assert [p.label for p in images[:5]] == [0, 1, 2, 3, 0]
+    strength = np.stack([np.abs(np.fft.fft2(pixels(p.data).mean(axis=2))) for p in images])
     strength[:, 0, 0] = 0  # the mean; what is left is the direction of the stripes
     seen = [np.unravel_index(s[:, :32].argmax(), (64, 32)) for s in strength]
     angles = np.array([np.arctan2((y + 32) % 64 - 32, x) % np.pi for y, x in seen])
-    expected = np.array([np.pi * p.label / 4 for p in pictures])
+    expected = np.array([np.pi * p.label / 4 for p in images])
     off = np.abs((angles - expected + np.pi / 2) % np.pi - np.pi / 2)
     assert (off < np.pi / 8).mean() > 0.9
 
@@ -44,11 +44,11 @@ def test_digits_are_those_of_scikit_learn() -> None:
 
     digits = load_digits()
     source = open_source("builtin:digits")
-    pictures = list(source.pictures())
+    images = list(source.images())
     assert source.classes == tuple("0123456789")
-    assert len(pictures) == source.count == 1797
-    assert [p.label for p in pictures] == digits.target.tolist()
-    small = np.asarray(Image.fromarray(pixels(pictures[7].data)).convert("L").resize((8, 8)))
+    assert len(images) == source.count == 1797
+    assert [p.label for p in images] == digits.target.tolist()
+    small = np.asarray(Image.fromarray(pixels(images[7].data)).convert("L").resize((8, 8)))
     assert np.corrcoef(small.ravel(), digits.images[7].ravel())[0, 1] > 0.95
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.sources import Picture, open_source, photos
+from alexnet.sources import LabelledImage, open_source, photos
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Picture]:
-    return list(open_source("builtin:photos").pictures())
+def images() -> list[LabelledImage]:
+    return list(open_source("builtin:photos").images())
 
 
-def pixels(picture: Picture) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture.data)))
+def pixels(image: LabelledImage) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(image.data)))
 
 
 @pytest.mark.parametrize("number", range(len(photos.PHOTOGRAPHS)))
@@ -40,40 +40,40 @@ def test_training_and_validation_views_share_no_pixel(number: int) -> None:
     assert shown["val"].mean() > 0.02
 
 
-def test_every_photograph_is_a_class_with_as_many_views(pictures: list[Picture]) -> None:
+def test_every_photograph_is_a_class_with_as_many_views(images: list[LabelledImage]) -> None:
     source = open_source("builtin:photos")
     assert len(source.classes) == 20
-    counts = Counter((picture.split, picture.label) for picture in pictures)
+    counts = Counter((image.split, image.label) for image in images)
     assert set(counts.values()) == {photos.TRAIN_VIEWS, photos.VALIDATION_VIEWS}
     assert len(counts) == 40 and sum(counts.values()) == source.count
-    assert len({picture.data for picture in pictures}) == len(pictures)
+    assert len({image.data for image in images}) == len(images)
 
 
-def test_views_are_cut_from_their_photographs(pictures: list[Picture]) -> None:
+def test_views_are_cut_from_their_photographs(images: list[LabelledImage]) -> None:
     names = list(photos.PHOTOGRAPHS)
-    for picture in pictures[:: len(pictures) // 15]:
-        with Image.open(photos.locate(photos.PHOTOGRAPHS[names[picture.label]])) as image:
+    for image in images[:: len(images) // 15]:
+        with Image.open(photos.locate(photos.PHOTOGRAPHS[names[image.label]])) as image:
             photo = np.asarray(image.convert("RGB"))
         height, width, _ = photo.shape
-        n = int(picture.key.rpartition("/")[2])
-        x, y, side = photos.views(picture.split, picture.label, width, height, n + 1)[n]
-        assert (pixels(picture) == photo[y : y + side, x : x + side]).all()
+        n = int(image.key.rpartition("/")[2])
+        x, y, side = photos.views(image.split, image.label, width, height, n + 1)[n]
+        assert (pixels(image) == photo[y : y + side, x : x + side]).all()
 
 
-def test_they_are_the_same_every_time(pictures: list[Picture]) -> None:
-    assert list(open_source("builtin:photos").pictures()) == pictures
+def test_they_are_the_same_every_time(images: list[LabelledImage]) -> None:
+    assert list(open_source("builtin:photos").images()) == images
 
 
 def test_validation_views_can_be_told_apart_but_not_by_colour_alone(
-    pictures: list[Picture],
+    images: list[LabelledImage],
 ) -> None:
     """The nearest training view in mean and spread of colour: above chance, far from perfect."""
 
-    def features(picture: Picture) -> np.ndarray:
-        rows = pixels(picture).reshape(-1, 3)
+    def features(image: LabelledImage) -> np.ndarray:
+        rows = pixels(image).reshape(-1, 3)
         return np.concatenate([rows.mean(axis=0), rows.std(axis=0)])
 
-    split = {name: [p for p in pictures if p.split == name] for name in ("train", "val")}
+    split = {name: [p for p in images if p.split == name] for name in ("train", "val")}
     train, val = (np.stack([features(p) for p in split[name]]) for name in ("train", "val"))
     nearest = np.linalg.norm(val[:, None] - train[None], axis=2).argmin(axis=1)
     right = [split["train"][n].label == p.label for n, p in zip(nearest, split["val"], strict=True)]
@@ -81,7 +81,7 @@ def test_validation_views_can_be_told_apart_but_not_by_colour_alone(
 
 
 def test_a_photograph_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from alexnet.errors import EnvironmentProblem
+    from alexnet.base.errors import EnvironmentProblem
 
     monkeypatch.setitem(photos.PHOTOGRAPHS, "moon", str(Path("skimage/data/none.png")))
     with pytest.raises(EnvironmentProblem, match=r"none\.png is not installed"):

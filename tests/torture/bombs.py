@@ -1,4 +1,4 @@
-"""Pictures that ask for far more than they are: of memory, of time, of other programs."""
+"""Images that ask for far more than they are: of memory, of time, of other programs."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared set of a few pictures."""
+    """A prepared set of a few images."""
     folder = tmp_path_factory.mktemp("set") / "prepared"
     return prepare(open_source("synthetic:48x4", validation_share=0.25), folder).folder
 

@@ -52,8 +52,8 @@ def place(chance: random.Random, size: int) -> int:
 
 
 def forged(chance: random.Random, folder: Path) -> str:
-    """Damage to a shard outside its pictures, with every hash made right: what an enemy would do."""
-    from alexnet.files import sha256_of
+    """Damage to a shard outside its images, with every hash made right: what an enemy would do."""
+    from alexnet.base.files import sha256_of
     from alexnet.prepared import sealed
 
     description = json.loads((folder / "dataset.json").read_bytes())
@@ -79,8 +79,8 @@ def forged(chance: random.Random, folder: Path) -> str:
 
 
 def read_all(folder: Path) -> dict[str, Any] | None:
-    """Every label, key and picture of a set; None where a plain error says that it is damaged."""
-    from alexnet.errors import DataError
+    """Every label, key and image of a set; None where a plain error says that it is damaged."""
+    from alexnet.base.errors import DataError
     from alexnet.prepared import PreparedDataset
 
     try:
@@ -109,7 +109,7 @@ def fresh_copy(whole: Path, copy: Path) -> None:
 
 def one_case(seed: int, number: int, whole: Path, copy: Path, log: Path, forge: bool) -> None:
     """Raises AssertionError, or whatever else goes wrong."""
-    from alexnet.errors import DataError
+    from alexnet.base.errors import DataError
     from alexnet.prepared import verify
 
     chance = random.Random(f"{seed} {number}")

@@ -60,8 +60,8 @@ def child(case: dict[str, Any], out: Path) -> None:
 
 def enter(command: list[str]) -> int:
     """The command line, or for checkpoints the function behind it."""
+    from alexnet.base.errors import AlexNetError
     from alexnet.cli import main
-    from alexnet.errors import AlexNetError
     from alexnet.training import checkpoint
 
     if command[0] != "(checkpoint)":
@@ -78,7 +78,7 @@ def preload() -> None:
     """What every child would import again."""
     import alexnet.cli.main
     import alexnet.evaluation
-    import alexnet.evaluation.models
+    import alexnet.models.find
     import alexnet.network
     import alexnet.prepared
     import alexnet.sources

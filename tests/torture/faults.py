@@ -16,16 +16,16 @@ KINDS = ("ENOSPC", "EIO", "short", "kill")
 
 
 def environment(
-    counter: Path, kind: str, at: int = 0, paths: Sequence[str] = ("",), pictures: int = 0
+    counter: Path, kind: str, at: int = 0, paths: Sequence[str] = ("",), images: int = 0
 ) -> dict[str, str]:
     """The environment in which change number `at` of a path with one of `paths` in it fails as `kind`.
 
     A full disk stays full, whatever else is tried. `kind` "count" only counts, into `counter`; with
-    "" there are no faults. `pictures` is how many go into a shard, if not as many as usual.
+    "" there are no faults. `images` is how many go into a shard, if not as many as usual.
     """
     plan = {
         "counter": str(counter), "kind": kind, "at": at, "paths": list(paths),
-        "stays": kind == "ENOSPC", "pictures": pictures,
+        "stays": kind == "ENOSPC", "images": images,
     }  # fmt: skip
     before = os.environ.get("PYTHONPATH", "")
     return {

@@ -27,7 +27,7 @@ import safetensors.numpy
 from torture.mutate import original
 
 from alexnet import paper
-from alexnet.files import classes_hash
+from alexnet.base.files import classes_hash
 
 
 class Case(NamedTuple):
@@ -90,7 +90,7 @@ END = bytes(1024)
 
 @cache
 def good(n: int = 0) -> bytes:
-    """A member with a picture that can be used."""
+    """A member with an image that can be used."""
     return member(b"class%d/good%d.png" % (n % 2, n), original("png", n % 4))
 
 
@@ -276,7 +276,7 @@ NAMES = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
 
 
 def batch(data: bytes | None = None) -> bytes:
-    """The pickle of two pictures, with `data` (operations of a pickle) in place of the array."""
+    """The pickle of two images, with `data` (operations of a pickle) in place of the array."""
     value = {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, 2]}
     if data is None:
         return pickle.dumps(value, 4)
@@ -318,7 +318,7 @@ def operations() -> dict[str, bytes]:
         "numpy's runstring": _call("numpy.testing._private.utils", "runstring", text),
         "socket": _call("socket", "create_connection", b"((X\x09\0\0\x00127.0.0.1M%b\x86tt"),
         "webbrowser": _call("webbrowser", "open", touch),
-        "this package's remove": _call("alexnet.files", "remove", b"(" + open_canary + b"t"),
+        "this package's remove": _call("alexnet.base.files", "remove", b"(" + open_canary + b"t"),
         "_reconstruct without arguments": _call(multiarray, "_reconstruct", b")"),
         "_reconstruct of 2^40 bytes": _call(multiarray, "_reconstruct", huge),
         "_reconstruct of 2^31 objects": _call(multiarray, "_reconstruct", huge_32),
@@ -486,9 +486,9 @@ def _model(
         (folder / "model" / "model.safetensors").write_bytes(weights)
         (folder / "model" / "statistics.safetensors").write_bytes(statistics)
         (folder / "model" / "config.json").write_bytes(text)
-        (folder / "picture.png").write_bytes(original("png", 0))
+        (folder / "image.png").write_bytes(original("png", 0))
 
-    return Case(name, make, (verb, "model", "picture.png")[: 3 if verb == "predict" else 2])
+    return Case(name, make, (verb, "model", "image.png")[: 3 if verb == "predict" else 2])
 
 
 def _models() -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""Damage to picture files, each kind of it from a number alone: the same number, the same bytes.
+"""Damage to image files, each kind of it from a number alone: the same number, the same bytes.
 
 Files are damaged where it hurts: at the ends of their segments and chunks, in their lengths and names,
 with checksums made right again so that a decoder looks further.
@@ -29,7 +29,7 @@ class Mutated(NamedTuple):
 
 def mutated(number: int) -> Mutated:
     """Damaged file `number`."""
-    chance = random.Random(f"picture {number}")
+    chance = random.Random(f"image {number}")
     formats, ways = sorted(FORMATS), sorted(MUTATORS)
     kind = formats[number % len(formats)]
     way = ways[number // len(formats) % len(ways)]
@@ -47,7 +47,7 @@ def mutated(number: int) -> Mutated:
 
 @cache
 def original(kind: str, variant: int) -> bytes:
-    """A small whole file of a format: four pictures, each of another size."""
+    """A small whole file of a format: four images, each of another size."""
     rng = np.random.default_rng([sorted(FORMATS).index(kind), variant])
     small = rng.integers(0, 256, (6, 6, 3), np.uint8)
     size = ((40, 40), (64, 48), (150, 101), (300, 225))[variant]
@@ -265,8 +265,8 @@ def _other_body(data: bytes, chance: random.Random) -> bytes:
     return data[:head] + other[chance.choice((0, head)) :]
 
 
-def _other_picture(data: bytes, chance: random.Random) -> bytes:
-    """The headers of one picture and the pixels of another of the same format."""
+def _other_image(data: bytes, chance: random.Random) -> bytes:
+    """The headers of one image and the pixels of another of the same format."""
     kinds = [kind for kind in sorted(FORMATS) if original(kind, 0)[:3] == data[:3]]
     if not kinds:
         return data
@@ -303,7 +303,7 @@ MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "append": _append,
     "insert": _insert,
     "other_body": _other_body,
-    "other_picture": _other_picture,
+    "other_image": _other_image,
     "zero_page": _zero_page,
     "noise": _noise,
 }

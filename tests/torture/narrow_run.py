@@ -11,7 +11,9 @@ from pathlib import Path
 
 import torch
 
-from alexnet import ranks
+from alexnet import runs as store
+from alexnet.base import ranks
+from alexnet.base.errors import AlexNetError
 from alexnet.config import (
     CheckpointConfig,
     Epochs,
@@ -22,12 +24,10 @@ from alexnet.config import (
     Steps,
 )
 from alexnet.conventions import convention
-from alexnet.errors import AlexNetError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.network.traffic import Layout
 from alexnet.prepared import PreparedDataset
-from alexnet.training import run as store
 from alexnet.training.mesh import Mesh, Placed
 from alexnet.training.step import EagerStep, Step
 from alexnet.training.train import train
@@ -68,7 +68,7 @@ def train_narrow(
     batch = config.optimizer.batch.count
     mesh = Mesh(batch, layout)
     network = narrow(len(dataset.classes), name).to(dtype)
-    part = (config.seed, "full", mesh.pictures, network.convention.crop)
+    part = (config.seed, "full", mesh.images, network.convention.crop)
     loader = Loader(split, statistics, config.augmentation, batch, *part)
     errors = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
     placed = Placed(network, config.optimizer, mesh)

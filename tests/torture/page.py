@@ -14,9 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from alexnet.base.files import write_atomically, write_json
 from alexnet.benchmark.result import commit
-from alexnet.files import write_atomically, write_json
-from alexnet.training.run import environment
+from alexnet.runs import environment
 
 _ROOT = Path(__file__).resolve().parents[2]
 _INTRODUCTION = """# Reliability

@@ -14,8 +14,8 @@ import safetensors.numpy
 from torture import faults
 from torture.conftest import Figure
 
-from alexnet import files
-from alexnet.errors import AlexNetError, DataError, EnvironmentProblem
+from alexnet.base import files
+from alexnet.base.errors import AlexNetError, DataError, EnvironmentProblem
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
 

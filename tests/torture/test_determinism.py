@@ -9,12 +9,12 @@ import pytest
 from torture.conftest import Figure
 from torture.narrow_run import BATCH, config_of, train_narrow
 
+from alexnet import runs as store
 from alexnet.config import AugmentationConfig
 from alexnet.loading import cutting
 from alexnet.loading.loader import Loader
 from alexnet.prepared import PreparedDataset
 from alexnet.training import checkpoint
-from alexnet.training import run as store
 
 
 def state(folder: Path) -> str:

@@ -58,7 +58,7 @@ def test_hostile_files_are_refused_by_name_and_do_nothing(
     assert {name: after[name] for name in after if not name.startswith("run")} == before
     assert canary.read_text() == "alive"
     figure(
-        "Hostile archives, pickles, pictures' files, models, checkpoints and sets: refused by name, "
+        "Hostile archives, pickles, images' files, models, checkpoints and sets: refused by name, "
         "nothing run, written or connected",
         len(chosen),
     )

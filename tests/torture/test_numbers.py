@@ -10,14 +10,14 @@ import torch
 from torture.conftest import Figure
 from torture.narrow_run import BATCH, config_of, narrow
 
-from alexnet.errors import DataError, NumericsError
+from alexnet.base.errors import DataError, NumericsError
 from alexnet.loading.loader import Batch, Loader
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
+from alexnet.runs import Run
 from alexnet.training import checkpoint
 from alexnet.training import train as training
 from alexnet.training.mesh import Placed
-from alexnet.training.run import Run
 from alexnet.training.step import EagerStep
 
 ERRORS = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
@@ -58,7 +58,7 @@ def all_bits(network: AlexNet, step: EagerStep) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("place", ["picture", "weight", "gradient", "velocity"])
+@pytest.mark.parametrize("place", ["image", "weight", "gradient", "velocity"])
 @pytest.mark.parametrize("layers", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_bad_numbers_stop_before_the_update_and_are_named(
     prepared: Path,
@@ -70,7 +70,7 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made: list[EagerStep] = []
-    values = BAD[:3] if place == "picture" else BAD  # normalization takes 3e38 for very bright
+    values = BAD[:3] if place == "image" else BAD  # normalization takes 3e38 for very bright
     names = ["conv4.bias", "conv1.weight", "fc6.weight", "fc8.bias"][:layers]
     for name, bad in itertools.product(names, values):
         loader, network = Sabotaged(PreparedDataset.open(prepared)), narrow(4)
@@ -79,7 +79,7 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
         made.append(EagerStep(Placed(network, SGD), 0))
 
         def happen(batch: Batch, w=w, bad=bad, before=before, network=network) -> None:  # type: ignore[no-untyped-def]
-            if place == "picture":
+            if place == "image":
                 batch.x_BHWC[2, 40, 40, 1] = bad
             elif before:
                 return
@@ -97,8 +97,8 @@ def test_bad_numbers_stop_before_the_update_and_are_named(
         case, what, keys = f"{name}, {bad}", error.value.what, loader.keys(loader.make(AT))
         assert f"at step {AT + 1}" in what, f"{case}: {what}"
         assert all_bits(network, made[-1]) == before, f"{case}: nothing was updated"
-        if place == "picture":
-            assert error.value.where == f"pictures {keys[2]}" and "the pictures" in what, what
+        if place == "image":
+            assert error.value.where == f"images {keys[2]}" and "the images" in what, what
         else:
             assert f"{place.replace('weight', 'weights')} of {name}" in what, f"{case}: {what}"
             assert keys[0] in error.value.where
@@ -120,7 +120,7 @@ def test_bad_numbers_are_neither_saved_nor_loaded(tmp_path: Path, bad: float) ->
         assert checkpoint.newest(tmp_path).step == step
 
 
-def test_pictures_unlike_the_statistics_are_refused(prepared: Path) -> None:
+def test_images_unlike_the_statistics_are_refused(prepared: Path) -> None:
     """What another program's habits would give: 0 to 1 for 0 to 255, no mean, twice the mean."""
     dataset = PreparedDataset.open(prepared)
     loader = Sabotaged(dataset, batch=32, crop=224)

@@ -38,19 +38,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def uninterrupted(folder: Path, arguments: Sequence[str], pictures: int) -> dict[str, bytes]:
+def uninterrupted(folder: Path, arguments: Sequence[str], images: int) -> dict[str, bytes]:
     """What the command makes, by the name of the file; changes of the disk are counted in `counter`."""
-    env = faults.environment(folder / "counter", "count", pictures=pictures)
+    env = faults.environment(folder / "counter", "count", images=images)
     done = faults.run(["-m", "alexnet", *arguments], env, folder)
     assert done.returncode == 0, done.stderr
     return contents(folder / "out")
 
 
 def assert_it_ends_as(
-    whole: dict[str, bytes], folder: Path, arguments: Sequence[str], pictures: int
+    whole: dict[str, bytes], folder: Path, arguments: Sequence[str], images: int
 ) -> None:
     """The same command, now without a fault; nothing is left in the folder or beside it."""
-    env = faults.environment(folder / "counter", "", pictures=pictures)
+    env = faults.environment(folder / "counter", "", images=images)
     done = faults.run(["-m", "alexnet", *arguments], env, folder)
     assert done.returncode == 0, done.stderr
     found = contents(folder / "out")
@@ -68,10 +68,10 @@ def fail_and_go_on(
     at: int,
     whole: dict[str, bytes],
     arguments: Sequence[str],
-    pictures: int,
+    images: int,
 ) -> None:
     folder.mkdir()
-    env = faults.environment(folder / "counter", kind, at, pictures=pictures)
+    env = faults.environment(folder / "counter", kind, at, images=images)
     done = faults.run(["-m", "alexnet", *arguments], env, folder)
     assert "Traceback" not in done.stderr
     if kind == "kill":  # of the program, or of a worker, which the program survives to tell
@@ -84,7 +84,7 @@ def fail_and_go_on(
         assert {
             name: data for name, data in contents(folder / "out").items() if name in whole
         } == whole
-    assert_it_ends_as(whole, folder, arguments, pictures)
+    assert_it_ends_as(whole, folder, arguments, images)
 
 
 @pytest.mark.timeout(7200)
@@ -92,8 +92,8 @@ def fail_and_go_on(
 def test_a_disk_that_fails_at_any_change_loses_nothing(
     tmp_path: Path, every: int, figure: Figure
 ) -> None:
-    arguments, pictures = command("synthetic:8x2"), 4
-    whole = uninterrupted(tmp_path, arguments, pictures)
+    arguments, images = command("synthetic:8x2"), 4
+    whole = uninterrupted(tmp_path, arguments, images)
     changes = faults.counted(tmp_path / "counter")
     assert changes > 100
     *errors, kill = faults.KINDS
@@ -102,7 +102,7 @@ def test_a_disk_that_fails_at_any_change_loses_nothing(
     def run(case: tuple[str, int]) -> None:
         kind, at = case
         try:
-            fail_and_go_on(tmp_path / f"{kind}-{at}", kind, at, whole, arguments, pictures)
+            fail_and_go_on(tmp_path / f"{kind}-{at}", kind, at, whole, arguments, images)
         except AssertionError as error:
             change = (tmp_path / "counter.log").read_text().splitlines()[at - 1]
             raise AssertionError(f"{kind} at change {change}: {error}") from error
@@ -133,10 +133,10 @@ def alive(session: int) -> list[int]:
 
 
 def run_and_kill(
-    folder: Path, arguments: Sequence[str], pictures: int, chance: random.Random, seconds: float
+    folder: Path, arguments: Sequence[str], images: int, chance: random.Random, seconds: float
 ) -> None:
     """Kill at any moment or near the end; all processes at once, or the first alone."""
-    env = faults.environment(folder / "counter", "", pictures=pictures)
+    env = faults.environment(folder / "counter", "", images=images)
     near_the_end, alone = chance.random() < 0.4, chance.random() < 0.3
     with subprocess.Popen(
         [sys.executable, "-m", "alexnet", *arguments],
@@ -166,9 +166,9 @@ def run_and_kill(
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
     tmp_path: Path, cases: int, figure: Figure
 ) -> None:
-    arguments, pictures = command("synthetic:200x4", workers=2), 25
+    arguments, images = command("synthetic:200x4", workers=2), 25
     begun = time.monotonic()
-    whole = uninterrupted(tmp_path, arguments, pictures)
+    whole = uninterrupted(tmp_path, arguments, images)
     seconds = time.monotonic() - begun
     assert sum(name.endswith(".arrow") for name in whole) >= 8
     kills = 0
@@ -177,10 +177,10 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
         folder = tmp_path / str(number)
         folder.mkdir()
         for _ in range(chance.choice([1, 1, 2, 3])):
-            run_and_kill(folder, arguments, pictures, chance, seconds)
+            run_and_kill(folder, arguments, images, chance, seconds)
             kills += 1
         try:
-            assert_it_ends_as(whole, folder, arguments, pictures)
+            assert_it_ends_as(whole, folder, arguments, images)
         except AssertionError as error:
             raise AssertionError(f"seed {SEED}, case {number}: {error}") from error
     figure("A preparation killed (SIGKILL) at a random moment ends with the same bytes", kills)
@@ -193,7 +193,7 @@ def start_gated(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[str]
     """The command in a process that has imported everything and waits for a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", GATED, *arguments],
-        env=faults.environment(folder / "counter", "", pictures=4), cwd=folder, text=True,
+        env=faults.environment(folder / "counter", "", images=4), cwd=folder, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     return process

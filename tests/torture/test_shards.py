@@ -20,16 +20,16 @@ SEED = 20120930
 
 @pytest.fixture(scope="module")
 def wholes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A raw and a JPEG set of 16 pictures in shards of 5, one input of them rejected."""
+    """A raw and a JPEG set of 16 images in shards of 5, one input of them rejected."""
     place = tmp_path_factory.mktemp("whole")
     source = place / "photos"
-    for picture in open_source("synthetic:15x3", validation_share=0.2).pictures():
-        path = source / str(picture.label) / picture.key.replace("/", "-")
+    for image in open_source("synthetic:15x3", validation_share=0.2).images():
+        path = source / str(image.label) / image.key.replace("/", "-")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture.data)
-    (source / "0" / "bad.png").write_bytes(b"no picture")
+        path.write_bytes(image.data)
+    (source / "0" / "bad.png").write_bytes(b"no image")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "PICTURES", {"raw": 5, "jpeg": 5})
+        patch.setattr(shards, "IMAGES", {"raw": 5, "jpeg": 5})
         for storage in ("raw", "jpeg"):
             prepare(
                 open_source(str(source), validation_share=0.3),
@@ -84,7 +84,7 @@ def test_every_bit_of_the_description_counts(
 ) -> None:
     from torture.damage import fresh_copy
 
-    from alexnet.errors import DataError
+    from alexnet.base.errors import DataError
     from alexnet.prepared import description
 
     copy = tmp_path / "copy"

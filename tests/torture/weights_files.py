@@ -21,9 +21,10 @@ from network.exchange.conftest import card_of, narrow, network_of
 from network.exchange.test_caffe import NUMBERS, encoded, layers_of
 from torture.mutate import MUTATORS
 
+from alexnet.base.errors import AlexNetError
 from alexnet.conventions import CONVENTIONS
-from alexnet.errors import AlexNetError
-from alexnet.network.exchange import caffe, protobuf, read_foreign
+from alexnet.exchange import caffe, read_foreign
+from alexnet.formats import protobuf
 
 CAFFE, PICKLES = 1000, 300
 _MEMORY = 128 * 2**20  # bytes that reading may ask for beyond what the process has
@@ -58,7 +59,7 @@ def damaged(kind: str, number: int, wholes: list[bytes]) -> bytes:
     data = chance.choice(wholes)
     for _ in range(chance.choice((1, 1, 2, 5))):
         way = chance.choice(("length", "length", *sorted(MUTATORS)))
-        if way in ("other_body", "other_picture"):
+        if way in ("other_body", "other_image"):
             way = "bits"
         data = _length(data, kind, chance) if way == "length" else MUTATORS[way](data, chance)
     return data

@@ -1,4 +1,4 @@
-"""A run small enough to be repeated: real pictures, the real loop, few kernels."""
+"""A run small enough to be repeated: real images, the real loop, few kernels."""
 
 from __future__ import annotations
 

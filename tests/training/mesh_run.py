@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torture.narrow_run import config_of, train_narrow
 
-from alexnet import ranks, watch
+from alexnet import runs as store
+from alexnet.base import ranks, watch
+from alexnet.base.errors import AlexNetError
 from alexnet.config import Images, OptimizerConfig, Plateau
-from alexnet.errors import AlexNetError
-from alexnet.training import run as store
 from alexnet.training.mesh import Placed
 from alexnet.training.step import EagerStep, Step
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet.errors import DataError, EnvironmentProblem
+from alexnet.base.errors import DataError, EnvironmentProblem
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
 

@@ -12,14 +12,14 @@ import pytest
 from launch import ENDED_WITHIN, MESH_RUN, finish, torchrun, train, wait_for_rows
 from torture.narrow_run import narrow
 
-from alexnet import ranks
+from alexnet.base import ranks
 from alexnet.config import AugmentationConfig
 from alexnet.loading.loader import Loader
 from alexnet.network.traffic import LAYOUTS, traffic
 from alexnet.prepared import PreparedDataset
 from alexnet.training import checkpoint
 
-EPOCHS, SOME = "2.1", "0.5"  # of 37 pictures in batches of 4: 20 steps, 5 steps
+EPOCHS, SOME = "2.1", "0.5"  # of 37 images in batches of 4: 20 steps, 5 steps
 BATCH = 4
 LONG = ("fused-2", "fused-4", "columns-4", "hybrid-4")
 # Networks whose layers do not all learn alike: what a column or a hybrid has to divide otherwise.
@@ -107,7 +107,7 @@ def test_the_paper_s_layouts_send_so_much() -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 3, 4, 8])
-def test_processes_share_the_pictures_of_one(prepared: Path, parts: int) -> None:
+def test_processes_share_the_images_of_one(prepared: Path, parts: int) -> None:
     dataset = PreparedDataset.open(prepared)
     split, about = dataset.split("train"), (dataset.statistics, AugmentationConfig(), 8, 3, "full")
     whole = Loader(split, *about).make(5)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from training.conftest import taken
 
+from alexnet.base.errors import NumericsError
 from alexnet.config import (
     AugmentationConfig,
     CheckpointConfig,
@@ -22,14 +23,13 @@ from alexnet.config import (
     Steps,
 )
 from alexnet.conventions import convention
-from alexnet.errors import NumericsError
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
+from alexnet.runs import Run
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
 from alexnet.training.mesh import Placed
-from alexnet.training.run import Run
 from alexnet.training.step import EagerStep
 
 pytest.importorskip("triton", reason="Triton is not installed")

@@ -1,4 +1,4 @@
-"""The loop on real pictures: it learns, it keeps its books, it refuses bad numbers."""
+"""The loop on real images: it learns, it keeps its books, it refuses bad numbers."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from training.conftest import taken
 
+from alexnet.base.errors import Stopped
 from alexnet.config import (
     AugmentationConfig,
     Epochs,
@@ -21,18 +22,17 @@ from alexnet.config import (
     StartConfig,
 )
 from alexnet.conventions import PAPER, convention
-from alexnet.errors import Stopped
 from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
 from alexnet.network.dropout import address
 from alexnet.prepared import PreparedDataset, prepare
 from alexnet.recipes import recipe
+from alexnet.runs import Run
 from alexnet.sources import open_source
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
 from alexnet.training.mesh import Placed
-from alexnet.training.run import Run
 from alexnet.training.step import EagerStep
 
 SGD = OptimizerConfig(batch=Images(8))
@@ -123,7 +123,7 @@ def test_both_lines_of_figure_1_learn_from_the_first_steps(name: str, tmp_path: 
 
 
 def test_training_does_not_load_the_compiler() -> None:
-    """Seconds of every program that trains or looks at a picture."""
+    """Seconds of every program that trains or looks at an image."""
     program = (
         "import sys, torch\n"
         "from alexnet.network import AlexNet\n"

@@ -44,11 +44,11 @@ def strike(operation: str, path: Path) -> int | None:
 
 
 if PLAN["kind"]:
-    from alexnet import files
+    from alexnet.base import files
 
     files.step = strike
 
-if PLAN["pictures"]:
+if PLAN["images"]:
     from alexnet.prepared import shards
 
-    shards.PICTURES = dict.fromkeys(shards.PICTURES, PLAN["pictures"])
+    shards.IMAGES = dict.fromkeys(shards.IMAGES, PLAN["images"])

@@ -1,0 +1,1 @@
+"""Readers of untrusted bytes: pickles, protocol buffers, tar archives."""

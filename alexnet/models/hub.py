@@ -1,0 +1,238 @@
+"""What Hugging Face's tools and readers expect of a model folder: its labels, its model card.
+
+Nothing here uses their libraries, or the net. Names come from folders of images and may be any
+text: they are escaped for Markdown, and YAML is written by a library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from alexnet import paper
+
+if TYPE_CHECKING:
+    from alexnet.models.folder import ModelCard
+    from alexnet.network.alexnet import AlexNet
+
+MODEL_TYPE = "alexnet"
+_CLASSES_SHOWN = 20
+_TRAINED = {  # provenance in a reader's words
+    "run": "run",
+    "recipe": "recipe",
+    "epochs": "epochs",
+    "seed": "seed",
+    "dataset": "data",
+    "dataset_fingerprint": "fingerprint of the data",
+}
+_CITATION = """```bibtex
+@inproceedings{krizhevsky2012imagenet,
+  title = {ImageNet Classification with Deep Convolutional Neural Networks},
+  author = {Krizhevsky, Alex and Sutskever, Ilya and Hinton, Geoffrey E.},
+  booktitle = {Advances in Neural Information Processing Systems 25},
+  year = {2012}
+}
+```"""
+
+
+class Result(NamedTuple):
+    """Errors (shares, 0 to 1) on one split of a prepared set, from so many views of an image."""
+
+    dataset: str
+    fingerprint: str
+    split: str
+    images: int
+    views: int
+    top1_error: float
+    top5_error: float
+
+
+def labels(card: ModelCard) -> list[str]:
+    """A name for each class that no other has: its title, with the class where titles are alike."""
+    alike = Counter(card.titles)
+    pairs = zip(card.classes, card.titles, strict=True)
+    names = [title if alike[title] == 1 else f"{title} ({one})" for one, title in pairs]
+    taken = Counter(names)
+    return [name if taken[name] == 1 else f"{name} #{k}" for k, name in enumerate(names)]
+
+
+def config(card: ModelCard) -> dict[str, Any]:
+    """The keys of config.json that Hugging Face's tools look for."""
+    names = labels(card)
+    return {
+        "architectures": ["AlexNet"],
+        "model_type": MODEL_TYPE,
+        "id2label": {str(k): name for k, name in enumerate(names)},
+        "label2id": {name: k for k, name in enumerate(names)},
+    }
+
+
+def public(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What made the weights, for other people: of the data its name, not where it lay."""
+    facts = dict(provenance)
+    if "dataset" in facts:
+        facts["dataset"] = PurePath(str(facts["dataset"])).name
+    return facts
+
+
+def readme(network: AlexNet, card: ModelCard, results: Sequence[Result] = ()) -> str:
+    """The model card: YAML for the hub, then what people should know."""
+    parts = {
+        "Use": _use(network),
+        "Classes": _classes(card),
+        "Training": _training(card),
+        "Results": _results(results, len(card.classes)),
+        "Images": _images(network, card),
+        "Limitations": _limitations(card),
+        "Licence": "None is claimed here: what the weights may be used for depends on the images "
+        "they were\ntrained on. Replace `license` above by what is true of them.",
+        "Citation": _CITATION,
+    }
+    about = network.convention
+    count = sum(value.numel() for value in network.parameters())
+    head = yaml.safe_dump(_front_matter(network, card, results), sort_keys=False)
+    return (
+        f"---\n{head}---\n\n# AlexNet, {len(card.classes):,} classes\n\n"
+        f"{count:,} parameters of the network `{about.name}`: {_text(about.about)}, with "
+        f"{'tanh' if about.nonlinearity == 'tanh' else 'ReLU'}.\n\n"
+        + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
+        + "\n"
+    )
+
+
+def _front_matter(network: AlexNet, card: ModelCard, results: Sequence[Result]) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "library_name": "alexnet",
+        "pipeline_tag": "image-classification",
+        "license": "unknown",
+        "tags": ["image-classification", "alexnet", "pytorch", network.convention.name],
+    }
+    if results:
+        name = _printable(str(card.provenance.get("run", f"alexnet-{network.convention.name}")))
+        measured = [_index_entry(result, len(card.classes)) for result in results]
+        head["model-index"] = [{"name": name, "results": measured}]
+    return head
+
+
+def _index_entry(result: Result, classes: int) -> dict[str, Any]:
+    name = _printable(result.dataset)
+    return {
+        "task": {"type": "image-classification", "name": "Image Classification"},
+        "dataset": {"type": name, "name": name, "split": _printable(result.split)},
+        "metrics": [
+            {
+                "type": "accuracy",
+                "value": round(1 - error, 6),
+                "name": f"{which} accuracy, {_views(result.views)}",
+            }
+            for which, error in _errors(result, classes)
+        ],
+    }
+
+
+def _use(network: AlexNet) -> str:
+    about = network.convention
+    return (
+        "```python\nimport alexnet\n\n"
+        'model = alexnet.load("this/folder")\n'
+        'print(model.predict("image.jpg"))\n```\n\n'
+        "or, with tensors of one's own,\n\n"
+        "```python\nfrom alexnet import AlexNet\n\n"
+        'network = AlexNet.from_pretrained("this/folder")\n'
+        f"logits = network(x)  # float, N x 3 x {about.crop} x {about.crop}: "
+        f"0-{paper.LARGEST_VALUE} less the mean image\n```"
+    )
+
+
+def _classes(card: ModelCard) -> str:
+    shown = [
+        _text(title) if title == name else f"{_text(title)} ({_text(name)})"
+        for name, title in zip(card.classes, card.titles, strict=True)
+    ][:_CLASSES_SHOWN]
+    more = len(card.classes) - len(shown)
+    rest = f"\n\nand {more:,} more, in `config.json`." if more else ""
+    return "\n".join(f"* {name}" for name in shown) + rest
+
+
+def _training(card: ModelCard) -> str:
+    facts = public(card.provenance)
+    known = {what: facts.pop(key) for key, what in _TRAINED.items() if key in facts}
+    rows = list(_rows({**known, **facts}))
+    if not rows:
+        return "Nothing is known of how the weights were made."
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def _rows(facts: Mapping[str, Any]) -> Iterator[str]:
+    for what, value in facts.items():
+        yield f"| {_text(what)} | {_text(str(value))} |"
+
+
+def _results(results: Sequence[Result], classes: int) -> str:
+    if not results:
+        return "None: these weights have not been evaluated."
+    rows = [
+        "| data | split | images | views | top-1 error | top-5 error |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for one in results:
+        top5 = f"{100 * one.top5_error:.2f} %" if classes > paper.TOP else ""
+        data = f"{_text(one.dataset)} ({_text(one.fingerprint[:8])})"
+        rows.append(
+            f"| {data} | {_text(one.split)} | {one.images:,} | {one.views} "
+            f"| {100 * one.top1_error:.2f} % | {top5} |"
+        )
+    guess = 100 * (1 - 1 / classes)
+    return "\n".join([*rows, "", f"Guessing errs on {guess:.2f} % (top-1)."])
+
+
+def _images(network: AlexNet, card: ModelCard) -> str:
+    about = network.convention
+    rule = card.preprocessing.get("rule")
+    by = f", {_text(str(card.preprocessing['filter']))}" if "filter" in card.preprocessing else ""
+    scaled = _text(str(rule)) if rule else f"scaled to {about.side}x{about.side}"
+    divided = (
+        ""
+        if about.divisors == (1.0, 1.0, 1.0)
+        else f" The network divides them by {', '.join(f'{one:g}' for one in about.divisors)}."
+    )
+    return (
+        f"* Every image: {scaled}{by}.\n"
+        f"* Red, green, blue, 0 to {paper.LARGEST_VALUE}, less the mean image in "
+        f"`statistics.safetensors`.{divided}\n"
+        f"* The input is a crop of {about.crop}x{about.crop} pixels: the centre, or ten views whose "
+        "probabilities\n  are averaged."
+    )
+
+
+def _limitations(card: ModelCard) -> str:
+    what = _text(public(card.provenance).get("dataset", "")) or "its training images"
+    return (
+        f"It names one of its {len(card.classes):,} classes whatever the image shows, and knows only "
+        f"what {what} showed it.\n"
+        "Its probabilities are not calibrated, it was not examined for bias, and what is not in the "
+        "table of\nresults was not measured. It is a network of 2012: newer ones err less."
+    )
+
+
+def _errors(result: Result, classes: int) -> list[tuple[str, float]]:
+    top5 = [(f"Top-{paper.TOP}", result.top5_error)] if classes > paper.TOP else []
+    return [("Top-1", result.top1_error), *top5]
+
+
+def _views(count: int) -> str:
+    return "centre view" if count == 1 else f"{count} views"
+
+
+def _text(value: str) -> str:
+    """Any text as one line of Markdown that shows it."""
+    return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", _printable(value))
+
+
+def _printable(value: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

@@ -1,0 +1,93 @@
+"""A network that starts with another's weights (section 6): layer by layer, classes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from alexnet.base.errors import IncompatibleError
+from alexnet.conventions import Convention
+from alexnet.network.alexnet import AlexNet
+from alexnet.network.compare import differences
+
+# Properties with which the same weights make another network.
+_OF_ALL = ("images", "colours", "normalization", "normalization within a map", "pooling")
+_OF_A_LAYER = ("stride", "zeros", "then")
+
+
+@torch.no_grad()
+def take_over(
+    network: AlexNet, classes: Sequence[str], other: AlexNet, their_classes: Sequence[str]
+) -> list[str]:
+    """Copy every layer of `other` that `network` has in the same shape; returns what was done, in words.
+
+    The output layer is taken where the classes are the same, in whatever order; otherwise it keeps its
+    fresh start. Weights that read what dropout has halved in one network and not in the other are
+    scaled, so that the test networks agree. Raises IncompatibleError where no layer fits.
+    """
+    output = network.convention.output.name
+    taken, fresh = [], []
+    for layer in network.layers:
+        mine = network.weight_and_bias(layer.name)
+        theirs = _parameters(other, layer.name)
+        why = ""
+        if theirs is None:
+            why = "there is none"
+        elif layer.name == output and set(classes) != set(their_classes):
+            why = f"other classes, {len(classes)} instead of {len(their_classes)}"
+        elif [w.shape for w in mine] != [w.shape for w in theirs]:
+            why = f"{_shape(mine[0])} instead of {_shape(theirs[0])}"
+        if why or theirs is None:
+            fresh.append(f"{layer.name} ({why})")
+            continue
+        rows: list[int] | slice = slice(None)
+        if layer.name == output:
+            rows = [their_classes.index(name) for name in classes]
+        scale = _scale(layer.name, network.convention, other.convention)
+        mine[0].copy_(theirs[0][rows] * scale)
+        mine[1].copy_(theirs[1][rows])
+        taken.append(layer.name)
+    if not taken:
+        raise IncompatibleError(
+            f"No layer of {other.convention.name!r} fits {network.convention.name!r}: "
+            f"{'; '.join(fresh)}.",
+            remedy=f"Train the same network: --set network.convention={other.convention.name}",
+        )
+    said = [f"taken over: {', '.join(taken)}"]
+    if fresh:
+        said.append(f"starts anew: {', '.join(fresh)}")
+    unlike = [
+        f"{row.what}: {row.first} there, {row.second} here"
+        for row in differences(other.convention, network.convention)
+        if row.what in _OF_ALL or row.what.partition(" ")[2] in _OF_A_LAYER
+    ]
+    if unlike:
+        said.append(
+            f"! these weights belong to another network, {other.convention.name}; "
+            f"{'; '.join(unlike)}"
+        )
+    return said
+
+
+def _parameters(network: AlexNet, layer: str) -> tuple[Tensor, Tensor] | None:
+    names = [row.name for row in network.layers]
+    return network.weight_and_bias(layer) if layer in names else None
+
+
+def _scale(layer: str, mine: Convention, theirs: Convention) -> float:
+    """2 or 1/2 where the layer's inputs are halved by dropout in one network's tests only."""
+    mine_halves, theirs_halve = (_reads_halved(layer, one) for one in (mine, theirs))
+    return {(True, False): 2.0, (False, True): 0.5}.get((mine_halves, theirs_halve), 1.0)
+
+
+def _reads_halved(layer: str, convention: Convention) -> bool:
+    names = [row.name for row in convention.layers]
+    before = convention.layers[names.index(layer) - 1] if names.index(layer) else None
+    halves = before is not None and "dropout" in before.followed_by
+    return halves and not convention.inverted_dropout
+
+
+def _shape(weight: Tensor) -> str:
+    return "x".join(map(str, weight.shape))

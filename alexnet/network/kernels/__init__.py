@@ -1,0 +1,1 @@
+"""Kernels for processors (Numba) and GPUs (Triton)."""

@@ -1,0 +1,257 @@
+"""A run's folder: what was asked for, on what, with what, and everything it said.
+
+config.yaml  command.txt  environment.json  data.json  log.txt
+metrics.jsonl  what was learned: the same bytes however often the run was stopped and resumed
+timing.jsonl   how fast: one row per interval, never the same twice
+checkpoints/  model/  plots/  evaluation/  report.html
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from alexnet import __version__
+from alexnet.base import ranks
+from alexnet.base.errors import EnvironmentProblem, UsageError, did_you_mean
+from alexnet.base.files import (
+    Lock,
+    append,
+    read_json,
+    sweep_temporaries,
+    whole_folder,
+    write_atomically,
+    write_json,
+)
+from alexnet.config import RunConfig
+from alexnet.settings import from_yaml, to_yaml
+
+RUNS = Path("runs")
+_DECIDE_BITS = (
+    *("processor", "threads", "device_name", "precision", "python"),
+    *("processes", "layout"),
+)
+_LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
+
+
+class Run:
+    """An existing run folder, opened by its path or, inside `runs/`, by its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        self.model = folder / "model"
+        self.metrics_path = folder / "metrics.jsonl"
+        self.timing_path = folder / "timing.jsonl"
+        self._lock: Lock | None = None
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        config: RunConfig,
+        data: dict[str, Any],
+        device: str = "cpu",
+        precision: str = "fp32",
+        layout: str = "fused",
+    ) -> Run:
+        """A new folder under `runs/`, whole or not at all; raises UsageError if the name is taken."""
+        folder = RUNS / name
+        if ranks.any_of(folder.exists()):
+            raise _taken(folder)
+        if not ranks.is_chief():
+            ranks.meet()
+            return Onlooker(folder)
+        try:
+            with whole_folder(folder) as unnamed:
+                run = cls(unnamed)
+                write_atomically(run.folder / "command.txt", f"{shlex.join(sys.argv)}\n".encode())
+                write_json(run.folder / "environment.json", environment(device, precision, layout))
+                run.set_data(data)
+                run.set_config(config)
+        except EnvironmentProblem:
+            if folder.exists():  # another process made it a moment ago
+                raise _taken(folder) from None
+            raise
+        ranks.meet()
+        return cls(folder)
+
+    @classmethod
+    def open(cls, name: str | Path) -> Run:
+        """The run at a path or with a name; raises UsageError with the nearest name."""
+        for folder in (Path(name), RUNS / name):
+            if (folder / "config.yaml").is_file():
+                return cls(folder) if ranks.is_chief() else Onlooker(folder)
+        raise UsageError(f"There is no run {str(name)!r}.", remedy=did_you_mean(str(name), names()))
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration the run was started with."""
+        path = self.folder / "config.yaml"
+        return from_yaml(path.read_text(), path)
+
+    def set_config(self, config: RunConfig) -> None:
+        """Write `config.yaml`, the file that makes a folder a run."""
+        write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Which prepared set it trains on: path, fingerprint, classes."""
+        found: dict[str, Any] = read_json(self.folder / "data.json")
+        return found
+
+    def set_data(self, data: dict[str, Any]) -> None:
+        """Write `data.json`."""
+        write_json(self.folder / "data.json", data)
+
+    @property
+    def device(self) -> str:
+        """What the run was started on."""
+        found: str = read_json(self.folder / "environment.json")["device"]
+        return found
+
+    @property
+    def precision(self) -> str:
+        """In which numbers it computes: fp32, tf32 or bf16."""
+        found: str = read_json(self.folder / "environment.json")["precision"]
+        return found
+
+    @property
+    def layout(self) -> Any:
+        """How it lies on its processes: fused, columns or hybrid."""
+        return read_json(self.folder / "environment.json")["layout"]
+
+    def tell_changes(self, now: dict[str, Any]) -> None:
+        """Say what of versions and hardware is not what the run was started with."""
+        then = read_json(self.folder / "environment.json")
+        pairs = [(name, then[name], now[name]) for name in _DECIDE_BITS]
+        pairs += [(name, then["versions"].get(name), now["versions"][name]) for name in _LIBRARIES]
+        changed = [f"{name} {old} then, {new} now" for name, old, new in pairs if old != new]
+        if changed:
+            self.log(f"! going on, but not bit for bit: {'; '.join(changed)}")
+
+    def lock(self) -> None:
+        """Become the run's only writer until this process ends; raises EnvironmentProblem at once."""
+        self._lock = Lock(self.folder / "run.lock", "This run is being trained")
+        for folder in (self.folder, self.checkpoints, self.model):
+            sweep_temporaries(folder)
+
+    def unlock(self) -> None:
+        """Let others write to the run."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of `metrics.jsonl`; a line torn by a crash is left out."""
+        return _rows(self.metrics_path)
+
+    def timing(self) -> list[dict[str, Any]]:
+        """All rows of `timing.jsonl`."""
+        return _rows(self.timing_path)
+
+    def keep_rows(self, count: int) -> None:
+        """Drop all but the first `count` metrics, which a resumed run will write again."""
+        text = "".join(json.dumps(row) + "\n" for row in self.metrics()[:count])
+        write_atomically(self.metrics_path, text.encode())
+
+    def record(self, path: Path, row: dict[str, Any]) -> None:
+        """Append one row to `metrics.jsonl` or `timing.jsonl`."""
+        append(path, json.dumps(row) + "\n")
+
+    def log(self, text: str) -> None:
+        """Tell the user on stderr, and write it down with the time in `log.txt`."""
+        print(text, file=sys.stderr, flush=True)
+        append(self.folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+
+class Onlooker(Run):
+    """The run in a process that is not the chief: it reads, and leaves writing to that."""
+
+    def set_config(self, config: RunConfig) -> None:
+        """Nothing."""
+
+    def set_data(self, data: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def lock(self) -> None:
+        """Nothing."""
+
+    def keep_rows(self, count: int) -> None:
+        """Nothing."""
+
+    def record(self, path: Path, row: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def log(self, text: str) -> None:
+        """Nothing."""
+
+
+def _taken(folder: Path) -> UsageError:
+    return UsageError(
+        "There is a run of this name already, and a run is never overwritten.",
+        where=folder,
+        remedy=f"Choose another --name, or go on with it: alexnet resume {folder.name}",
+    )
+
+
+def names() -> list[str]:
+    """Every run under `runs/`, oldest name first."""
+    found = (path.parent.name for path in RUNS.glob("*/config.yaml"))
+    return sorted(name for name in found if not name.startswith("."))
+
+
+def environment(
+    device: str = "cpu", precision: str = "fp32", layout: str = "fused"
+) -> dict[str, Any]:
+    """Versions and hardware, to stand beside every result computed on `device` in `precision`."""
+    import torch
+
+    versions = {"alexnet": __version__}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            versions[library] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "processes": ranks.world(),
+        "layout": layout,
+        "device": device,
+        "precision": precision,
+        "device_name": torch.cuda.get_device_name(device) if "cuda" in device else _processor(),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(models)} x {models[0]}" if models else platform.machine()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
