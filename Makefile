@@ -17,24 +17,22 @@ test: $(VENV)/.installed-dev
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m ""
 
-torture: $(VENV)/.installed-dev  ## every promise of docs/reliability.md put to the test, and the page
+torture: $(VENV)/.installed-dev  ## every promise of docs/reliability.md tested in full and recorded
 	$(BIN)/python -m pytest -m "" tests/torture --record docs/reliability.json
+	$(BIN)/python docs/build.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed  ## every page that is made of something: of the ledger, of what was recorded
-	$(BIN)/python -m alexnet.ledger
-	$(BIN)/python -m alexnet.network.compare
-	$(BIN)/python -m alexnet.benchmark.page
-	PYTHONPATH=tests $(BIN)/python -m torture.page
+docs: $(VENV)/.installed  ## the generated pages and tables: docs/build.py says of what
+	$(BIN)/python docs/build.py
 
-benchmarks: $(VENV)/.installed  ## record results/benchmarks/*.json on this machine, undisturbed, and the pages
+benchmarks: $(VENV)/.installed  ## record results/benchmarks/*.json on this machine, otherwise idle
 	for verb in train infer lrn data prepare; do \
 	  $(BIN)/alexnet benchmark $$verb --save results/benchmarks/$$verb-cpu.json || exit; done
-	$(BIN)/python -m alexnet.benchmark.page
+	$(BIN)/python docs/build.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

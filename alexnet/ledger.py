@@ -1,7 +1,7 @@
-"""The ledger: where the paper is silent, slips, or differs from its program, and what is done here.
+"""The ledger: where the paper is silent, in error, or differs from its program, and what is done here.
 
 Each row is data: what the paper says, what the original program did, what Caffe and PyTorch do, the
-choice, and the test that pins it. `make docs` writes docs/deviations.md from it.
+choice, and the test that pins it. `make docs` writes docs/deviations.md from these rows.
 """
 
 from __future__ import annotations
@@ -65,20 +65,20 @@ LEDGER = (
         section="2",
         paper="From each pixel, over the training set: a 256×256 mean image.",
         program="Crops the mean image at its centre, and subtracts this crop from every crop.",
-        caffe="Subtracts the mean image at the place of the crop.",
+        caffe="Subtracts the mean image at the position of the crop.",
         pytorch="One mean (and standard deviation) per channel.",
-        choice="The paper: the mean at the place where the crop is taken, also in `original2012`.",
+        choice="The paper: the mean at the position of the crop, also in `original2012`.",
         test="tests/loading/test_crops.py::test_mean_is_subtracted_at_the_place_of_the_crop",
     ),
     Deviation(
         topic="Input of 224 or 227 pixels",
         section="3.5",
         paper="224×224 with 11×11 kernels every 4 pixels, which does not divide evenly.",
-        program="Counts the 55 positions with a ceiling: no padding at the left and top, and the "
-        "last windows reach 3 pixels over the right and bottom edge, over zeros.",
+        program="Rounds the number of positions up to 55: no padding at the left and top; the last "
+        "windows extend 3 pixels beyond the right and bottom edges, over zeros.",
         caffe="227×227 without padding.",
         pytorch="224×224 with 2 pixels of padding on every side: another network.",
-        choice="224×224 with 0 zeros left and top, 3 right and bottom.",
+        choice="224×224, padded by 0 at the left and top and by 3 at the right and bottom.",
         test="tests/network/test_alexnet.py::test_conv1_windows_overhang_right_and_bottom_only",
     ),
     Deviation(
@@ -94,12 +94,12 @@ LEDGER = (
     Deviation(
         topic="Neurons of conv1",
         section="3.5",
-        paper="Prints 253,440, but 55×55×96 = 290,400; only with this the sum is the "
-        "650,000 of the abstract.",
+        paper="Prints 253,440, but 55×55×96 = 290,400; only with the latter does the total agree "
+        "with the 650,000 of the abstract.",
         program="290,400.",
         caffe="290,400.",
         pytorch="193,600 (55×55×64).",
-        choice="290,400; 659,272 in all.",
+        choice="290,400; 659,272 in total.",
         test="tests/network/test_table.py::test_neurons_are_the_printed_ones_but_for_conv1",
     ),
     Deviation(
@@ -164,23 +164,23 @@ LEDGER = (
         test="tests/network/test_table.py::test_normalization_follows_conv1_and_conv2_once",
     ),
     Deviation(
-        topic="Places of random crops",
+        topic="Positions of random crops",
         section="4.1",
-        paper="A factor of 2048, which is 32 × 32 places and 2 reflections.",
-        program="Draws from 0 to 32 inclusive: 33 × 33 places.",
-        caffe="33 × 33 places (30 × 30 for 227 pixels).",
-        pytorch="33 × 33 places; its recipe crops at random sizes and shapes.",
-        choice="The paper: 0 to 31; 29 × 29 places for 227 pixels.",
+        paper="A factor of 2048, which is 32 × 32 positions and 2 reflections.",
+        program="Draws from 0 to 32 inclusive: 33 × 33 positions.",
+        caffe="33 × 33 positions (30 × 30 for 227 pixels).",
+        pytorch="33 × 33 positions; its recipe crops at random sizes and shapes.",
+        choice="The paper: 0 to 31; 29 × 29 positions for 227 pixels.",
         test="tests/loading/test_crops.py::test_there_are_2048_views",
     ),
     Deviation(
         topic="One crop for each image",
         section="4.1",
         paper="Random patches of the images.",
-        program="Draws one place and one reflection for each 32 images.",
+        program="Draws one position and one reflection for every 32 images.",
         caffe="One draw for each image.",
         pytorch="One draw for each image.",
-        choice="One draw for each image and each time it is used.",
+        choice="One draw for every use of every image.",
         test="tests/loading/test_crops.py::test_images_draw_independently",
     ),
     Deviation(
@@ -220,20 +220,20 @@ LEDGER = (
         section="4.2",
         paper="Training drops with 0.5 and does not rescale; at test time outputs times 0.5.",
         program=_SAME,
-        caffe="Training multiplies what stays by 2; nothing at test time.",
-        pytorch="Training multiplies what stays by 2; nothing at test time; "
+        caffe="Training multiplies the kept outputs by 2; nothing at test time.",
+        pytorch="Training multiplies the kept outputs by 2; nothing at test time; "
         "torchvision drops before fc6 and fc7.",
         choice="The paper's form. To exchange weights with the other form, "
         "halve the weights of fc7 and fc8.",
         test="tests/network/test_alexnet.py::test_dropout_halves_at_test_time_only",
     ),
     Deviation(
-        topic="The rate inside the velocity",
+        topic="The learning rate inside the velocity",
         section="5",
-        paper="v ← 0.9 v − 0.0005 ε w − ε gradient: after a drop the old velocity keeps its scale.",
+        paper="v ← 0.9 v − 0.0005 ε w − ε gradient: after a drop of ε the old velocity keeps its scale.",
         program=_SAME,
         caffe=_SAME,
-        pytorch="SGD multiplies the whole velocity by the rate of the moment.",
+        pytorch="SGD multiplies the whole velocity by the current learning rate.",
         choice="The paper's rule.",
         test="tests/training/test_optimizer.py::test_velocity_keeps_its_scale_when_the_rate_drops",
     ),
@@ -258,17 +258,17 @@ LEDGER = (
         test="tests/training/test_optimizer.py::test_biases_learn_at_the_rate_of_the_weights",
     ),
     Deviation(
-        topic="First weights of the 3×3 layers",
+        topic="Initial weights of the 3×3 layers",
         section="5",
-        paper="Deviation 0.01 in every layer.",
+        paper="Standard deviation 0.01 in every layer.",
         program="0.03 in conv3, conv4 and conv5.",
         caffe="0.01; 0.005 in fc6 and fc7.",
         pytorch="Uniform, by the number of inputs.",
-        choice="0.01 in the recipe `paper`; the recipe `small` scales each layer by its inputs.",
+        choice="0.01 in the recipe `paper`; `small` scales each layer by its number of inputs.",
         test="tests/network/test_initialization.py::test_paper_start",
     ),
     Deviation(
-        topic="First biases",
+        topic="Initial biases",
         section="5",
         paper="1 in conv2, conv4, conv5, fc6 and fc7; 0 in conv1, conv3 and fc8.",
         program=_SAME,
@@ -278,7 +278,7 @@ LEDGER = (
         test="tests/network/test_initialization.py::test_paper_start",
     ),
     Deviation(
-        topic="When the rate drops",
+        topic="When the learning rate drops",
         section="5",
         paper="When the validation error stops improving, by hand, three times.",
         program="At epochs 23, 51 and 78 of 93 in the run behind table 1.",
@@ -292,7 +292,7 @@ LEDGER = (
         topic="conv1 at the end of training",
         section="5",
         paper=_SILENT,
-        program="Slows conv1 from epoch 68 and freezes it from 72.",
+        program="Lowers the learning rate of conv1 at epoch 68 and freezes it at 72.",
         caffe="As the other layers.",
         pytorch="As the other layers.",
         choice="As the other layers.",
@@ -305,7 +305,7 @@ LEDGER = (
         program=_UNKNOWN,
         caffe="Batches run on over the end of the training set.",
         pytorch="A smaller last batch, unless told otherwise.",
-        choice="Epochs follow each other without a gap: every batch is full, and each image is "
+        choice="Batches run on over the end of an epoch: every batch is full, and each image is "
         "used exactly once in each epoch.",
         test="tests/loading/test_order.py::test_each_image_once_in_each_epoch",
     ),
@@ -320,41 +320,3 @@ LEDGER = (
         test="tests/evaluation/test_predictions.py::test_probabilities_are_averaged_not_logits",
     ),
 )
-
-
-def deviations_page() -> str:
-    """The ledger as the Markdown page `docs/deviations.md`."""
-    lines = [
-        "# Where the paper is silent, slips, or differs from its program",
-        "",
-        "Written by `make docs` from the ledger in `alexnet/ledger.py`; edit it there. *Program* is",
-        "the original program, whose source was published in 2025; *PyTorch* is its own modules",
-        "and torchvision's `alexnet`. Every choice is pinned by the test named with it.",
-        "",
-        "The recipe and network `original2012` do as the program did, unless noted; `caffe`, `caffenet`",
-        "and `onetower` are the others' networks: [which-alexnet.md](which-alexnet.md).",
-    ]
-    for row in LEDGER:
-        file, _, function = row.test.partition("::")
-        lines += [
-            "",
-            f"## {row.topic} (section {row.section})",
-            "",
-            f"* **Paper.** {row.paper}",
-            f"* **Program.** {row.program}",
-            f"* **Caffe.** {row.caffe}",
-            f"* **PyTorch.** {row.pytorch}",
-            f"* **Here.** {row.choice}",
-            f"* Test: [`{function}`](../{file})",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    from pathlib import Path
-
-    from alexnet.base.files import write_atomically
-
-    page = Path(__file__).parent.parent / "docs" / "deviations.md"
-    write_atomically(page, deviations_page().encode())
-    print(page)

@@ -9,19 +9,15 @@ checkpoints/  model/  plots/  evaluation/  report.html
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from alexnet import __version__
 from alexnet.base import ranks
 from alexnet.base.errors import EnvironmentProblem, UsageError, did_you_mean
 from alexnet.base.files import (
-    Lock,
     append,
     read_json,
     sweep_temporaries,
@@ -29,6 +25,8 @@ from alexnet.base.files import (
     write_atomically,
     write_json,
 )
+from alexnet.base.locks import Lock
+from alexnet.base.provenance import LIBRARIES, environment
 from alexnet.config import RunConfig
 from alexnet.settings import from_yaml, to_yaml
 
@@ -37,7 +35,6 @@ _DECIDE_BITS = (
     *("processor", "threads", "device_name", "precision", "python"),
     *("processes", "layout"),
 )
-_LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
 
 
 class Run:
@@ -65,7 +62,7 @@ class Run:
         folder = RUNS / name
         if ranks.any_of(folder.exists()):
             raise _taken(folder)
-        if not ranks.is_chief():
+        if not ranks.is_rank_0():
             ranks.meet()
             return Onlooker(folder)
         try:
@@ -87,7 +84,7 @@ class Run:
         """The run at a path or with a name; raises UsageError with the nearest name."""
         for folder in (Path(name), RUNS / name):
             if (folder / "config.yaml").is_file():
-                return cls(folder) if ranks.is_chief() else Onlooker(folder)
+                return cls(folder) if ranks.is_rank_0() else Onlooker(folder)
         raise UsageError(f"There is no run {str(name)!r}.", remedy=did_you_mean(str(name), names()))
 
     @property
@@ -136,7 +133,7 @@ class Run:
         """Say what of versions and hardware is not what the run was started with."""
         then = read_json(self.folder / "environment.json")
         pairs = [(name, then[name], now[name]) for name in _DECIDE_BITS]
-        pairs += [(name, then["versions"].get(name), now["versions"][name]) for name in _LIBRARIES]
+        pairs += [(name, then["versions"].get(name), now["versions"][name]) for name in LIBRARIES]
         changed = [f"{name} {old} then, {new} now" for name, old, new in pairs if old != new]
         if changed:
             self.log(f"! going on, but not bit for bit: {'; '.join(changed)}")
@@ -177,7 +174,7 @@ class Run:
 
 
 class Onlooker(Run):
-    """The run in a process that is not the chief: it reads, and leaves writing to that."""
+    """The run in a process of another rank than 0: it reads, and leaves the writing to rank 0."""
 
     def set_config(self, config: RunConfig) -> None:
         """Nothing."""
@@ -210,41 +207,6 @@ def names() -> list[str]:
     """Every run under `runs/`, oldest name first."""
     found = (path.parent.name for path in RUNS.glob("*/config.yaml"))
     return sorted(name for name in found if not name.startswith("."))
-
-
-def environment(
-    device: str = "cpu", precision: str = "fp32", layout: str = "fused"
-) -> dict[str, Any]:
-    """Versions and hardware, to stand beside every result computed on `device` in `precision`."""
-    import torch
-
-    versions = {"alexnet": __version__}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            versions[library] = "not installed"
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "processes": ranks.world(),
-        "layout": layout,
-        "device": device,
-        "precision": precision,
-        "device_name": torch.cuda.get_device_name(device) if "cuda" in device else _processor(),
-        "versions": versions,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} x {models[0]}" if models else platform.machine()
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 
 from alexnet.conventions import CONVENTIONS
-from alexnet.evaluation import find_model, predict_split
+from alexnet.evaluation import predict_split
 from alexnet.evaluation.scores import score
-from alexnet.models.folder import parameters_of, set_parameters
-from alexnet.network import AlexNet, load_model
+from alexnet.models import find_model, load_model
+from alexnet.models.arrays import parameters_of, set_parameters
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset, open_or_prepare
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import forking
 import pytest
 from hypothesis import settings
 from PIL import Image
@@ -43,6 +45,20 @@ settings.load_profile("shared machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", metavar="FILE", help="write what the torture tests came to here")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> None:
+    """Workers of preparations are forked, not started: see `forking`."""
+    forking.fork_workers()
+
+
+@pytest.fixture
+def started_workers() -> Iterator[None]:
+    """Workers of preparations start as users have them, for tests that are about those."""
+    forking.start_workers()
+    yield
+    forking.fork_workers()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from PIL import Image
 from alexnet.config import StartConfig
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
 from alexnet.exchange.check import outputs
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 
 CASES = [*((name, "relu") for name in CONVENTIONS), ("paper", "tanh")]
 CLASSES = tuple(f"n{k:08}" for k in range(10))

@@ -8,18 +8,25 @@ import sys
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).parent
-PATHS = {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+from forking import PATHS, TESTS, Forked
+
 MESH_RUN = TESTS / "training" / "mesh_run.py"
 ENDED_WITHIN = 60.0  # seconds after a process is lost, with torchrun's thirty for those that hang
 
 
 def torchrun(
-    processes: int, *arguments: str, cwd: Path | None = None, **more: str
+    processes: int,
+    *arguments: str,
+    cwd: Path | None = None,
+    popen: type[subprocess.Popen[str]] = Forked,
+    **more: str,
 ) -> subprocess.Popen[str]:
-    """`torchrun` with what it starts finding this package and the tests' modules."""
+    """`torchrun` with what it starts finding this package and the tests' modules.
+
+    It and its processes are forked, not started, unless with another `popen`.
+    """
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return subprocess.Popen(
+    return popen(
         [*start, "--nproc-per-node", str(processes), *arguments],
         env=os.environ | PATHS | more, cwd=cwd, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -38,7 +45,7 @@ def train(processes: int, prepared: Path, *jobs: str, **more: str) -> str:
     command = [str(MESH_RUN), str(prepared), *jobs]
     if processes > 1:
         return finish(torchrun(processes, *command, **more))
-    process = subprocess.Popen(
+    process = Forked(
         [sys.executable, *command], env=os.environ | PATHS, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
@@ -51,15 +58,20 @@ def wait_for_rows(process: subprocess.Popen[str], run: Path, count: int) -> list
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    found = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", MESH_RUN.name], capture_output=True, text=True
-    )
-    return [int(pid) for pid in found.stdout.split()]
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+    return [pid for pid in map(int, found.stdout.split()) if _name(pid) == MESH_RUN.name]
+
+
+def _name(pid: int) -> str:
+    """Of the program that a process carries out: of a forked one, that of the process itself."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    started = [Path(word.decode()).name for word in words if word.endswith(b".py")]
+    return started[0] if started else Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def is_alive(pid: int) -> bool:
+    """Whether a process goes on; one that has ended and that nobody has taken away does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
         return False
-    return True

@@ -21,7 +21,8 @@ from alexnet.base.errors import NumericsError, UsageError
 from alexnet.base.progress import progress
 from alexnet.evaluation.activations import named_activations, row_shapes
 from alexnet.evaluation.predictions import VIEWS_AT_ONCE
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 
 FORMAT = "alexnet-features"
 VERSION = 1
@@ -65,7 +66,7 @@ def extract(
         "images": len(stimuli.keys),
         "skipped": [one._asdict() for one in stimuli.skipped],
     }
-    if ranks.is_chief():
+    if ranks.is_rank_0():
         require_new(files_of(out, list(shapes)), force)
     output = Output(out, stimuli.keys, shapes, np.dtype("<f4"), about)
     identity = hashlib.sha256("\0".join(stimuli.keys).encode("utf-8", "surrogateescape"))
@@ -76,7 +77,7 @@ def extract(
         closing(_found(network, card, stimuli, shapes, views)) as found,
         progress("activations", len(stimuli.keys), "images") as shown,
     ):
-        if not ranks.is_chief():
+        if not ranks.is_rank_0():
             for _ in found:
                 pass
         else:

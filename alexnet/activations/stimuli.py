@@ -17,7 +17,7 @@ from torch import Tensor
 
 from alexnet.base import ranks
 from alexnet.base.errors import DataError
-from alexnet.base.files import printable
+from alexnet.base.names import printable
 from alexnet.base.progress import progress
 from alexnet.evaluation.classifier import pixels_of
 from alexnet.evaluation.files import image_files

@@ -8,14 +8,11 @@ broken one, or the end of the process.
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import hashlib
 import json
 import os
-import platform
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +21,6 @@ from typing import Any, NamedTuple
 from alexnet.base.errors import DataError, EnvironmentProblem
 
 _TEMPORARY = ".tmp."  # .NAME.tmp.PID
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 def _go_on(operation: str, path: Path) -> int | None:
@@ -96,7 +92,7 @@ def write_atomically(path: Path, content: bytes | Callable[[Writer], None]) -> W
     Raises EnvironmentProblem, leaving the old file as it was, when the disk refuses.
     """
     temporary = temporary_name(path)
-    with _explaining(path):
+    with disk_errors(path):
         make_folder(path.parent)
         sweep_temporaries(path.parent, path.name)
         try:
@@ -126,7 +122,7 @@ def drafts(paths: Sequence[Path]) -> Iterator[list[Path]]:
     files are as they were, or some are replaced and there is no description.
     """
     temporary = [temporary_name(path) for path in paths]
-    with _explaining(paths[-1]):
+    with disk_errors(paths[-1]):
         for path in paths:
             make_folder(path.parent)
             sweep_temporaries(path.parent, path.name)
@@ -155,7 +151,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     make_folder(path.parent)  # named as it was typed, if it cannot be made
     path = path.resolve()
     folder = temporary_name(path)
-    with _explaining(path):
+    with disk_errors(path):
         sweep_temporaries(path.parent, path.name)
     remove(folder)
     try:
@@ -172,7 +168,7 @@ def append(path: Path, text: str) -> None:
 
     They are flushed to the disk by `flush`, not before.
     """
-    with _explaining(path):
+    with disk_errors(path):
         step("append", path)
         with open(path, "ab", buffering=0) as file:
             left = memoryview(text.encode("utf-8", "surrogateescape"))
@@ -183,20 +179,20 @@ def append(path: Path, text: str) -> None:
 def flush(path: Path) -> None:
     """Make what was appended to a file survive a power cut; there need be no such file."""
     if path.exists():
-        with _explaining(path), open(path, "ab") as file:
+        with disk_errors(path), open(path, "ab") as file:
             step("flush", path)
             os.fsync(file.fileno())
 
 
 def rename(old: Path, new: Path) -> None:
     """Give a file or folder another name, for good; raises EnvironmentProblem when the disk refuses."""
-    with _explaining(new):
+    with disk_errors(new):
         _rename(old, new)
 
 
 def remove(path: Path) -> None:
     """Delete a file, or a folder with all that is in it; there need be none."""
-    with _explaining(path):
+    with disk_errors(path):
         step("remove", path)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -214,53 +210,11 @@ def make_folder(path: Path) -> None:
             remedy="Move it away, or choose another folder.",
         )
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with _explaining(path):
+    with disk_errors(path):
         for folder in reversed(missing):
             step("folder", folder)
             folder.mkdir(exist_ok=True)
             _flush_folder(folder.parent)
-
-
-class Lock:
-    """The right to write in a folder, which one process has; the system takes it back at its end.
-
-    Raises EnvironmentProblem at once, naming the holder, where another process has it; `what` says
-    what that process does there.
-    """
-
-    def __init__(self, path: Path, what: str) -> None:
-        with _explaining(path):
-            make_folder(path.parent)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = self._holder()
-            self.release()
-            raise EnvironmentProblem(
-                f"{what} already, by {holder}.",
-                where=path.parent,
-                remedy="Wait for it, or stop it first.",
-            ) from None
-        name = f"process {os.getpid()} on {platform.node()}\n".encode()
-        os.pwrite(self._descriptor, name, 0)
-        os.ftruncate(self._descriptor, len(name))
-
-    def _holder(self) -> str:
-        """Who has it; asked again for half a second while the file still names one that is dead."""
-        for _ in range(50):
-            # By its descriptor: the holder may have renamed the folder meanwhile.
-            text = os.pread(self._descriptor, 500, 0).decode("utf-8", "replace").partition("\n")[0]
-            words = text.split()
-            here = len(words) == 4 and words[1].isdigit() and words[3] == platform.node()
-            if words and not (here and not _is_alive(int(words[1]))):
-                return text
-            time.sleep(0.01)
-        return "another process"
-
-    def release(self) -> None:
-        """Let others write."""
-        os.close(self._descriptor)
 
 
 def sweep_temporaries(folder: Path, name: str = "") -> list[Path]:
@@ -268,7 +222,7 @@ def sweep_temporaries(folder: Path, name: str = "") -> list[Path]:
     swept = []
     for path in folder.glob(f".{glob.escape(name) or '*'}{_TEMPORARY}*"):
         owner = path.name.rpartition(".")[2]
-        if owner.isdigit() and not _is_alive(int(owner)):
+        if owner.isdigit() and not is_alive(int(owner)):
             remove(path)
             swept.append(path)
     return swept
@@ -296,19 +250,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def program_hash() -> str:
-    """The SHA-256 of this package's source files: which program this is, down to the last change."""
-    digest, package = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0{sha256_of(path)}\0".encode())
-    return digest.hexdigest()
-
-
-def classes_hash(classes: Sequence[str]) -> str:
-    """A SHA-256 of class names in order: what binds labels and weights to names."""
-    return hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def canonical_json(value: Any) -> bytes:
     """JSON whose bytes depend on the value alone (sorted keys, one trailing newline)."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(
@@ -331,25 +272,8 @@ def read_json(path: Path) -> Any:
         raise DataError(f"Not valid JSON: {error}.", where=path) from None
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is litter of an operating system or editor, by its name."""
-    return name.startswith(".") or name.lower() in _LITTER
-
-
-def printable(name: str) -> str:
-    """A name that is safe to print: bytes that are no UTF-8 and control characters escaped."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in name)
-
-
-def _escaped(character: str) -> str:
-    """As Python writes it, a byte that is no UTF-8 as that byte."""
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how the system's names come with such bytes
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
-
-
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -360,7 +284,7 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def _explaining(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """What the system says of `path`, as an error that says what to do."""
     try:
         yield

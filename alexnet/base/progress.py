@@ -25,9 +25,9 @@ def progress(
 ) -> Iterator[Progress]:
     """Show `title` with `done` of `total` units; the lines' `interval` is in seconds.
 
-    Of several processes, the chief shows it.
+    Of several processes, rank 0 shows it.
     """
-    if not ranks.is_chief():
+    if not ranks.is_rank_0():
         yield _Nothing()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(title, total, unit, done) as shown:

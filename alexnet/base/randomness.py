@@ -11,7 +11,6 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 
 
 class Purpose(IntEnum):
@@ -26,40 +25,16 @@ class Purpose(IntEnum):
     BLOCKS = 7
 
 
-@njit(cache=True, inline="always")
-def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
-    """Philox 4x32-10 of one counter and key; all arguments and results are uint32 values in uint64."""
-    low = np.uint64(0xFFFFFFFF)
-    shift = np.uint64(32)
-    c0, c1, c2, c3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
-    k0, k1 = np.uint64(k0), np.uint64(k1)
-    for _ in range(10):
-        a = np.uint64(0xD2511F53) * c0
-        b = np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b & low, (a >> shift) ^ c3 ^ k1, a & low
-        k0 = (k0 + np.uint64(0x9E3779B9)) & low
-        k1 = (k1 + np.uint64(0xBB67AE85)) & low
-    return c0, c1, c2, c3
-
-
-@njit(cache=True, nogil=True)
-def _words(seed, purpose, time, indices_N, out_N4):  # type: ignore[no-untyped-def]
-    low = np.uint64(0xFFFFFFFF)
-    k0, k1 = np.uint64(seed) & low, np.uint64(seed) >> np.uint64(32)
-    for n in range(indices_N.size):
-        index = np.uint64(indices_N[n])
-        w0, w1, w2, w3 = philox(index & low, index >> np.uint64(32), time, purpose, k0, k1)
-        out_N4[n, 0], out_N4[n, 1], out_N4[n, 2], out_N4[n, 3] = w0, w1, w2, w3
-
-
 def words(seed: int, purpose: Purpose, time: int, indices_N: np.ndarray) -> np.ndarray:
     """Four random 32-bit words for each index: uint32, N x 4.
 
     `time` is the epoch or step (below 2^32); `indices_N` are non-negative, below 2^64.
     """
+    from alexnet.base import philox
+
     indices_N = np.ascontiguousarray(indices_N, dtype=np.uint64)
     out_N4 = np.empty((indices_N.size, 4), dtype=np.uint32)
-    _words(np.uint64(seed), np.uint64(purpose), np.uint64(time), indices_N, out_N4)
+    philox.words(np.uint64(seed), np.uint64(purpose), np.uint64(time), indices_N, out_N4)
     return out_N4
 
 
@@ -89,26 +64,6 @@ def stream(seed: int, purpose: Purpose, name: str) -> np.random.Generator:
     )
 
 
-@njit(cache=True, nogil=True)
-def _bernoulli(limit, seed, purpose, time, lane, first, out):  # type: ignore[no-untyped-def]
-    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    k0, k1 = np.uint64(seed) & low, np.uint64(seed) >> shift
-    w = (np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0))
-    for i in range(out.size):
-        place = first + i
-        if i == 0 or place % 4 == 0:
-            block = np.uint64(place // 4)
-            w = philox(
-                block & low,
-                (block >> shift) | (np.uint64(lane) << np.uint64(8)),
-                time,
-                purpose,
-                k0,
-                k1,
-            )
-        out[i] = 1.0 if w[place % 4] < limit else 0.0
-
-
 def bernoulli(
     shape: tuple[int, ...],
     chance: float,
@@ -123,9 +78,11 @@ def bernoulli(
     `lane` keeps several fields of one step apart (below 2^24); `first` is the number of the first
     element in the whole field, so that a part of it can be drawn alone.
     """
+    from alexnet.base import philox
+
     out = np.empty(shape, dtype=np.float32)
     limit = np.uint64(round(chance * 2**32))
-    _bernoulli(
+    philox.bernoulli(
         limit,
         np.uint64(seed),
         np.uint64(purpose),

@@ -45,7 +45,7 @@ def world() -> int:
     return started()[1] if _together else 1
 
 
-def is_chief() -> bool:
+def is_rank_0() -> bool:
     """Whether this process is the one that writes and prints."""
     return rank() == 0
 
@@ -111,9 +111,9 @@ def require_same(said: Mapping[str, object]) -> None:
         _together.require_same(said)
 
 
-def chief_says(answer: bool) -> bool:
-    """The chief's answer, in every process, however long it takes to find it."""
-    return _together.chief_says(answer) if _together else answer
+def from_rank_0(answer: bool) -> bool:
+    """Rank 0's answer, in every process, however long it takes to find it."""
+    return _together.from_rank_0(answer) if _together else answer
 
 
 def any_of(answer: bool) -> bool:
@@ -220,9 +220,9 @@ class _Together:
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
 
-    def chief_says(self, answer: bool) -> bool:
+    def from_rank_0(self, answer: bool) -> bool:
         place = f"answer/{self._meetings}"
-        if is_chief():
+        if is_rank_0():
             self._notes.set(place, str(answer))
         self.meet()
         return bool(self._notes.get(place) == b"True")
@@ -275,7 +275,7 @@ def _life(store: Any) -> str:
     """A name that the processes which are started together have in common, and no others.
 
     The store outlives them: what is started again finds in it what those before have written. So each
-    asks with a word of its own, and the chief answers all words that it finds until everybody has come.
+    asks with a word of its own, and rank 0 answers all words that it finds until everybody has come.
     """
     mine, began, (number, count) = uuid.uuid4().hex, time.monotonic(), started()
     if number > 0:

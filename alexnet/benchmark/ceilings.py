@@ -7,20 +7,20 @@ from functools import partial
 
 import torch
 
-from alexnet.benchmark.duel import Contestant, Step
+from alexnet.benchmark.alternate import Implementation, Step
 from alexnet.network.linear import product
 
 SIDE = 4096  # of the matrices
 
 
-def products(flops_each: int) -> Contestant:
+def products(flops_each: int) -> Implementation:
     """The ceiling of work that takes `flops_each` operations an image, all in matrix products."""
-    return Contestant("ceiling", _product, 2 * SIDE**3 / flops_each)
+    return Implementation("ceiling", _product, 2 * SIDE**3 / flops_each)
 
 
-def copies(numbers: int, bytes_each: int) -> Contestant:
+def copies(numbers: int, bytes_each: int) -> Implementation:
     """The ceiling of work that moves `bytes_each` an image: `numbers` float32 read and written."""
-    return Contestant("ceiling", partial(_copy, numbers), 2 * 4 * numbers / bytes_each)
+    return Implementation("ceiling", partial(_copy, numbers), 2 * 4 * numbers / bytes_each)
 
 
 def _product() -> Step:

@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from alexnet import paper
-from alexnet.benchmark.duel import Contest, Contestant, Step
+from alexnet.benchmark.alternate import Comparison, Implementation, Step
 from alexnet.benchmark.photographs import views
 from alexnet.config import AugmentationConfig
 from alexnet.loading.loader import Loader
@@ -30,26 +30,26 @@ from alexnet.sources.base import as_ppm
 _RAW_EPOCHS = 8  # in a step, so that a step takes long enough to be timed
 
 
-def contests(peers: Sequence[str], batch: int, images: int, folder: Path) -> list[Contest]:
+def comparisons(peers: Sequence[str], batch: int, images: int, folder: Path) -> list[Comparison]:
     """One from raw and one from JPEG shards of `images` images, all made in `folder`.
 
-    Each contestant has one core.
+    Each implementation has one core.
     """
     _make_images(folder, images)
     batches = max(images // batch, 1)
-    others = [Contestant(name, partial(_PEERS[name], folder, batch), images) for name in peers]
+    others = [Implementation(name, partial(_PEERS[name], folder, batch), images) for name in peers]
     raw = partial(alexnet, folder / "raw", batch, _RAW_EPOCHS * batches)
     jpeg = partial(alexnet, folder / "jpeg", batch, batches)
     return [
-        Contest(
+        Comparison(
             "crops from raw shards, per core",
-            [Contestant("alexnet", raw, _RAW_EPOCHS * batches * batch), *others],
+            [Implementation("alexnet", raw, _RAW_EPOCHS * batches * batch), *others],
             one_core=True,
         ),
-        Contest(
+        Comparison(
             "crops from JPEG shards, per core",
-            [Contestant("alexnet", jpeg, batches * batch), *others],
-            Contestant("ceiling", partial(ceiling, folder), images),
+            [Implementation("alexnet", jpeg, batches * batch), *others],
+            Implementation("ceiling", partial(ceiling, folder), images),
             "simplejpeg decoding the same JPEG, and nothing else",
             one_core=True,
         ),

@@ -1,4 +1,4 @@
-"""The test network's forward pass on the same made-up batch, in float32 on all cores."""
+"""The test network's forward pass on the same synthetic batch, in float32 on all cores."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from alexnet.benchmark.alternate import Comparison, Implementation, Step
 from alexnet.benchmark.ceilings import products
-from alexnet.benchmark.duel import Contest, Contestant, Step
-from alexnet.benchmark.made_up import made_up
 from alexnet.benchmark.pytorch_network import pytorch_alexnet
+from alexnet.benchmark.synthetic import synthetic_batch
 from alexnet.network import AlexNet, keep_memory
 from alexnet.network.table import inference_flops
 
 
-def contests(peers: Sequence[str], batch: int) -> list[Contest]:
+def comparisons(peers: Sequence[str], batch: int) -> list[Comparison]:
     """This package beside `peers`; the ceiling is the network's products at the machine's rate."""
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
     return [
-        Contest(
+        Comparison(
             f"inference, batch {batch}",
-            [Contestant(name, partial(make, batch), batch) for name, make in makers.items()],
+            [Implementation(name, partial(make, batch), batch) for name, make in makers.items()],
             products(inference_flops()),
             f"float32 matrix products, {inference_flops() / 1e9:.3f} GFLOP an image",
         )
@@ -30,10 +30,10 @@ def contests(peers: Sequence[str], batch: int) -> list[Contest]:
 
 
 def alexnet(batch: int) -> Step:
-    """This package's test network, channels-last as its loader hands images on."""
+    """This package's network at test time, on channels-last images as its loader delivers them."""
     keep_memory()
-    x_NCHW = made_up(batch)[0].contiguous(memory_format=torch.channels_last)
-    return torch.inference_mode()(partial(AlexNet(), x_NCHW))
+    x_NCHW = synthetic_batch(batch)[0].contiguous(memory_format=torch.channels_last)
+    return torch.inference_mode()(partial(AlexNet().eval(), x_NCHW))
 
 
 def pytorch(batch: int) -> Step:
@@ -69,4 +69,4 @@ _PEERS: dict[str, Callable[[int], Step]] = {
 
 
 def _pytorch_step(network: Callable[[Tensor], Tensor], batch: int) -> Step:
-    return torch.inference_mode()(partial(network, made_up(batch)[0]))
+    return torch.inference_mode()(partial(network, synthetic_batch(batch)[0]))

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from alexnet import paper
-from alexnet.benchmark.duel import Step
-from alexnet.benchmark.made_up import made_up
+from alexnet.benchmark.alternate import Step
 from alexnet.benchmark.nhwc import weights_of
+from alexnet.benchmark.synthetic import synthetic_batch
 from alexnet.network import AlexNet
 
 Parameters = list[tuple[Array, Array]]
@@ -46,7 +46,7 @@ def logits(parameters: Parameters, x_NHWC: Array, key: Array | None = None) -> A
 
 def training_step(batch: int) -> Step:
     """Forward, backward and the paper's update as one compiled function."""
-    images_NCHW, labels = made_up(batch)
+    images_NCHW, labels = synthetic_batch(batch)
     x_NHWC = jnp.asarray(images_NCHW.permute(0, 2, 3, 1).contiguous().numpy())
     labels_N = jnp.asarray(labels.numpy())
     parameters = jax.tree.map(jnp.asarray, weights_of(AlexNet()))
@@ -61,7 +61,7 @@ def training_step(batch: int) -> Step:
 
 def inference_step(batch: int) -> Step:
     """The test network, compiled."""
-    x_NHWC = jnp.asarray(made_up(batch)[0].permute(0, 2, 3, 1).contiguous().numpy())
+    x_NHWC = jnp.asarray(synthetic_batch(batch)[0].permute(0, 2, 3, 1).contiguous().numpy())
     parameters = jax.tree.map(jnp.asarray, weights_of(AlexNet()))
     forward = jax.jit(logits)
     return lambda: forward(parameters, x_NHWC).block_until_ready()

@@ -12,41 +12,42 @@ import torch
 from torch import Tensor, nn
 
 from alexnet import paper
+from alexnet.benchmark.alternate import Comparison, Implementation, Step
 from alexnet.benchmark.ceilings import copies
-from alexnet.benchmark.duel import Contest, Contestant, Step
 from alexnet.benchmark.pytorch_network import normalization, pooling
 from alexnet.network import keep_memory
-from alexnet.network.lrn import LRN, block
+from alexnet.network.lrn import block
 from alexnet.network.table import Shape, shapes
 
 
-def contests(peers: Sequence[str], batch: int) -> list[Contest]:
+def comparisons(peers: Sequence[str], batch: int) -> list[Comparison]:
     """One for each layer with normalization; the ceiling moves its numbers at the rate of a copy."""
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
     found = []
     for shape in (shape for shape in shapes() if "norm" in shape.layer.followed_by):
-        contestants = [
-            Contestant(name, partial(make, shape, batch), batch) for name, make in makers.items()
+        implementations = [
+            Implementation(name, partial(make, shape, batch), batch)
+            for name, make in makers.items()
         ]
         title = f"normalization block of {shape.layer.name}, batch {batch}"
         ceiling = copies(batch * shape.neurons, _bytes_each(shape))
         moved = f"copies of memory, {_bytes_each(shape) / 1e6:.2f} MB an image"
-        found.append(Contest(title, contestants, ceiling, moved))
+        found.append(Comparison(title, implementations, ceiling, moved))
     return found
 
 
 def alexnet(shape: Shape, batch: int) -> Step:
     """This package's block, its bias included."""
     keep_memory()
-    x_NCHW, g_NCYX = _made_up(shape, batch)
+    x_NCHW, g_NCYX = _synthetic(shape, batch)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last).requires_grad_()
     g_NCYX = g_NCYX.contiguous(memory_format=torch.channels_last)
     bias_C = torch.zeros(x_NCHW.shape[1], requires_grad=True)
-    lrn, pool = LRN(), paper.POOL
+    pool = paper.POOL
 
     def step() -> None:
         x_NCHW.grad = bias_C.grad = None
-        block(x_NCHW, bias_C, lrn, paper.COLUMNS, pool.size, pool.stride).backward(g_NCYX)
+        block(x_NCHW, bias_C, paper.LRN, paper.COLUMNS, pool.size, pool.stride).backward(g_NCYX)
 
     return step
 
@@ -69,7 +70,7 @@ def _modules() -> nn.Module:
 
 
 def _pytorch_step(modules: Callable[[Tensor], Tensor], shape: Shape, batch: int) -> Step:
-    x_NCHW, g_NCYX = _made_up(shape, batch)
+    x_NCHW, g_NCYX = _synthetic(shape, batch)
     x_NCHW.requires_grad_()
 
     def step() -> None:
@@ -79,7 +80,7 @@ def _pytorch_step(modules: Callable[[Tensor], Tensor], shape: Shape, batch: int)
     return step
 
 
-def _made_up(shape: Shape, batch: int) -> tuple[Tensor, Tensor]:
+def _synthetic(shape: Shape, batch: int) -> tuple[Tensor, Tensor]:
     """What the convolution puts out, and the gradient of what is handed on."""
     draw = torch.Generator().manual_seed(0)
     x_NCHW = 30 * torch.randn(batch, *shape.outputs, generator=draw)

@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from alexnet import paper
-from alexnet.benchmark.duel import Contest, duel
+from alexnet.base.provenance import commit, environment
+from alexnet.benchmark.alternate import Comparison, alternate
 from alexnet.benchmark.peers import PEERS, choose
-from alexnet.benchmark.result import Part, Result, commit
-from alexnet.runs import environment
+from alexnet.benchmark.result import Part, Record
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def measure(
     batch: int = paper.BATCH,
     source: str | None = None,
     images: int = 0,
-) -> Result:
+) -> Record:
     """Run one benchmark on this machine.
 
     `against` names peers by commas, None means all that can run here. `batch` belongs to all but
@@ -51,21 +51,25 @@ def measure(
     benchmark = BENCHMARKS[verb]
     peers, left_out = choose(against, benchmark.peers)
     with TemporaryDirectory(prefix="alexnet-benchmark-") as folder:
-        contests = _contests(verb, peers, batch, source, images, Path(folder))
-        parts = [Part.of(one, duel(one, rounds, benchmark.warmup)) for one in contests]
-    return Result(verb, rounds, parts, left_out, _environment(peers), commit())
+        comparisons = _comparisons(verb, peers, batch, source, images, Path(folder))
+        parts = [Part.of(one, alternate(one, rounds, benchmark.warmup)) for one in comparisons]
+    return Record(verb, rounds, parts, left_out, _environment(peers), commit())
 
 
-def _contests(
+def _comparisons(
     verb: str, peers: Sequence[str], batch: int, source: str | None, images: int, folder: Path
-) -> list[Contest]:
+) -> list[Comparison]:
     from alexnet.benchmark import data, inference, lrn, prepare, training
 
     if verb == "prepare":
-        return prepare.contests(peers, source, images, folder)
+        return prepare.comparisons(peers, source, images, folder)
     if verb == "data":
-        return data.contests(peers, batch, images, folder)
-    networks = {"train": training.contests, "infer": inference.contests, "lrn": lrn.contests}
+        return data.comparisons(peers, batch, images, folder)
+    networks = {
+        "train": training.comparisons,
+        "infer": inference.comparisons,
+        "lrn": lrn.comparisons,
+    }
     return networks[verb](peers, batch)
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from alexnet import paper
-from alexnet.benchmark.duel import Contest, Contestant, Step
+from alexnet.benchmark.alternate import Comparison, Implementation, Step
 from alexnet.benchmark.photographs import full_size, with_comment
 from alexnet.prepared import Rejected, prepare, prepare_image
 from alexnet.prepared.pixels import sniff
@@ -31,10 +31,12 @@ SIZES = {(500, 375): (20, 850), (1600, 1200): (10, 120), (4000, 3000): (4, 30)}
 _TIMES = 3  # each different one is used in a step of a size
 
 
-def contests(peers: Sequence[str], source: str | None, images: int, folder: Path) -> list[Contest]:
+def comparisons(
+    peers: Sequence[str], source: str | None, images: int, folder: Path
+) -> list[Comparison]:
     """One for each size, then the whole set, all in `folder`; of `source`, if given, the set alone.
 
-    Each contestant has one core.
+    Each implementation has one core.
     """
     files = folder / "files" / "one-class"
     files.mkdir(parents=True)
@@ -45,21 +47,22 @@ def contests(peers: Sequence[str], source: str | None, images: int, folder: Path
     found = [_one_by_one(peers, size, files) for size in SIZES if source is None]
     set_of = len(list(files.iterdir()))
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
-    whole = [Contestant(name, partial(make, folder), set_of) for name, make in makers.items()]
+    whole = [Implementation(name, partial(make, folder), set_of) for name, make in makers.items()]
     title = f"preparing {set_of:,} {'of your' if source else 'such'} files, per core"
-    return [*found, Contest(title, whole, one_core=True)]
+    return [*found, Comparison(title, whole, one_core=True)]
 
 
-def _one_by_one(peers: Sequence[str], size: tuple[int, int], files: Path) -> Contest:
+def _one_by_one(peers: Sequence[str], size: tuple[int, int], files: Path) -> Comparison:
     width, height = size
     paths = sorted(files.glob(f"{width}x{height}-*"))[: _TIMES * SIZES[size][0]]
     makers = {"alexnet": prepare_image, **dict.fromkeys(peers, pixels_by_pillow)}
-    contestants = [
-        Contestant(name, partial(_each, make, paths), len(paths)) for name, make in makers.items()
+    implementations = [
+        Implementation(name, partial(_each, make, paths), len(paths))
+        for name, make in makers.items()
     ]
     kilobytes = sum(path.stat().st_size for path in paths) / len(paths) / 1000
     title = f"JPEG of {width}×{height}, {kilobytes:,.0f} kB, per core"
-    return Contest(title, contestants, one_core=True)
+    return Comparison(title, implementations, one_core=True)
 
 
 def alexnet(folder: Path) -> Step:

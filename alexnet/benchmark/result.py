@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from alexnet.base.errors import DataError
 from alexnet.base.files import read_json, write_json
-from alexnet.benchmark.duel import Contest, Measured
+from alexnet.benchmark.alternate import Comparison, Measured
 from alexnet.benchmark.peers import PEERS
 
 VERSION = 1
@@ -19,8 +18,8 @@ Table = Callable[[list[list[str]], list[str]], str]  # rows and headers as text
 
 
 @dataclass(frozen=True)
-class Row:
-    """One contestant: `seconds` of each step, and the images (or their worth) of a step."""
+class Timing:
+    """One implementation: `seconds` of each step, and the images (or their worth) of a step."""
 
     name: str
     images: float
@@ -29,8 +28,8 @@ class Row:
     peak_gib: float
 
     @classmethod
-    def of(cls, name: str, images: float, measured: Measured) -> Row:
-        """A contestant's row."""
+    def of(cls, name: str, images: float, measured: Measured) -> Timing:
+        """A implementation's row."""
         return cls(name, images, measured.seconds, measured.page_faults, measured.peak_gib)
 
     @property
@@ -56,43 +55,46 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """One contest measured: this package's row first, then its peers', and the ceiling's apart."""
+    """One comparison measured: this package's row first, then its peers', and the ceiling's apart."""
 
     title: str
-    rows: list[Row]
-    ceiling: Row | None
+    rows: list[Timing]
+    ceiling: Timing | None
     ceiling_is: str
-    memory: bool  # whether its contestants' own processes hold all that they need
+    memory: bool  # whether its implementations' own processes hold all that they need
 
     @classmethod
-    def of(cls, contest: Contest, measured: Mapping[str, Measured]) -> Part:
-        """A contest with what was measured of each contestant."""
-        rows = [Row.of(one.name, one.images, measured[one.name]) for one in contest.contestants]
-        ceiling, found = contest.ceiling, None
+    def of(cls, comparison: Comparison, measured: Mapping[str, Measured]) -> Part:
+        """A comparison with what was measured of each implementation."""
+        rows = [
+            Timing.of(one.name, one.images, measured[one.name])
+            for one in comparison.implementations
+        ]
+        ceiling, found = comparison.ceiling, None
         if ceiling:
-            found = Row.of(ceiling.name, ceiling.images, measured[ceiling.name])
-        return cls(contest.title, rows, found, contest.ceiling_is, not contest.one_core)
+            found = Timing.of(ceiling.name, ceiling.images, measured[ceiling.name])
+        return cls(comparison.title, rows, found, comparison.ceiling_is, not comparison.one_core)
 
     @property
-    def ours(self) -> Row:
+    def ours(self) -> Timing:
         """This package's row."""
         return self.rows[0]
 
-    def row(self, name: str) -> Row | None:
-        """A contestant's row, if it was measured."""
+    def row(self, name: str) -> Timing | None:
+        """A implementation's row, if it was measured."""
         return next((row for row in self.rows if row.name == name), None)
 
-    def times_as_long(self, row: Row) -> float:
-        """How many times as long as this package a contestant takes for an image."""
+    def relative_time(self, row: Timing) -> float:
+        """A implementation's time for an image, relative to this package's."""
         return self.ours.rate / row.rate
 
-    def share_of_ceiling(self, row: Row) -> float | None:
-        """A contestant's rate over the ceiling's fastest, where there is a ceiling."""
+    def share_of_ceiling(self, row: Timing) -> float | None:
+        """A implementation's rate over the ceiling's fastest, where there is a ceiling."""
         return row.rate / self.ceiling.fastest if self.ceiling else None
 
 
 @dataclass(frozen=True)
-class Result:
+class Record:
     """One run of `alexnet benchmark VERB`: its parts, and on what and of what they were measured."""
 
     verb: str
@@ -104,19 +106,19 @@ class Result:
     version: int = field(default=VERSION)
 
     def as_json(self) -> dict[str, Any]:
-        """All that was measured, with the figures that follow from it beside each contestant."""
+        """All that was measured, with the figures that follow from it beside each implementation."""
         found = asdict(self)
         for part, as_dict in zip(self.parts, found["parts"], strict=True):
             for row, row_dict in zip(part.rows, as_dict["rows"], strict=True):
                 row_dict["figures"] = {
                     "images_per_second": row.rate,
-                    "times_as_long": part.times_as_long(row),
+                    "relative_time": part.relative_time(row),
                     "share_of_ceiling": part.share_of_ceiling(row),
                 }
         return found
 
     @classmethod
-    def from_json(cls, found: dict[str, Any], where: object = "") -> Result:
+    def from_json(cls, found: dict[str, Any], where: object = "") -> Record:
         """What `as_json` gave; raises DataError for anything else."""
         if found.get("version") != VERSION:
             raise DataError(
@@ -141,30 +143,30 @@ class Result:
         write_json(path, self.as_json())
 
     @classmethod
-    def load(cls, path: Path) -> Result:
+    def load(cls, path: Path) -> Record:
         """Read what `save` wrote; raises DataError."""
         return cls.from_json(read_json(path), path)
 
 
-def described(result: Result, table: Table) -> str:
+def described(record: Record, table: Table) -> str:
     """A result as people read it: each part through `table`, its ceiling, and the notes."""
     blocks = []
-    for part in result.parts:
+    for part in record.parts:
         headers, rows = cells(part)
         ceiling = ceiling_in_words(part)
         blocks += [table(rows, headers), *([f"ceiling: {ceiling}"] if ceiling else []), ""]
-    return "\n".join([*blocks, *(f"{word:9} {what}" for word, what in notes(result))])
+    return "\n".join([*blocks, *(f"{word:9} {what}" for word, what in notes(record))])
 
 
 def cells(part: Part) -> tuple[list[str], list[list[str]]]:
     """The headers and rows of a part's table."""
-    headers = [part.title, "img/s", "range", "times as long"]
+    headers = [part.title, "img/s", "range", "relative time"]
     headers += ["of the ceiling"] if part.ceiling else []
     headers += ["peak memory", "page faults a step"] if part.memory else []
     rows = []
     for row in part.rows:
         shown = [row.label, figure(row.rate), f"{figure(row.slowest)} - {figure(row.fastest)}"]
-        shown += [f"{part.times_as_long(row):.2f}"]
+        shown += [f"{part.relative_time(row):.2f}"]
         shown += [percent(part, row)] if part.ceiling else []
         memory = [f"{row.peak_gib:.1f} GiB", f"{row.page_faults:,.0f}"]
         rows.append(shown + (memory if part.memory else []))
@@ -178,47 +180,28 @@ def ceiling_in_words(part: Part) -> str:
     return f"{figure(part.ceiling.fastest)} img/s, {part.ceiling_is}"
 
 
-def percent(part: Part, row: Row) -> str:
+def percent(part: Part, row: Timing) -> str:
     """A row's share of the ceiling; empty where there is none."""
     share = part.share_of_ceiling(row)
     return "" if share is None else f"{100 * share:.0f} %"
 
 
-def notes(result: Result) -> list[tuple[str, str]]:
+def notes(record: Record) -> list[tuple[str, str]]:
     """How it was measured, on what, and what was left out: each with the word it is about."""
-    environment = result.environment
+    environment = record.environment
     versions = environment["versions"]
     named = [f"{name} {version}" for name, version in versions.items() if name != "alexnet"]
     return [
-        ("rounds", f"medians of {result.rounds}, the contestants taking turns"),
+        ("rounds", f"medians of {record.rounds}, alternating between implementations"),
         ("machine", f"{environment['processor']}, {environment['threads']} threads"),
         ("versions", f"Python {environment['python']}, {', '.join(named)}"),
-        *([("commit", result.commit)] if result.commit else []),
-        *(("left out", f"{PEERS[name].label}. {why}") for name, why in result.left_out.items()),
+        *([("commit", record.commit)] if record.commit else []),
+        *(("left out", f"{PEERS[name].label}. {why}") for name, why in record.left_out.items()),
     ]
 
 
-def commit() -> str:
-    """The commit this package was run from; empty where it does not lie in a checkout of its own."""
-    package = Path(__file__).resolve().parents[1]
-    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return ""
-    dirty = _git(package, "status", "--porcelain", "--", ".")
-    return f"{_git(package, 'rev-parse', 'HEAD')}{'-dirty' if dirty else ''}"
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _row(found: dict[str, Any]) -> Row:
-    return Row(**{name: value for name, value in found.items() if name != "figures"})
+def _row(found: dict[str, Any]) -> Timing:
+    return Timing(**{name: value for name, value in found.items() if name != "figures"})
 
 
 def figure(rate: float) -> str:

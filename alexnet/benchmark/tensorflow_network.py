@@ -16,9 +16,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it announces itself at len
 import tensorflow as tf
 
 from alexnet import paper
-from alexnet.benchmark.duel import Step
-from alexnet.benchmark.made_up import made_up
+from alexnet.benchmark.alternate import Step
 from alexnet.benchmark.nhwc import weights_of
+from alexnet.benchmark.synthetic import synthetic_batch
 from alexnet.network import AlexNet
 
 Parameters = list[tuple[Any, Any]]
@@ -46,7 +46,7 @@ def logits(parameters: Parameters, x_NHWC: Any, training: bool = False) -> Any:
 
 def training_step(batch: int) -> Step:
     """Forward, backward and the paper's update as one graph."""
-    images_NCHW, labels = made_up(batch)
+    images_NCHW, labels = synthetic_batch(batch)
     x_NHWC = tf.constant(images_NCHW.permute(0, 2, 3, 1).contiguous().numpy())
     labels_N = tf.constant(labels.numpy())
     parameters = [(tf.Variable(w), tf.Variable(b)) for w, b in weights_of(AlexNet())]
@@ -69,7 +69,7 @@ def training_step(batch: int) -> Step:
 
 def inference_step(batch: int) -> Step:
     """The test network as one graph."""
-    x_NHWC = tf.constant(made_up(batch)[0].permute(0, 2, 3, 1).contiguous().numpy())
+    x_NHWC = tf.constant(synthetic_batch(batch)[0].permute(0, 2, 3, 1).contiguous().numpy())
     parameters = [(tf.Variable(w), tf.Variable(b)) for w, b in weights_of(AlexNet())]
     forward = tf.function(lambda: logits(parameters, x_NHWC))
     return lambda: forward().numpy()

@@ -1,6 +1,6 @@
-"""Training steps of the same network on the same made-up batch: forward, backward, update.
+"""Training steps of the same network on the same synthetic batch: forward, backward, update.
 
-All in float32 on all cores. Each function makes one contestant's step.
+All in float32 on all cores. Each function makes one implementation's step.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet import paper
+from alexnet.benchmark.alternate import Comparison, Implementation, Step
 from alexnet.benchmark.ceilings import products
-from alexnet.benchmark.duel import Contest, Contestant, Step
-from alexnet.benchmark.made_up import made_up
 from alexnet.benchmark.pytorch_network import pytorch_alexnet
+from alexnet.benchmark.synthetic import synthetic_batch
 from alexnet.network import AlexNet, keep_memory
-from alexnet.network.dropout import address
+from alexnet.network.dropout import address, masks_of
 from alexnet.network.table import training_flops
 from alexnet.training.optimizer import PaperSGD, squares
 
 
-def contests(peers: Sequence[str], batch: int) -> list[Contest]:
+def comparisons(peers: Sequence[str], batch: int) -> list[Comparison]:
     """This package beside `peers`; the ceiling is the network's products at the machine's rate."""
     makers = {"alexnet": alexnet, **{name: _PEERS[name] for name in peers}}
     return [
-        Contest(
+        Comparison(
             f"training, batch {batch}",
-            [Contestant(name, partial(make, batch), batch) for name, make in makers.items()],
+            [Implementation(name, partial(make, batch), batch) for name, make in makers.items()],
             products(training_flops()),
             f"float32 matrix products, {training_flops() / 1e9:.3f} GFLOP an image",
         )
@@ -48,11 +48,12 @@ def allocator(batch: int) -> Step:
     optimizer = PaperSGD(
         network.parameters(), paper.LEARNING_RATE, paper.MOMENTUM, paper.WEIGHT_DECAY
     )
-    x_NCHW, labels_N = made_up(batch)
+    x_NCHW, labels_N = synthetic_batch(batch)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:
-        loss = F.cross_entropy(network(x_NCHW, address(0, 0)), labels_N)
+        with masks_of(network, address(0, 0)):
+            loss = F.cross_entropy(network(x_NCHW), labels_N)
         optimizer.zero_grad()
         loss.backward()
         squares([w.grad for w in network.parameters() if w.grad is not None]).item()
@@ -103,7 +104,7 @@ def _pytorch_step(network: nn.Module, run: Callable[[Tensor], Tensor], batch: in
         momentum=paper.MOMENTUM,
         weight_decay=paper.WEIGHT_DECAY,
     )
-    x_NCHW, labels_N = made_up(batch)
+    x_NCHW, labels_N = synthetic_batch(batch)
 
     def step() -> None:
         optimizer.zero_grad()

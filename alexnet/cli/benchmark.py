@@ -1,25 +1,26 @@
-"""The verb `benchmark`: this package beside its peers, in one run on this machine."""
+"""`alexnet benchmark`: speed beside the peers, in one run on one machine."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from alexnet import paper
+from alexnet.cli.options import AsJson
 from alexnet.cli.tables import table
 
-app = typer.Typer(no_args_is_help=True, help="Measure this package and its peers side by side.")
+app = typer.Typer(no_args_is_help=True, help="Measure speed, beside PyTorch and others.")
 
-_AGAINST = typer.Option(help="Peers, by commas; all that can run here if left out.")
+_AGAINST = typer.Option(help="Peers, separated by commas. Default: all that are installed.")
 Against = Annotated[str | None, _AGAINST]
-Batch = Annotated[int, typer.Option(min=1, help="Images in a batch.")]
-Rounds = Annotated[int, typer.Option(min=1, help="Steps measured of each contestant.")]
+Batch = Annotated[int, typer.Option(min=1, help="Batch size.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Measured steps of each implementation.")]
 Images = Annotated[int, typer.Option(min=1, help="Images in the set.")]
 Save = Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -30,10 +31,10 @@ def train(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Training steps against pytorch, compile, jax, tensorflow, allocator.
+    """Training steps, against pytorch, compile, jax, tensorflow, allocator.
 
-    Forward, backward, update, in float32 on all cores. `compile` is PyTorch's network through its
-    compiler; `allocator` is this package where the C library gives memory back after every step.
+    Forward, backward, update, in float32 on all cores. `compile` is PyTorch's network after
+    torch.compile; `allocator` is this package with the C library's default allocator.
     """
     _measure("train", against, rounds, save, as_json, batch=batch)
 
@@ -46,7 +47,7 @@ def infer(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """The test network's forward pass against pytorch, compile, jax, tensorflow."""
+    """Forward passes at test time, against pytorch, compile, jax, tensorflow."""
     _measure("infer", against, rounds, save, as_json, batch=batch)
 
 
@@ -58,7 +59,7 @@ def lrn(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """ReLU, response normalization and max-pool, there and back, against pytorch, compile."""
+    """ReLU, normalization and max-pool, forward and backward, against pytorch, compile."""
     _measure("lrn", against, rounds, save, as_json, batch=batch)
 
 
@@ -71,9 +72,9 @@ def data(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Crops of 224, reflected and coloured, on one core, against pillow.
+    """Training crops from prepared images, on one core, against pillow.
 
-    From prepared sets, raw and JPEG; the peer is Pillow in PyTorch's DataLoader.
+    From raw and JPEG shards; the peer is Pillow in PyTorch's DataLoader.
     """
     _measure("data", against, rounds, save, as_json, batch=batch, images=images)
 
@@ -82,15 +83,36 @@ def data(
 def prepare(
     against: Against = None,
     source: Annotated[
-        str | None, typer.Option(metavar="SRC", help="Your own images instead of made ones.")
+        str | None, typer.Option(metavar="SRC", help="Your own images in place of generated ones.")
     ] = None,
     images: Images = 1000,
     rounds: Rounds = 3,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Preparation of full-size images, on one core, against pillow as torchvision calls it."""
+    """Preparation of full-size images, on one core, against Pillow as torchvision calls it."""
     _measure("prepare", against, rounds, save, as_json, source=source, images=images)
+
+
+@app.command()
+def gpu(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write what is found.")
+    ] = Path("gpu.json"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try this program on a CPU, in Triton's interpreter.")
+    ] = False,
+) -> None:
+    """Check every GPU kernel, measure training and its parts: eight minutes on a GPU."""
+    if quick:  # Triton asks for this when it is first imported
+        os.environ.setdefault("TRITON_INTERPRET", "1")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products
+    from alexnet.benchmark.gpu import measure
+
+    failures = measure(output, quick)
+    print(f"Failed: {', '.join(failures) or 'none'}. Written: {output}")
+    if failures:
+        raise typer.Exit(1)
 
 
 def _measure(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alexnet.base.errors import Stopped
+from alexnet.cli.options import AsJson, Download
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
@@ -30,10 +31,8 @@ Src = Annotated[
     ),
 ]
 Val = Annotated[float, typer.Option("--val", help="Share held out where there is no split.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher.")]
 WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="Default: all cores.")]
 Prepared = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

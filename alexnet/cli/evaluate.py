@@ -13,17 +13,16 @@ import typer
 from alexnet import paper
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.cli.options import AsJson, Device
 from alexnet.cli.tables import table
-from alexnet.training.session import require_device
+from alexnet.network.devices import require_device
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from alexnet.evaluation import Classifier, Evaluation, Prediction
-    from alexnet.models.find import Found
+    from alexnet.models.find import FoundModel
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 
 _BAR = 24  # characters
 _IMAGES_AT_ONCE = 8
@@ -70,7 +69,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Name the most probable labels of images."""
-    from alexnet.base.files import printable
+    from alexnet.base.names import printable
     from alexnet.evaluation import load
     from alexnet.evaluation.files import image_files
 
@@ -173,7 +172,7 @@ def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
     }
 
 
-def _side(models: Sequence[Found]) -> int:
+def _side(models: Sequence[FoundModel]) -> int:
     """The side of the images that the models' networks read; raises IncompatibleError for several."""
     from alexnet.models.folder import convention_of, read_config
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alexnet.base.errors import UsageError
-from alexnet.base.files import printable, whole_folder
+from alexnet.base.files import whole_folder
+from alexnet.base.names import printable
 
 if TYPE_CHECKING:
-    from alexnet.models.folder import Sparsity
+    from alexnet.models.sparsity import Sparsity
 
 _LONG = 200  # characters of a note
 
@@ -46,7 +47,8 @@ def import_(
     PyTorch by its restricted unpickler. What does not fit is refused with every difference.
     """
     from alexnet.exchange import read_foreign
-    from alexnet.models.folder import is_sparse, save_model, sparsity
+    from alexnet.models.folder import save_model
+    from alexnet.models.sparsity import is_sparse, sparsity
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(

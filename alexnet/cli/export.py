@@ -12,13 +12,13 @@ import typer
 
 from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.base.files import require_space, whole_folder
+from alexnet.cli.options import AsJson
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
     from alexnet.exchange.check import Difference
-    from alexnet.models.find import Found
+    from alexnet.models.find import FoundModel
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _SPARE = 16 * 10**6  # bytes beside the weights: mean image, metadata, graph
 _MODEL_FILES = {"README.md", "config.json", "model.safetensors", "statistics.safetensors"}
@@ -94,12 +94,12 @@ def _require_free(output: Path, kind: str, force: bool) -> None:
         )
 
 
-def _write_safetensors(found: Found, output: Path) -> Written:
+def _write_safetensors(found: FoundModel, output: Path) -> Written:
     """A model folder, whole or not at all where there was none; file by file where there was one."""
     from alexnet.evaluation.results import results_of
-    from alexnet.models.folder import parameters_of
-    from alexnet.models.hub import public
-    from alexnet.network import load_model, save_model
+    from alexnet.models import load_model, save_model
+    from alexnet.models.arrays import parameters_of
+    from alexnet.models.card import public
 
     network, card = load_model(found.folder)
     card = replace(card, provenance=public(card.provenance))
@@ -113,23 +113,23 @@ def _write_safetensors(found: Found, output: Path) -> Written:
     return Written(sorted(output.iterdir()), None, "")
 
 
-def _write_onnx(found: Found, output: Path) -> Written:
+def _write_onnx(found: FoundModel, output: Path) -> Written:
     from alexnet.exchange.onnx import export_onnx
-    from alexnet.network import load_model
+    from alexnet.models import load_model
 
     return Written([output], export_onnx(*load_model(found.folder), output), "onnxruntime")
 
 
-def _write_pt2(found: Found, output: Path) -> Written:
+def _write_pt2(found: FoundModel, output: Path) -> Written:
     from alexnet.exchange.program import export_pt2
-    from alexnet.network import load_model
+    from alexnet.models import load_model
 
     return Written([output], export_pt2(*load_model(found.folder), output), "PyTorch alone")
 
 
-def _write_caffe(found: Found, output: Path) -> Written:
+def _write_caffe(found: FoundModel, output: Path) -> Written:
     from alexnet.exchange.caffe import write
-    from alexnet.network import load_model
+    from alexnet.models import load_model
 
     return Written(write(*load_model(found.folder), output), None, "")
 

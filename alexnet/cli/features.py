@@ -14,9 +14,9 @@ import typer
 from alexnet import __version__
 from alexnet.base import ranks
 from alexnet.base.errors import UsageError
-from alexnet.cli.evaluate import AsJson, Device
+from alexnet.cli.options import AsJson, Device
 from alexnet.cli.tables import table
-from alexnet.training.session import require_device
+from alexnet.network.devices import require_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,15 +50,16 @@ def features(
     """Write what images activate in layers of a network."""
     from alexnet.activations import extract
     from alexnet.activations.output import files_of, require_ending, require_new
-    from alexnet.base.files import printable
-    from alexnet.evaluation import find_model, load
+    from alexnet.base.names import printable
+    from alexnet.evaluation import load
     from alexnet.evaluation.activations import row_shapes
+    from alexnet.models import find_model
     from alexnet.models.folder import read_config
     from alexnet.network import keep_memory
 
     names = list(dict.fromkeys(one for text in layer or ["fc7"] for one in text.split(",")))
     require_ending(output)
-    if ranks.is_chief():
+    if ranks.is_rank_0():
         require_new(files_of(output, names), force)
     require_device(device)
     keep_memory()

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alexnet import __version__, paper
+from alexnet.cli.options import AsJson
 from alexnet.cli.tables import table
 from alexnet.conventions import CONVENTIONS
 
 if TYPE_CHECKING:
     from alexnet.conventions import Convention
-    from alexnet.models.folder import Sparsity
+    from alexnet.models.sparsity import Sparsity
     from alexnet.network.table import Shape
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _COSTS = ("neurons", "parameters", "multiply_adds")
 _FLOAT = 4  # bytes
@@ -108,12 +108,13 @@ def _convention(model: str) -> tuple[Convention, Path | None]:
 
 def _sparsity(folder: Path, about: Convention) -> dict[str, Sparsity]:
     """What is zero in the layers of a trained network, and how many values they have."""
-    from alexnet.exchange.imported import differences, refused
-    from alexnet.models.folder import read_arrays, sparsity
+    from alexnet.exchange.imported import refused
+    from alexnet.models.arrays import misfits, read_arrays
+    from alexnet.models.sparsity import sparsity
 
     weights = folder / "model.safetensors"
     arrays = read_arrays(weights)
-    if wrong := differences(arrays, about):
+    if wrong := misfits(arrays, about):
         raise refused(wrong, about, weights)
     return sparsity(arrays)
 
@@ -122,7 +123,7 @@ def _with_sparsity(
     lines: list[tuple[object, ...]], headers: tuple[str, ...], sparse: dict[str, Sparsity]
 ) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
     """The table with two columns more, where a layer has zeros or few values."""
-    from alexnet.models.folder import is_sparse
+    from alexnet.models.sparsity import is_sparse
 
     if not is_sparse(sparse):
         return lines, headers
@@ -268,7 +269,7 @@ def doctor(as_json: AsJson = False) -> None:
 def _software() -> list[Finding]:
     import platform
 
-    from alexnet.runs import environment
+    from alexnet.base.provenance import environment
 
     about = environment()
     versions = {"python": platform.python_version(), **about["versions"], "alexnet": __version__}
@@ -307,8 +308,8 @@ def _hardware() -> list[Finding]:
 
     import torch
 
+    from alexnet.base.provenance import environment, memory_bytes
     from alexnet.base.ranks import cores
-    from alexnet.runs import environment
 
     about = environment()
     devices = [
@@ -320,17 +321,11 @@ def _hardware() -> list[Finding]:
         Finding("system", about["system"]),
         Finding("processor", about["processor"]),
         Finding("cores", f"{cores()} usable, {about['threads']} PyTorch threads"),
-        Finding("memory", f"{_memory_gib():.1f} GiB"),
+        Finding("memory", f"{memory_bytes() / 2**30:.1f} GiB"),
         Finding("devices", "; ".join(devices) or "no GPU: the CPU trains"),
         Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),
         Finding("ALEXNET_DATA", os.environ.get("ALEXNET_DATA", "not set")),
     ]
-
-
-def _memory_gib() -> float:
-    import os
-
-    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
 
 
 def _decoding(seconds: float = 1.0) -> Finding:
@@ -361,7 +356,7 @@ def _training(batch: int = 16, steps: int = 3) -> Finding:
     import torch.nn.functional as F
 
     from alexnet.network import AlexNet, keep_memory
-    from alexnet.network.dropout import address
+    from alexnet.network.dropout import address, masks_of
     from alexnet.training.optimizer import PaperSGD
 
     keep_memory()
@@ -377,7 +372,8 @@ def _training(batch: int = 16, steps: int = 3) -> Finding:
     times = []
     for step in range(1 + steps):
         start = time.perf_counter()
-        loss = F.cross_entropy(network(x_NCHW, address(0, step).to(device)), labels_N)
+        with masks_of(network, address(0, step).to(device)):
+            loss = F.cross_entropy(network(x_NCHW), labels_N)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

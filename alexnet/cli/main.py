@@ -18,7 +18,7 @@ import typer
 from alexnet import __version__
 from alexnet.base import ranks
 from alexnet.base.errors import AlexNetError, EnvironmentProblem, Stopped, UsageError
-from alexnet.base.files import printable
+from alexnet.base.names import printable
 from alexnet.base.signals import stop_request
 from alexnet.cli import (
     benchmark,

@@ -5,7 +5,6 @@ from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.evaluate import Evaluation, evaluate_models
 from alexnet.evaluation.predictions import Predictions, predict_split, validation_errors
 from alexnet.evaluation.scores import Scores
-from alexnet.models.find import find_model
 
 __all__ = [
     "Classifier",
@@ -15,7 +14,6 @@ __all__ = [
     "Scores",
     "average",
     "evaluate_models",
-    "find_model",
     "load",
     "predict_split",
     "validation_errors",

@@ -21,8 +21,9 @@ from alexnet.evaluation.activations import named_activations
 from alexnet.evaluation.predictions import average_over_views
 from alexnet.evaluation.scores import most_probable
 from alexnet.loading.crops import cut_views
+from alexnet.models import ModelCard, load_model
 from alexnet.models.find import find_model
-from alexnet.network import AlexNet, ModelCard, load_model
+from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
 from alexnet.prepared import Rejected, prepare_image
 from alexnet.prepared.pixels import MIN_SIDE, SIZE, decode_image, to_square

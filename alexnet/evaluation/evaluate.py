@@ -30,9 +30,10 @@ from alexnet.evaluation.scores import (
     per_class_errors,
     score,
 )
-from alexnet.models.find import Found
+from alexnet.models import load_model
+from alexnet.models.find import FoundModel
 from alexnet.models.folder import read_config
-from alexnet.network import keep_memory, load_model
+from alexnet.network import keep_memory
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.prepared import PreparedDataset
 
@@ -72,7 +73,7 @@ class ClassScore(NamedTuple):
 
 
 def evaluate_models(
-    models: Sequence[Found],
+    models: Sequence[FoundModel],
     dataset: PreparedDataset,
     split: str,
     views: Sequence[int],
@@ -102,7 +103,7 @@ def evaluate_models(
         rows += [Row(model.name, count, _scores(found[count])) for count in views]
         alone = out if len(models) == 1 else out and out / str(number)
         written.append(alone or model.evaluation / name)
-        if ranks.is_chief():
+        if ranks.is_rank_0():
             write_evaluation(written[-1], found)
     if len(models) > 1:
         found = {count: average(members) for count, members in by_views.items()}
@@ -110,7 +111,7 @@ def evaluate_models(
         rows += [Row(title, count, _scores(found[count])) for count in views]
         if out:
             written.append(out / "average")
-            if ranks.is_chief():
+            if ranks.is_rank_0():
                 write_evaluation(written[-1], found)
     return Evaluation(tuple(rows), found[max(views)], tuple(written))
 
@@ -170,7 +171,7 @@ def weakest(predictions: Predictions, most: int = 5) -> list[ClassScore]:
 
 
 def _predict(
-    model: Found,
+    model: FoundModel,
     dataset: PreparedDataset,
     split: str,
     views: Sequence[int],

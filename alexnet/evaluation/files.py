@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from alexnet.base.errors import DataError
-from alexnet.base.files import is_hidden, printable
+from alexnet.base.names import is_hidden, printable
 
 
 def image_files(names: Sequence[str]) -> list[str]:

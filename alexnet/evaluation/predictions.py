@@ -25,7 +25,8 @@ from alexnet.base.files import canonical_json, write_atomically
 from alexnet.base.progress import Progress, progress
 from alexnet.evaluation.scores import score
 from alexnet.loading.loader import view_batches
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
 from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.prepared import PreparedDataset, Split

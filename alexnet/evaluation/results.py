@@ -7,12 +7,12 @@ from typing import Any
 
 from alexnet.base.errors import DataError
 from alexnet.base.files import read_json
-from alexnet.models.find import Found
+from alexnet.models.card import ModelResult
+from alexnet.models.find import FoundModel
 from alexnet.models.folder import read_config
-from alexnet.models.hub import Result
 
 
-def results_of(model: Found) -> list[Result]:
+def results_of(model: FoundModel) -> list[ModelResult]:
     """The errors of these very weights, by data and number of views.
 
     Evaluations of other weights in the same place are left out. Raises DataError that names a
@@ -34,11 +34,11 @@ def results_of(model: Found) -> list[Result]:
     return found
 
 
-def _results(scores: Any) -> list[Result]:
+def _results(scores: Any) -> list[ModelResult]:
     about = scores["provenance"]
     data = about["dataset"]
     return [
-        Result(
+        ModelResult(
             dataset=Path(data["folder"]).name,
             fingerprint=str(data["fingerprint"]),
             split=str(about["split"]),

@@ -16,7 +16,7 @@ from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.base.files import drafts
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
 from alexnet.exchange.caffe_schema import (
-    Layer,
+    StoredLayer,
     array_of,
     blob_of,
     encoded,
@@ -24,18 +24,11 @@ from alexnet.exchange.caffe_schema import (
     net_of,
 )
 from alexnet.exchange.classes import classes_text
-from alexnet.exchange.imported import (
-    Weights,
-    expected,
-    in_words,
-    layer_names,
-    misplaced,
-    refused,
-    settled,
-)
+from alexnet.exchange.imported import Weights, layer_names, misplaced, refused, settled
 from alexnet.exchange.prototxt import deploy_text, layers_of
 from alexnet.formats.protobuf import Chunks, Message
-from alexnet.models.folder import ModelCard, parameters_of
+from alexnet.models.arrays import in_words, parameter_shapes, parameters_of
+from alexnet.models.card import ModelCard
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.table import Shape, is_connected, shapes
 
@@ -56,14 +49,16 @@ _LEFT_OUT = (
 class _Stage(NamedTuple):
     """A layer with weights, and those that follow it: each reads what the one before it made."""
 
-    weighted: Layer
-    followers: list[Layer]
+    weighted: StoredLayer
+    followers: list[StoredLayer]
 
 
 # --- Reading --------------------------------------------------------------------------------------
 
 
-def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
+def read_caffe(
+    path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
+) -> Weights:
     """The weights of a `.caffemodel`, as stored but for their names, shapes and order of colours.
 
     Every layer is compared with the network's: its place, its type, its numbers. `source` names the
@@ -78,7 +73,7 @@ def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENT
     about, notes = _convention(layers, names, source, known, path)
     arrays = {}
     for layer, ours in zip(weighted, names, strict=True):
-        wanted = expected(about.with_classes(1))
+        wanted = parameter_shapes(about.with_classes(1))
         for part, blob in zip(("weight", "bias"), layer.blobs, strict=False):
             array = array_of(blob, len(wanted[f"{ours}.{part}"]), f"{layer.name}, {part}")
             arrays[f"{ours}.{part}"] = array
@@ -114,7 +109,7 @@ def read_mean(path: Path) -> np.ndarray:
 
 
 def _convention(
-    layers: Sequence[Layer],
+    layers: Sequence[StoredLayer],
     names: Sequence[str],
     source: str,
     known: Mapping[str, Convention],
@@ -151,7 +146,7 @@ def _convention(
     return choices[name], [f"Network: {name}, told by its layers: {order}.", *_trusted(stages)]
 
 
-def _stages(layers: Sequence[Layer]) -> tuple[list[_Stage], list[str]]:
+def _stages(layers: Sequence[StoredLayer]) -> tuple[list[_Stage], list[str]]:
     """The layers in the order in which they compute, and where they do not read one another so.
 
     Where the file does not tell what a layer reads, it is what the one before it in the file made.
@@ -256,7 +251,7 @@ def _all(names: Sequence[str]) -> str:
 
 
 def _our_names(
-    weighted: Sequence[Layer], about: Convention, path: Path
+    weighted: Sequence[StoredLayer], about: Convention, path: Path
 ) -> tuple[list[str], list[str]]:
     """Our name of every layer with weights, and a line if the last one is called otherwise."""
     ours = list(layer_names(about))
@@ -279,7 +274,7 @@ def _our_names(
 # --- Writing --------------------------------------------------------------------------------------
 
 
-def write(network: AlexNet, card: ModelCard, out: Path) -> list[Path]:
+def write_caffe(network: AlexNet, card: ModelCard, out: Path) -> list[Path]:
     """Write a folder that Caffe and OpenCV can read; returns the files written.
 
     `model.caffemodel`, `deploy.prototxt` (the network for ten images), `mean.binaryproto` and

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet.exchange.imported import in_words
 from alexnet.exchange.prototxt import CaffeLayer
 from alexnet.formats import protobuf
 from alexnet.formats.protobuf import Chunks, Message
+from alexnet.models.arrays import in_words
 
 _NET_NAME, _NET_V1, _NET_LAYER = 1, 2, 100
 
@@ -104,7 +104,7 @@ _TYPES = {
 }
 
 
-class Layer(NamedTuple):
+class StoredLayer(NamedTuple):
     """A layer as stored; `numbers` are those of its type, none where the file does not tell."""
 
     name: str
@@ -118,7 +118,7 @@ class Layer(NamedTuple):
 # --- Reading --------------------------------------------------------------------------------------
 
 
-def layers_in(net: Message) -> list[Layer]:
+def layers_in(net: Message) -> list[StoredLayer]:
     """The layers of either field, in order."""
     if _NET_LAYER in net.numbers:
         return [_layer(one, one, _V2) for one in net.messages(_NET_LAYER)]
@@ -129,11 +129,11 @@ def layers_in(net: Message) -> list[Layer]:
     return found
 
 
-def _layer(one: Message, around: Message, fields: _Encoding) -> Layer:
+def _layer(one: Message, around: Message, fields: _Encoding) -> StoredLayer:
     """A layer whose bottoms and tops are in `around`."""
     told = map(str, one.integers(fields.type)) if fields is _V1 else one.texts(fields.type)
     kind = ([""] + [_TYPES.get(kind, kind) if fields is not _V2 else kind for kind in told])[-1]
-    return Layer(
+    return StoredLayer(
         one.text(fields.name),
         kind,
         around.texts(fields.bottom),

@@ -13,8 +13,8 @@ import torch
 from alexnet import paper
 from alexnet.base.errors import IncompatibleError, NumericsError
 from alexnet.conventions import Convention
-from alexnet.models.folder import ModelCard
-from alexnet.network.alexnet import AlexNet
+from alexnet.models.card import ModelCard
+from alexnet.network.alexnet import AlexNet, evaluating
 
 TOLERANCE = 1e-4  # of probabilities; of logits as a share of the largest
 _GRAINS = (1, 7, 32)  # pixels that have one colour, an image for each
@@ -28,7 +28,7 @@ class Outputs(NamedTuple):
     probs_NK: np.ndarray
 
 
-class Difference(NamedTuple):
+class OutputDifference(NamedTuple):
     """The largest, of a probability and of a logit, the latter as a share of the largest logit."""
 
     probability: float
@@ -48,18 +48,18 @@ def check_images(about: Convention) -> np.ndarray:
 
 
 def outputs(network: AlexNet, card: ModelCard, images_NCHW: np.ndarray) -> Outputs:
-    """What this network says of images on the scale 0-255."""
+    """What the test network says of images on the scale 0-255."""
     about, weights = network.convention, next(network.parameters())
     first = (about.side - about.crop) // 2
     centre_HWC = card.mean_HWC[first : first + about.crop, first : first + about.crop]
     x_NCHW = torch.from_numpy(images_NCHW - centre_HWC.transpose(2, 0, 1))
-    with torch.inference_mode():
+    with evaluating(network), torch.inference_mode():
         logits_NK = network(x_NCHW.to(weights.device, weights.dtype)).float()
         probs_NK = torch.softmax(logits_NK, dim=1)
     return Outputs(logits_NK.cpu().numpy(), probs_NK.cpu().numpy())
 
 
-def require_same(theirs: Outputs, ours: Outputs, what: str, where: object) -> Difference:
+def require_same(theirs: Outputs, ours: Outputs, what: str, where: object) -> OutputDifference:
     """How far the two are apart; raises IncompatibleError where that is more than rounding.
 
     Logits are compared as well: probabilities that are all alike, or all 0 and 1, hide what differs.
@@ -71,7 +71,7 @@ def require_same(theirs: Outputs, ours: Outputs, what: str, where: object) -> Di
             remedy="The weights are broken: use an earlier checkpoint or another model.",
         )
     scale = float(np.abs(ours.logits_NK).max()) or 1.0
-    apart = Difference(
+    apart = OutputDifference(
         float(np.abs(theirs.probs_NK - ours.probs_NK).max()),
         float(np.abs(theirs.logits_NK - ours.logits_NK).max()) / scale,
     )

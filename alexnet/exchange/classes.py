@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
-from alexnet.exchange import pickles
+from alexnet.formats.pickles import is_pickle, read_pickle
 
 _SYNSET = re.compile(r"(n\d{8})(?:[ \t]+(.*))?")
 _MOST_BYTES = 2**24  # of a list of classes
@@ -61,8 +61,8 @@ def classes_text(names: Sequence[str], titles: Sequence[str]) -> str:
 def _lines(path: Path) -> list[str]:
     if path.stat().st_size > _MOST_BYTES:
         raise DataError(f"A list of classes of more than {_MOST_BYTES:,} bytes.", where=path)
-    if pickles.is_pickle(path):
-        found = pickles.read(path)
+    if is_pickle(path):
+        found = read_pickle(path)
         names = found.get("label_names") if isinstance(found, dict) else None
         if not isinstance(names, list) or not all(isinstance(n, str | bytes) for n in names):
             raise DataError("It has no list of label_names.", where=path)

@@ -30,8 +30,9 @@ import numpy as np
 from alexnet import paper
 from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
-from alexnet.exchange import pickles
-from alexnet.exchange.imported import Weights, in_words, misplaced, refused, settled
+from alexnet.exchange.imported import Weights, misplaced, refused, settled
+from alexnet.formats.pickles import read_pickle
+from alexnet.models.arrays import in_words
 from alexnet.network.table import Shape, is_connected, is_local, shapes
 
 _MOST_LAYERS = 300
@@ -92,14 +93,16 @@ class _Layer:
 Stages = list[list[_Layer]]
 
 
-def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
+def read_cuda_convnet(
+    path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
+) -> Weights:
     """The weights of a checkpoint in our layout; nothing in the pickle is carried out.
 
     Which network it is follows from its layers, and what these say of themselves has to agree; where
     `source` names one of ours, that decides, and differences are noted. Raises DataError for what is no
     checkpoint, IncompatibleError with the differences for other networks.
     """
-    stages = _stages(_layers(pickles.read(path), path), path)
+    stages = _stages(_layers(read_pickle(path), path), path)
     about, notes = _convention(stages, source, known, path)
     about = about.with_classes(_neurons(stages[-1]) or about.output.kernels)
     rows = shapes(about)

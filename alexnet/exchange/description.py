@@ -7,7 +7,7 @@ program. With the weights they are all that is needed to come back.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple, get_args
 
@@ -17,10 +17,10 @@ import torch
 from alexnet import __version__, paper
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
-from alexnet.models.folder import ModelCard, weights_sha256
-from alexnet.models.hub import public
+from alexnet.models.arrays import in_words, listed, misfits
+from alexnet.models.card import ModelCard, public
+from alexnet.models.folder import weights_sha256
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.table import shapes
 
 FORMAT = "alexnet-export 1"
 IMAGE, LOGITS, PROBABILITIES = "image", "logits", "probabilities"  # the input, the outputs
@@ -29,7 +29,7 @@ _DTYPES = {"float32": np.float32, "float64": np.float64, "int64": np.int64}  # o
 _JSON = ("classes", "titles", "preprocessing", "provenance", "statistics")
 
 
-class Found(NamedTuple):
+class Exported(NamedTuple):
     """What came back: `arrays` by our parameters' names, `statistics` as a `ModelCard` has them.
 
     The convention has as many kernels as the arrays, in every layer.
@@ -141,7 +141,7 @@ def wanted(about: Mapping[str, Any]) -> list[str]:
     return [*names, MEAN]
 
 
-def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: object) -> Found:
+def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: object) -> Exported:
     """What a file holds, from its parsed description and its arrays; raises IncompatibleError."""
     needed = wanted(about)
     if lacks := [name for name in needed if name not in arrays]:
@@ -150,10 +150,16 @@ def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: obj
         name: np.require(arrays[name], requirements=("C", "W")) for name in needed if name != MEAN
     }
     network = _of_kernels(about, parameters)
-    expected = {f"{row.layer.name}.weight": row.weight_shape for row in shapes(network)}
-    expected |= {f"{row.layer.name}.bias": (row.kernels,) for row in shapes(network)}
-    expected[MEAN] = (paper.CHANNELS, network.side, network.side)
-    _require_shapes(arrays, expected, where)
+    wrong = misfits(parameters, network)
+    if arrays[MEAN].shape != (wanted_mean := (paper.CHANNELS, network.side, network.side)):
+        wrong.append(f"{MEAN} is {in_words(arrays[MEAN].shape)}, not {in_words(wanted_mean)}")
+    wrong += [
+        f"{name} is of {arrays[name].dtype}, not float32"
+        for name in needed
+        if arrays[name].dtype != np.float32
+    ]
+    if wrong:
+        raise IncompatibleError(f"It is not this network: {listed(wrong)}.", where=where)
     if network.output.kernels != len(about["classes"]):
         raise IncompatibleError(
             f"Its weights are not of its {len(about['classes']):,} classes.", where=where
@@ -166,7 +172,9 @@ def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: obj
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"Its statistics are damaged: {error}.", where=where) from None
     statistics[MEAN] = np.ascontiguousarray(arrays[MEAN].transpose(1, 2, 0))
-    return Found(network, parameters, tuple(about["classes"]), tuple(about["titles"]), statistics)
+    return Exported(
+        network, parameters, tuple(about["classes"]), tuple(about["titles"]), statistics
+    )
 
 
 def _of_kernels(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Convention:
@@ -175,15 +183,3 @@ def _of_kernels(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> C
     return named.with_kernels(
         {layer.name: len(np.atleast_1d(arrays[f"{layer.name}.weight"])) for layer in named.layers}
     )
-
-
-def _require_shapes(
-    arrays: Mapping[str, np.ndarray], expected: Mapping[str, Iterable[int]], where: object
-) -> None:
-    wrong = [
-        f"{name} is {arrays[name].dtype} {list(arrays[name].shape)}, not float32 {list(shape)}"
-        for name, shape in expected.items()
-        if arrays[name].shape != tuple(shape) or arrays[name].dtype != np.float32
-    ]
-    if wrong:
-        raise IncompatibleError(f"It is not this network: {'; '.join(wrong)}.", where=where)

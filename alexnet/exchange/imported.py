@@ -15,11 +15,10 @@ import numpy as np
 
 from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.conventions import Convention, Nonlinearity
-from alexnet.models.folder import ModelCard, set_parameters
+from alexnet.models.arrays import listed, misfits, set_parameters
+from alexnet.models.card import ModelCard
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.table import shapes
 
-_NAMED = 16  # differences, as many as there are parameters of eight layers
 _LONG = 200  # characters of a difference: names are the file's choice
 _AT_ONCE = 2**22  # numbers looked at together
 
@@ -50,10 +49,10 @@ class Imported:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def network(self) -> AlexNet:
-        """The network with these weights; every name and shape is checked once more."""
-        network = AlexNet(len(self.classes), self.convention)
+        """The test network with these weights; every name and shape is checked once more."""
+        network = AlexNet.without_weights(self.convention)
         set_parameters(network, self.arrays, "imported weights")
-        return network
+        return network.eval()
 
     @property
     def card(self) -> ModelCard:
@@ -63,34 +62,11 @@ class Imported:
         )
 
 
-def expected(convention: Convention) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of a network, by name: weight and bias of each layer in turn."""
-    found: dict[str, tuple[int, ...]] = {}
-    for shape in shapes(convention):
-        found[f"{shape.layer.name}.weight"] = shape.weight_shape
-        found[f"{shape.layer.name}.bias"] = (shape.kernels,)
-    return found
-
-
-def differences(arrays: Mapping[str, np.ndarray], convention: Convention) -> list[str]:
-    """Every missing, unknown or wrongly shaped array, in words; none where they fit the network."""
-    wanted = expected(convention)
-    wrong = [f"{name} is missing" for name in wanted if name not in arrays]
-    wrong += [f"{name} is unknown" for name in arrays if name not in wanted]
-    return wrong + [
-        f"{name} is {in_words(arrays[name].shape)}, not {in_words(shape)}"
-        for name, shape in wanted.items()
-        if name in arrays and tuple(arrays[name].shape) != shape
-    ]
-
-
 def refused(wrong: Iterable[str], convention: Convention, where: object) -> IncompatibleError:
     """The error that lists how weights differ from the network they should be of."""
     wrong = [one if len(one) < _LONG else f"{one[:_LONG]} ..." for one in wrong]
-    more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
     return IncompatibleError(
-        f"The weights are not of {convention.name} ({convention.about}): "
-        f"{'; '.join(wrong[:_NAMED])}{more}.",
+        f"The weights are not of {convention.name} ({convention.about}): {listed(wrong)}.",
         where=where,
         remedy="alexnet summary NETWORK shows every layer; --from names another network or format.",
     )
@@ -102,7 +78,7 @@ def checked(weights: Weights, where: Path) -> tuple[dict[str, np.ndarray], list[
     Raises IncompatibleError with all differences in names and shapes, DataError for numbers that are
     not finite or no floating-point numbers. Shapes are compared before anything is copied.
     """
-    if wrong := differences(weights.arrays, weights.convention):
+    if wrong := misfits(weights.arrays, weights.convention):
         raise refused(wrong, weights.convention, where)
     for name, array in weights.arrays.items():
         if array.dtype.kind != "f":
@@ -131,11 +107,6 @@ def is_finite(array: np.ndarray) -> bool:
         bool(np.isfinite(flat[first : first + _AT_ONCE]).all())
         for first in range(0, len(flat), _AT_ONCE)
     )
-
-
-def in_words(shape: Iterable[int]) -> str:
-    """A shape as people write it: 96 x 3 x 11 x 11."""
-    return " x ".join(f"{side:,}" if side > 9999 else str(side) for side in shape) or "one number"
 
 
 def settled(followers: Iterable[str]) -> tuple[str, ...]:

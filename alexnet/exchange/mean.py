@@ -14,10 +14,11 @@ import numpy as np
 from alexnet import paper
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.conventions import TORCHVISION_MEANS, Convention
-from alexnet.exchange import caffe, pickles
-from alexnet.exchange.imported import in_words, is_finite
+from alexnet.exchange import caffe
+from alexnet.exchange.imported import is_finite
 from alexnet.exchange.tensors import is_safetensors
-from alexnet.models.folder import read_arrays
+from alexnet.formats.pickles import is_pickle, read_pickle
+from alexnet.models.arrays import in_words, read_arrays
 
 CAFFE_MEANS = (104.0, 117.0, 123.0)  # blue, green, red: ILSVRC-2012's, as Caffe's users write them
 _THREE = re.compile(r"\s*([-+.\d]+)\s*,\s*([-+.\d]+)\s*,\s*([-+.\d]+)\s*")
@@ -70,8 +71,8 @@ def _constant(colours: Sequence[float], side: int) -> np.ndarray:
 
 
 def _from_file(path: Path, side: int) -> np.ndarray:
-    if pickles.is_pickle(path):
-        found = pickles.read(path)
+    if is_pickle(path):
+        found = read_pickle(path)
         mean = found.get("data_mean") if isinstance(found, dict) else None
         if not isinstance(mean, np.ndarray) or mean.dtype.kind != "f" or mean.size % 3:
             raise DataError("It has no mean image under data_mean.", where=path)

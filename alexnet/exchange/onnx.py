@@ -22,23 +22,24 @@ from alexnet.base.errors import AlexNetError, DataError, EnvironmentProblem
 from alexnet.base.files import write_atomically
 from alexnet.exchange import description
 from alexnet.exchange.check import (
-    Difference,
+    OutputDifference,
     Outputs,
     check_images,
     outputs,
     require_same,
 )
 from alexnet.exchange.description import IMAGE, LOGITS, MEAN, PROBABILITIES
-from alexnet.models.folder import ModelCard, parameters_of
-from alexnet.network.alexnet import AlexNet, named
-from alexnet.network.table import Shape, is_connected, is_local
+from alexnet.models.arrays import parameters_of
+from alexnet.models.card import ModelCard
+from alexnet.network.alexnet import AlexNet
+from alexnet.network.table import Shape, Stage, is_connected, is_local
 from alexnet.paper import Normalization
 
 OPSET = 17
 IR = 8  # the file format's version that came with it: older programs read it too
 
 
-def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> Difference:
+def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> OutputDifference:
     """Write the file; how far what it computes is from what the network does.
 
     Raises IncompatibleError, keeping no file, where onnxruntime computes something else, and
@@ -50,7 +51,7 @@ def export_onnx(network: AlexNet, card: ModelCard, path: Path) -> Difference:
     return apart
 
 
-def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> Difference:
+def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> OutputDifference:
     """The largest difference that onnxruntime shows; raises IncompatibleError for more than rounding."""
     images = check_images(network.convention)
     return require_same(run(data, images), outputs(network, card, images), "onnxruntime", where)
@@ -65,7 +66,7 @@ def run(data: bytes, images_NCHW: np.ndarray) -> Outputs:
     return Outputs(*session.run([LOGITS, PROBABILITIES], {IMAGE: images_NCHW}))
 
 
-def read(path: Path) -> description.Found:
+def read_onnx(path: Path) -> description.Exported:
     """What `export_onnx` wrote: the network, its weights, classes, titles and statistics.
 
     Raises DataError for damaged files, IncompatibleError for ONNX files of other programs.
@@ -131,8 +132,8 @@ class _Graph:
         for name, array in parameters_of(self._network).items():
             self.array(name, array)
         x = self.without_mean(card)
-        for row in self._network.shapes:
-            x = self.layer(x, row)
+        for stage, row in zip(self._network.stages, self._network.shapes, strict=True):
+            x = self.layer(x, stage, row)
         self.node("Softmax", [x], PROBABILITIES, axis=1)
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
@@ -167,20 +168,21 @@ class _Graph:
         divisors = self.array("divisors", np.reshape(about.divisors, (paper.CHANNELS, 1, 1)))
         return self.node("Div", [x, divisors], "divided")
 
-    def layer(self, x: str, row: Shape) -> str:
+    def layer(self, x: str, stage: Stage, row: Shape) -> str:
         """A layer's sums and all that follows them."""
         layer = row.layer
-        values = list(named(layer))
-        sums = LOGITS if layer == self._about.output else values[0][0]
+        sums, *after = stage.activations
+        if layer == self._about.output:
+            sums = LOGITS
         if is_connected(layer):
             x = self.connected(x, row, sums)
         elif is_local(layer):
             x = self.local(x, row, sums)
         else:
             x = self.convolution(x, row, sums)
-        for output, follower in values[1:]:
+        for output, follower in zip(after, stage.followers, strict=False):  # but for dropout
             x = self.follow(x, row, follower, output)
-        if "dropout" in layer.followed_by and not self._about.inverted_dropout:
+        if stage.drops and not self._about.inverted_dropout:
             kept = self.array(f"{layer.name}.kept", 1 - paper.DROPOUT)
             x = self.node("Mul", [x, kept], f"{layer.name}.halved")
         return x

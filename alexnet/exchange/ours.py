@@ -10,12 +10,13 @@ import numpy as np
 
 from alexnet.base.errors import IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
-from alexnet.exchange.imported import Imported, Weights, checked, differences, refused
+from alexnet.exchange.imported import Imported, Weights, checked, refused
 from alexnet.exchange.tensors import read_tensors
-from alexnet.models.folder import load_model, parameters_of
+from alexnet.models.arrays import misfits, parameters_of
+from alexnet.models.folder import load_model
 
 
-def read_folder(folder: Path) -> Imported:
+def read_own_folder(folder: Path) -> Imported:
     """A model folder with everything in it; raises what `load_model` and `checked` raise."""
     network, card = load_model(folder)
     arrays, _ = checked(Weights(parameters_of(network), network.convention), folder)
@@ -31,7 +32,9 @@ def read_folder(folder: Path) -> Imported:
     )
 
 
-def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
+def read_own(
+    path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
+) -> Weights:
     """The weights of a `.safetensors` file with our names, as stored.
 
     Metadata as this package writes them tell the network; without them names and shapes do, and where
@@ -49,7 +52,7 @@ def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENT
         about = _with_outputs(known[source], arrays)
         return Weights(arrays, about, (f"Network: {source}, as asked.", *notes))
     choices = [_with_outputs(about, arrays) for about in known.values()]
-    fitting = [about for about in choices if not differences(arrays, about)]
+    fitting = [about for about in choices if not misfits(arrays, about)]
     if len(fitting) == 1:
         told = f"Network: {fitting[0].name}, told by its shapes."
         return Weights(arrays, fitting[0], (told, *notes))
@@ -60,8 +63,8 @@ def read(path: Path, source: str = "", known: Mapping[str, Convention] = CONVENT
             where=path,
             remedy=f"Say which: --from {names[0]}",
         )
-    nearest = min(choices, key=lambda about: len(differences(arrays, about)))
-    raise refused(differences(arrays, nearest), nearest, path)
+    nearest = min(choices, key=lambda about: len(misfits(arrays, about)))
+    raise refused(misfits(arrays, nearest), nearest, path)
 
 
 def _told(

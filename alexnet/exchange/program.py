@@ -20,20 +20,20 @@ from alexnet.base.errors import AlexNetError, DataError
 from alexnet.base.files import write_atomically
 from alexnet.exchange import description
 from alexnet.exchange.check import (
-    Difference,
+    OutputDifference,
     Outputs,
     check_images,
     outputs,
     require_same,
 )
 from alexnet.exchange.description import IMAGE, LOGITS, MEAN, PROBABILITIES
-from alexnet.models.folder import ModelCard
-from alexnet.network.alexnet import AlexNet
+from alexnet.models.card import ModelCard
+from alexnet.network.alexnet import AlexNet, evaluating
 
 _CONFIG = "data/weights/model_weights_config.json"
 
 
-def export_pt2(network: AlexNet, card: ModelCard, path: Path) -> Difference:
+def export_pt2(network: AlexNet, card: ModelCard, path: Path) -> OutputDifference:
     """Write the file; how far what it computes is from what the network does.
 
     Raises IncompatibleError, keeping no file, where the program computes something else.
@@ -44,7 +44,7 @@ def export_pt2(network: AlexNet, card: ModelCard, path: Path) -> Difference:
     return apart
 
 
-def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> Difference:
+def check(data: bytes, network: AlexNet, card: ModelCard, where: object) -> OutputDifference:
     """The largest difference that the program shows; raises IncompatibleError for more than rounding."""
     images = check_images(network.convention)
     theirs, ours = run(data, images), outputs(network, card, images)
@@ -64,11 +64,16 @@ def build(network: AlexNet, card: ModelCard) -> bytes:
     texts = description.description(network, card)  # before any work
     side = network.convention.crop
     example = torch.zeros(2, 3, side, side)  # more than one: the batch stays open
-    program = torch.export.export(
-        _Plain(network, card).eval(),
-        (example,),
-        dynamic_shapes={IMAGE: {0: torch.export.Dim("N", min=1)}},
-    )
+    fast, network.fast = network.fast, False
+    try:
+        with evaluating(network):
+            program = torch.export.export(
+                _WithMean(network, card).eval(),
+                (example,),
+                dynamic_shapes={IMAGE: {0: torch.export.Dim("N", min=1)}},
+            )
+    finally:
+        network.fast = fast
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it has the paths of this machine
     program.example_inputs = None  # it would be stored as a pickle
@@ -77,7 +82,7 @@ def build(network: AlexNet, card: ModelCard) -> bytes:
     return file.getvalue()
 
 
-def read(path: Path) -> description.Found:
+def read_pt2(path: Path) -> description.Exported:
     """What `export_pt2` wrote: the network, its weights, classes, titles and statistics.
 
     The arrays are read as bytes, and nothing is executed. Raises DataError for damaged files,
@@ -109,7 +114,7 @@ def read(path: Path) -> description.Found:
     return description.found(about, arrays, path)
 
 
-class _Plain(nn.Module):
+class _WithMean(nn.Module):
     """The test network in PyTorch's own operators, from pixels to logits and probabilities.
 
     The layers are the network's own, so that its parameters keep their names.
@@ -130,7 +135,7 @@ class _Plain(nn.Module):
         about = network.convention
         first = (about.side - about.crop) // 2
         inside = slice(first, first + about.crop)
-        logits = network.plainly(image - self.mean[:, inside, inside])
+        logits = network(image - self.mean[:, inside, inside])
         return {LOGITS: logits, PROBABILITIES: torch.softmax(logits, dim=1)}
 
 

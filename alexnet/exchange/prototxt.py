@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from alexnet import paper
 from alexnet.conventions import Convention
-from alexnet.network.table import Shape, is_connected, shapes
+from alexnet.network.table import Shape, is_connected, number_of, shapes
 
 _IMAGES = 10  # at once, as in the deploy files that Caffe comes with
 _INPUT = "data"
@@ -33,7 +33,7 @@ def layers_of(about: Convention) -> list[CaffeLayer]:
         kind = "InnerProduct" if is_connected(layer) else "Convolution"
         found.append(CaffeLayer(layer.name, kind, (blob,), (layer.name,), _weighted(shape)))
         blob = layer.name
-        number = layer.name.lstrip("abcdefghijklmnopqrstuvwxyz")
+        number = number_of(layer)
         for follower in layer.followed_by:
             name, kind, parameters, in_place = _follower(follower, number, about)
             top = blob if in_place else name

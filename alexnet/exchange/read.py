@@ -10,13 +10,14 @@ from pathlib import Path
 from alexnet.base.errors import DataError, IncompatibleError, UsageError, did_you_mean
 from alexnet.base.files import sha256_of
 from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.exchange import caffe, cuda_convnet, onnx, ours, pickles, program, torchvision
+from alexnet.exchange import caffe, cuda_convnet, onnx, ours, program, torchvision
 from alexnet.exchange.classes import class_names
-from alexnet.exchange.description import Found
+from alexnet.exchange.description import Exported
 from alexnet.exchange.imported import Imported, Weights, checked, is_finite
 from alexnet.exchange.mean import mean_image
 from alexnet.exchange.tensors import is_safetensors
-from alexnet.models.folder import opened
+from alexnet.formats.pickles import is_pickle
+from alexnet.models.arrays import opened
 
 FORMATS = {
     "caffe": "Caffe's .caffemodel",
@@ -56,7 +57,7 @@ def read_foreign(
                 where=path,
                 remedy="Give the file with the weights.",
             )
-        return _changed(ours.read_folder(path), path, source, mean, classes)
+        return _changed(ours.read_own_folder(path), path, source, mean, classes)
     if not path.is_file():
         raise UsageError("There is no such file.", where=path)
     kind = format_of(path)
@@ -105,7 +106,7 @@ def format_of(path: Path) -> str:
         return kind
     if head.startswith(_ONNX_HEAD):
         return "onnx"
-    if pickles.is_pickle(path):
+    if is_pickle(path):
         return "cuda-convnet"
     if head.startswith(_HDF5_MAGIC):
         raise DataError(
@@ -184,15 +185,15 @@ def _kind_of_torch_zip(path: Path) -> str:
 
 
 def _read_torchvision(path: Path, source: str, known: Mapping[str, Convention]) -> Weights:
-    return torchvision.read(path, known)
+    return torchvision.read_torchvision(path, known)
 
 
 _READERS: Mapping[str, Callable[[Path, str, Mapping[str, Convention]], Weights]] = {
-    "caffe": caffe.read,
-    "cuda-convnet": cuda_convnet.read,
+    "caffe": caffe.read_caffe,
+    "cuda-convnet": cuda_convnet.read_cuda_convnet,
     "torchvision": _read_torchvision,
-    "alexnet": ours.read,
+    "alexnet": ours.read_own,
 }
 
 # Files with classes and statistics beside the weights.
-_WHOLE: Mapping[str, Callable[[Path], Found]] = {"onnx": onnx.read, "pt2": program.read}
+_WHOLE: Mapping[str, Callable[[Path], Exported]] = {"onnx": onnx.read_onnx, "pt2": program.read_pt2}

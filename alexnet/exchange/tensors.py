@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from alexnet.models.folder import opened
+from alexnet.models.arrays import opened
 
 _MOST_HEADER = 10**8  # bytes; the library's own limit
 

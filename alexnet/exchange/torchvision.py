@@ -49,7 +49,7 @@ def is_torchvision(found: Mapping[str, Any]) -> bool:
     return len(theirs & set(found)) > len(theirs) // 2
 
 
-def read(path: Path, known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
+def read_torchvision(path: Path, known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
     """The weights of a `.pth` or `.safetensors` file, whatever it is called, as stored.
 
     A `.pth` is read for its tensors only, and its `state_dict` or `model` if it is a checkpoint.

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from alexnet.base.errors import DataError
-from alexnet.sources.base import MAX_FILE_BYTES
 
 MAX_HEADER = 2**20  # bytes of an extended header; the largest in use hold resource forks of macOS
 MAX_NAME = 4096  # bytes: no system has longer paths
 MAX_DEPTH = 64  # folders one in another
+MAX_SMALL = 2**28  # bytes that any archive may unpack to, however small it is
 MAX_RATIO = 100  # unpacked to packed bytes; images, compressed already, come to about 1
 MAX_XZ_MEMORY = 2**29  # bytes; xz -9 needs an eighth of it
 LINK, OTHER = "links", "not regular files"
@@ -63,7 +63,7 @@ class Unpacked:
 
     def __init__(self, path: Path, file: BinaryIO, packed: int | None) -> None:
         self._path, self._file = path, file
-        self._most = None if packed is None else MAX_FILE_BYTES + MAX_RATIO * packed
+        self._most = None if packed is None else MAX_SMALL + MAX_RATIO * packed
         self.position = 0
 
     def read(self, size: int) -> bytes:

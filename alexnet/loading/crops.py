@@ -14,11 +14,8 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.base.randomness import Purpose, words
-from alexnet.loading.buffers import aligned
-from alexnet.loading.cutting import cut_all, with_mirror
 
 ROOM = paper.SIDE - paper.CROP  # pixels: so much is a crop smaller than its image
-_NO_SHIFT = np.zeros(3, np.float32)
 
 
 class View(NamedTuple):
@@ -71,35 +68,22 @@ def views(count: int, room: int = ROOM) -> list[View]:
     return [*five, *(view._replace(reflected=True) for view in five)]
 
 
-def cut(
-    image_HWC: np.ndarray,
-    mean_HWC: np.ndarray,
-    view: View,
-    out_HWC: np.ndarray,
-    shift_C: np.ndarray = _NO_SHIFT,
-) -> None:
-    """Write the view of (image - mean) + shift into `out_HWC` (float32, crop x crop x 3)."""
-    _cut(image_HWC, mean_HWC, [view], out_HWC[None], shift_C)
-
-
 def cut_views(
-    image_HWC: np.ndarray, mean_HWC: np.ndarray, count: int, crop: int = paper.CROP
-) -> np.ndarray:
-    """The 1 or 10 evaluation views of one image: float32, V x crop x crop x 3."""
-    out = aligned((count, crop, crop, 3))
-    _cut(image_HWC, mean_HWC, views(count, len(image_HWC) - crop), out, _NO_SHIFT)
-    return out
-
-
-def _cut(
     image_HWC: np.ndarray,
     mean_HWC: np.ndarray,
-    several: list[View],
-    out_VHWC: np.ndarray,
-    shift_C: np.ndarray,
-) -> None:
-    image_HWC = np.ascontiguousarray(image_HWC)
+    count: int,
+    crop: int = paper.CROP,
+    out_VHWC: np.ndarray | None = None,
+) -> np.ndarray:
+    """The 1 or 10 evaluation views of one image: float32, V x crop x crop x 3, in `out_VHWC` if given.
+
+    In plain NumPy, which a few images are done with before the kernel of `cutting` is even loaded.
+    """
     assert image_HWC.dtype == np.uint8 and image_HWC.shape == mean_HWC.shape
-    addresses_1 = np.array([image_HWC.ctypes.data], np.uint64)
-    views_1V3 = np.array([several], np.int64)
-    cut_all(addresses_1, with_mirror(mean_HWC), views_1V3, shift_C[None], out_VHWC[None])
+    if out_VHWC is None:
+        out_VHWC = np.empty((count, crop, crop, 3), np.float32)
+    for view, out_HWC in zip(views(count, len(image_HWC) - crop), out_VHWC, strict=True):
+        place = slice(view.top, view.top + crop), slice(view.left, view.left + crop)
+        turned = slice(None, None, -1 if view.reflected else 1)
+        np.subtract(image_HWC[place][:, turned], mean_HWC[place][:, turned], out=out_HWC)
+    return out_VHWC

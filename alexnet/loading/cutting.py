@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 from alexnet.base.ranks import cores
 from alexnet.loading.buffers import ALIGNMENT, aligned
+from alexnet.loading.crops import View
 from alexnet.prepared import Split
 from alexnet.prepared.shards import room_for_decoded
 
@@ -61,6 +62,22 @@ def cut_all(
         straight_NVHWC = aligned(out_NVHWC.shape)
         _cut_all(addresses_N, means_2HWC, views_NV3, shifts_N3, straight_NVHWC)
         out_NVHWC[...] = straight_NVHWC
+
+
+def cut(
+    image_HWC: np.ndarray,
+    mean_HWC: np.ndarray,
+    view: View,
+    out_HWC: np.ndarray,
+    shift_C: np.ndarray | None = None,
+) -> None:
+    """Write the view of one (image - mean) + shift into `out_HWC`: float32, crop x crop x 3."""
+    image_HWC = np.ascontiguousarray(image_HWC)
+    assert image_HWC.dtype == np.uint8 and image_HWC.shape == mean_HWC.shape
+    addresses_1 = np.array([image_HWC.ctypes.data], np.uint64)
+    shifts_13 = np.zeros((1, 3), np.float32) if shift_C is None else shift_C[None]
+    views_113 = np.array([[view]], np.int64)
+    cut_all(addresses_1, with_mirror(mean_HWC), views_113, shifts_13, out_HWC[None, None])
 
 
 class Cutter:

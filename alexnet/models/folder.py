@@ -2,35 +2,27 @@
 
 A folder holds `model.safetensors` (parameters by layer name), `config.json` (convention, classes,
 preprocessing, provenance), `statistics.safetensors` (mean image, colour components) and `README.md`.
-It is laid out as Hugging Face's tools expect, see `hub`.
+It is laid out as Hugging Face's tools expect.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-import torch
 
-from alexnet.base.errors import AlexNetError, DataError, IncompatibleError, UsageError
-from alexnet.base.files import (
-    classes_hash,
-    make_folder,
-    read_json,
-    sha256_of,
-    write_atomically,
-    write_json,
-)
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.base.files import make_folder, read_json, sha256_of, write_atomically, write_json
+from alexnet.base.provenance import classes_hash
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
-from alexnet.models import hub
+from alexnet.models.arrays import parameters_of, read_arrays, set_parameters
+from alexnet.models.card import ModelCard, ModelResult, hub_config, readme
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 2
@@ -40,100 +32,11 @@ _CONFIG_KINDS = {
     **dict.fromkeys(("classes_sha256", "weights_sha256"), str),
     **dict.fromkeys(("kernels", "preprocessing", "provenance"), dict),
 }
-_NAMED = 16  # differences, as many as there are parameters
 _NAMES = {list: "list", str: "text", dict: "JSON object"}
 
 
-_PALETTE = 256  # distinct values that are counted: more are not those of quantized weights
-_SAMPLE = 2**20  # weights whose values are looked at together
-
-
-class Sparsity(NamedTuple):
-    """What pruning and quantizing left of a layer's weights."""
-
-    zero: float  # the share of weights that are zero, 0-1
-    values: int | None  # distinct values where they are at most 256, and fewer than the weights
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What weights need to be used rightly.
-
-    `classes` in the order of the output layer, `titles` the names people read; `statistics` has the
-    mean image (`mean`: side x side x 3 float32, 0-255) and the colour components of the training set.
-    """
-
-    classes: tuple[str, ...]
-    titles: tuple[str, ...]
-    statistics: Mapping[str, np.ndarray]
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def mean_HWC(self) -> np.ndarray:
-        """The mean image that is subtracted before cropping (section 2)."""
-        return self.statistics["mean"]
-
-
-def parameters_of(network: AlexNet) -> dict[str, np.ndarray]:
-    """Every parameter by name (`conv1.weight` ...), as arrays that share the network's memory."""
-    named = network.named_parameters()
-    return {name: value.detach().cpu().contiguous().numpy() for name, value in named}
-
-
-def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: object) -> None:
-    """Copy arrays into the network; raises IncompatibleError with the differences, changing nothing."""
-    mine = dict(network.named_parameters())
-    wrong = [f"{name} is missing" for name in mine.keys() - arrays.keys()]
-    wrong += [f"{name} is unknown" for name in arrays.keys() - mine.keys()]
-    wrong += [
-        f"{name} is {list(arrays[name].shape)}, not {list(mine[name].shape)}"
-        for name in mine.keys() & arrays.keys()
-        if tuple(arrays[name].shape) != tuple(mine[name].shape)
-    ]
-    wrong += [
-        f"{name} is of {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"
-    ]
-    if wrong:
-        more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
-        raise IncompatibleError(
-            f"The weights do not fit this network: {'; '.join(sorted(wrong)[:_NAMED])}{more}.",
-            where=where,
-        )
-    with torch.no_grad():
-        for name, value in mine.items():
-            value.copy_(torch.from_numpy(arrays[name]))
-
-
-def sparsity(arrays: Mapping[str, np.ndarray]) -> dict[str, Sparsity]:
-    """How many weights of each layer are zero, and how many values they have; biases are not counted."""
-    return {
-        name.removesuffix(".weight"): Sparsity(
-            float(1 - np.count_nonzero(array) / max(1, array.size)), _palette(array)
-        )
-        for name, array in arrays.items()
-        if name.endswith(".weight")
-    }
-
-
-def is_sparse(layers: Mapping[str, Sparsity]) -> bool:
-    """Whether any layer is worth telling of: over 1 % zeros, or at most 256 values."""
-    return any(one.zero > 0.01 or one.values is not None for one in layers.values())
-
-
-def _palette(array: np.ndarray) -> int | None:
-    """How many distinct values there are, if they are few."""
-    flat = array.reshape(-1)
-    found = np.unique(flat[:_SAMPLE:64])  # enough to see that values are many
-    for first in range(0, len(flat), _SAMPLE):
-        if len(found) > _PALETTE:
-            return None
-        found = np.union1d(found, flat[first : first + _SAMPLE])
-    return len(found) if len(found) <= min(_PALETTE, len(flat) - 1) else None
-
-
 def save_model(
-    folder: Path, network: AlexNet, card: ModelCard, results: Sequence[hub.Result] = ()
+    folder: Path, network: AlexNet, card: ModelCard, results: Sequence[ModelResult] = ()
 ) -> None:
     """Write a model folder; `config.json`, which names the weights' hash, comes last.
 
@@ -155,9 +58,9 @@ def save_model(
         "preprocessing": dict(card.preprocessing),
         "provenance": dict(card.provenance),
         "weights_sha256": written.sha256,
-        **hub.config(card),
+        **hub_config(card),
     }
-    write_atomically(folder / "README.md", hub.readme(network, card, results).encode())
+    write_atomically(folder / "README.md", readme(network.convention, card, results).encode())
     write_json(folder / "config.json", config)
 
 
@@ -166,7 +69,7 @@ def save_pretrained(
     network: AlexNet,
     card: ModelCard,
     force: bool = False,
-    results: Sequence[hub.Result] = (),
+    results: Sequence[ModelResult] = (),
 ) -> None:
     """`save_model`; raises UsageError where there is a model already, unless `force` replaces it."""
     if (folder / "config.json").exists() and not force:
@@ -189,7 +92,10 @@ def load_pretrained(folder: str | Path) -> tuple[AlexNet, ModelCard]:
 
 
 def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
-    """Read a model folder; raises DataError for damaged files, IncompatibleError for other networks."""
+    """The test network of a model folder (`network.eval()`), and its card.
+
+    Raises DataError for damaged files, IncompatibleError for other networks.
+    """
     config = read_config(folder)
     weights = folder / "model.safetensors"
     if not weights.exists() or sha256_of(weights) != config["weights_sha256"]:
@@ -213,8 +119,9 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
                 f"The weights are not of the {layer.kernels:,} {what} of config.json.",
                 where=weights,
             )
-    network = AlexNet(len(classes), about)
+    network = AlexNet.without_weights(about)
     set_parameters(network, arrays, weights)
+    network.eval()
     card = ModelCard(
         classes,
         tuple(config["titles"]),
@@ -263,26 +170,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if len(titles) != len(classes) or config["classes_sha256"] != classes_hash(classes):
         raise DataError("The list of classes was changed.", where=path)
     return config
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file; raises DataError that names a damaged file."""
-    with opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-@contextmanager
-def opened(path: Path, framework: Literal["numpy", "pt"] = "numpy") -> Iterator[Any]:
-    """A safetensors file, open for reading; raises DataError that names a damaged file."""
-    try:
-        with safetensors.safe_open(path, framework=framework) as file:
-            yield file
-    except AlexNetError:
-        raise
-    except FileNotFoundError:
-        raise DataError("A file is missing.", where=path) from None
-    except Exception as error:  # the library raises many kinds
-        raise DataError(f"Not a readable safetensors file: {error}.", where=path) from None
 
 
 def weights_sha256(network: AlexNet) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from alexnet.base.errors import IncompatibleError
 from alexnet.conventions import Convention
+from alexnet.models.arrays import in_words, parameter_shapes
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.compare import differences
 
 # Properties with which the same weights make another network.
 _OF_ALL = ("images", "colours", "normalization", "normalization within a map", "pooling")
-_OF_A_LAYER = ("stride", "zeros", "then")
+_OF_A_LAYER = ("stride", "padding", "then")
 
 
 @torch.no_grad()
@@ -28,24 +28,25 @@ def take_over(
     scaled, so that the test networks agree. Raises IncompatibleError where no layer fits.
     """
     output = network.convention.output.name
+    here, there = parameter_shapes(network.convention), parameter_shapes(other.convention)
     taken, fresh = [], []
     for layer in network.layers:
-        mine = network.weight_and_bias(layer.name)
-        theirs = _parameters(other, layer.name)
+        weight = f"{layer.name}.weight"
         why = ""
-        if theirs is None:
+        if weight not in there:
             why = "there is none"
         elif layer.name == output and set(classes) != set(their_classes):
             why = f"other classes, {len(classes)} instead of {len(their_classes)}"
-        elif [w.shape for w in mine] != [w.shape for w in theirs]:
-            why = f"{_shape(mine[0])} instead of {_shape(theirs[0])}"
-        if why or theirs is None:
+        elif here[weight] != there[weight]:
+            why = f"{in_words(here[weight])} instead of {in_words(there[weight])}"
+        if why:
             fresh.append(f"{layer.name} ({why})")
             continue
         rows: list[int] | slice = slice(None)
         if layer.name == output:
             rows = [their_classes.index(name) for name in classes]
         scale = _scale(layer.name, network.convention, other.convention)
+        mine, theirs = network.weight_and_bias(layer.name), other.weight_and_bias(layer.name)
         mine[0].copy_(theirs[0][rows] * scale)
         mine[1].copy_(theirs[1][rows])
         taken.append(layer.name)
@@ -71,11 +72,6 @@ def take_over(
     return said
 
 
-def _parameters(network: AlexNet, layer: str) -> tuple[Tensor, Tensor] | None:
-    names = [row.name for row in network.layers]
-    return network.weight_and_bias(layer) if layer in names else None
-
-
 def _scale(layer: str, mine: Convention, theirs: Convention) -> float:
     """2 or 1/2 where the layer's inputs are halved by dropout in one network's tests only."""
     mine_halves, theirs_halve = (_reads_halved(layer, one) for one in (mine, theirs))
@@ -87,7 +83,3 @@ def _reads_halved(layer: str, convention: Convention) -> bool:
     before = convention.layers[names.index(layer) - 1] if names.index(layer) else None
     halves = before is not None and "dropout" in before.followed_by
     return halves and not convention.inverted_dropout
-
-
-def _shape(weight: Tensor) -> str:
-    return "x".join(map(str, weight.shape))

@@ -1,7 +1,6 @@
-"""The eight layers: one table, the network built from it, its kernels, its weight files."""
+"""The eight layers: one table, the network built from it, its kernels."""
 
-from alexnet.models.folder import ModelCard, load_model, save_model
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.memory import keep_memory
 
-__all__ = ["AlexNet", "ModelCard", "keep_memory", "load_model", "save_model"]
+__all__ = ["AlexNet", "keep_memory"]

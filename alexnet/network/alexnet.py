@@ -8,38 +8,41 @@ in memory; they stay channels-last to the end of the convolutions.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from alexnet import conventions, paper
 from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER, Convention
-from alexnet.network.conv import convolve, plain_convolve
-from alexnet.network.dropout import relu_dropout
+from alexnet.network import fused
+from alexnet.network.conv import Scale, conv2d
+from alexnet.network.dropout import Dropout
 from alexnet.network.initialization import initialize
-from alexnet.network.linear import linear
-from alexnet.network.local import locally_connected
-from alexnet.network.lrn import LRN, block, normalize, normalize_within, relu_pool
-from alexnet.network.table import Shape, is_connected, is_local, shapes
+from alexnet.network.local import LocallyConnected2d
+from alexnet.network.lrn import LocalResponseNorm, LocalResponseNormWithin
+from alexnet.network.table import Shape, Stage, is_connected, is_local, shapes, stages
 from alexnet.paper import Layer
 
 if TYPE_CHECKING:
-    from alexnet.models.folder import ModelCard
+    from alexnet.models.card import ModelCard
 
 
 class AlexNet(nn.Module):
     """The eight-layer, two-column network, or that of another convention, with so many classes.
 
-    Weights start as `start` says (the convention's Gaussian by default), drawn from `seed`.
-    """
+    It has one child module for every operation, in order of computation: `conv1 relu1 norm1 pool1 ...
+    fc8`. Weights start as `start` says (the convention's Gaussian by default), drawn from `seed`. As any
+    module it begins in training mode, in which it drops units; `eval()` makes it the test network.
 
-    _divisors: Tensor | None
+    `fast` is the switch of the fused operators (`fused`), which compute the same to rounding.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,93 @@ class AlexNet(nn.Module):
         super().__init__()
         if isinstance(convention, str):
             convention = conventions.convention(convention)
-        self.convention = convention.with_classes(classes)
-        self._hold_divisors()
-        for shape in self.shapes:
-            self.add_module(shape.layer.name, _Parameters(shape))
+        self._build(convention.with_classes(classes))
         built = ((shape, *self.weight_and_bias(shape.layer.name)) for shape in self.shapes)
         initialize(built, start or StartConfig(), seed)
+
+    @classmethod
+    def without_weights(cls, convention: Convention) -> AlexNet:
+        """A network whose weights are about to be read from somewhere: they are not set."""
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network._build(convention)
+        return network
+
+    def _build(self, convention: Convention) -> None:
+        self.convention, self.stages, self.fast = convention, stages(convention), True
+        if convention.divisors != (1.0, 1.0, 1.0):
+            self.scale = Scale(convention.divisors)
+        for lane, (stage, shape) in enumerate(zip(self.stages, self.shapes, strict=True)):
+            self.add_module(shape.layer.name, _sums(shape))
+            for name, follower in zip(stage.names[1:], stage.followers, strict=True):
+                self.add_module(name, _follower(follower, convention, lane))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, N x K, of images N x 3 x 224 x 224."""
+        x = self.entered(x)
+        if fused.applies(self, x):
+            return self.run(self.stages, x)
+        for stage in self.stages:
+            if is_connected(stage.layer):
+                x = x.flatten(1)
+            for name in stage.names:
+                x = self.get_submodule(name)(x)
+        return x
+
+    def run(self, stages: Sequence[Stage], x: Tensor) -> Tensor:
+        """What some of the stages make of the output of those before, by the fused operators."""
+        for stage in stages:
+            x = fused.run(self, stage, x)
+        return x
+
+    def entered(self, x_NCHW: Tensor) -> Tensor:
+        """Images as conv1 reads them: in the memory layout of the hot path, their colours scaled.
+
+        Raises UsageError for anything but images of the network's size.
+        """
+        x = x_NCHW
+        if not fused.is_traced(x):
+            _require_images(x, self.convention.crop)
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self.scale(x) if "scale" in self._modules else x
+
+    def activations(self, x_NCHW: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """The named activations of the test network: `conv1` is after its ReLU, `conv1.pre` before,
+        `norm1` and `pool1` follow; `fc7` is before dropout's factor; `fc8` are the logits.
+
+        Raises UsageError with the nearest name where there is no such activation.
+        """
+        for name in names:
+            if name not in self.activation_names:
+                raise UsageError(
+                    f"There is no activation {name!r}.",
+                    remedy=did_you_mean(name, self.activation_names),
+                )
+        found: dict[str, Tensor] = {}
+        with evaluating(self):
+            x = self.entered(x_NCHW)
+            fast = fused.applies(self, x)
+            for stage in self.stages:
+                if found.keys() >= set(names):
+                    break
+                x = self._record(stage, x, names, found, fast)
+        return {name: found[name] for name in names}
+
+    def _record(
+        self, stage: Stage, x: Tensor, names: Collection[str], found: dict[str, Tensor], fast: bool
+    ) -> Tensor:
+        """The output of a stage; adds those of its activations that are named to `found`."""
+        *inside, last = stage.activations
+        if fast and not set(inside) & set(names):
+            x = found[last] = fused.run(self, stage.without_dropout, x)
+            return self.get_submodule(stage.names[-1])(x) if stage.drops else x
+        x = x.flatten(1) if is_connected(stage.layer) else x
+        activations = {module: name for name, module in stage.activations.items()}
+        for module in stage.names:
+            x = self.get_submodule(module)(x)
+            if module in activations:
+                found[activations[module]] = x
+        return x
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -76,127 +160,16 @@ class AlexNet(nn.Module):
     @property
     def activation_names(self) -> list[str]:
         """Every name that `activations` knows, in the order in which they are computed."""
-        return [name for layer in self.layers for name, _ in named(layer)]
+        return [name for stage in self.stages for name in stage.activations]
 
     def weight_and_bias(self, layer: str) -> tuple[nn.Parameter, nn.Parameter]:
         """The parameters of one layer: kernels first, then one bias for each."""
-        return self.get_parameter(f"{layer}.weight"), self.get_parameter(f"{layer}.bias")
-
-    def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """Logits, N x K, of the training network where `dropout` is the address of the step's masks
-        (`dropout.address`), otherwise of the test network.
-        """
-        return self.connected(self.convolved(x), dropout)
-
-    def convolved(self, x: Tensor) -> Tensor:
-        """The layers over positions: what fc6 reads, N x 256 x 6 x 6, before any dropout."""
-        x = self.checked(x)
-        for layer in self.layers:
-            if not is_connected(layer):
-                x = self.convolution(x, layer)
-        return x
-
-    def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """The fully connected layers: logits, N x K."""
-        x = x.flatten(1)
-        for lane, layer in enumerate(self.layers):
-            if is_connected(layer):
-                x = self.connection(x, layer, lane, dropout)
-            elif "dropout" in layer.followed_by:
-                x = self.thinned(x, layer, lane, dropout)
-        return x
-
-    def convolution(self, x: Tensor, layer: Layer) -> Tensor:
-        """One convolutional or locally connected layer with all that follows it, but for dropout."""
-        weight, bias = self.weight_and_bias(layer.name)
-        if is_local(layer):
-            return self._after(locally_connected(x, weight, bias, layer), layer.followed_by)
-        match layer.followed_by:
-            case ("relu", "pool", *_) | ("relu", "norm", "pool", *_):
-                return self.activated(convolve(x, weight, None, layer), bias, layer)
-            case ("relu", *rest):
-                return self._after(convolve(x, weight, bias, layer, relu=True), rest, relu=True)
-        return self._after(convolve(x, weight, bias, layer), layer.followed_by)
-
-    def activated(self, x: Tensor, bias: Tensor, layer: Layer) -> Tensor:
-        """A layer's sums with their biases and all that follows: N x K x Y x X."""
-        size, stride = self.convention.pool
-        overhangs = self.convention.overhang and (x.shape[2] - size) % stride
-        match layer.followed_by:
-            case ("relu", "pool", *rest) if not overhangs:
-                return self._after(relu_pool(x, bias, size, stride), rest, True)
-            case ("relu", "norm", "pool", *rest) if not overhangs:
-                lrn = LRN.of(self.convention.norm)
-                return self._after(block(x, bias, lrn, self.norm_groups, size, stride), rest, True)
-        return self._after(x + bias[:, None, None], layer.followed_by)
-
-    @property
-    def norm_groups(self) -> int:
-        """How many groups of maps are normalized, each by itself."""
-        return self.convention.norm_groups
-
-    def connection(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
-        """One fully connected layer, number `lane` of all, with all that follows it."""
-        sums = linear(x, *self.weight_and_bias(layer.name))
-        return self.followed(sums, layer, lane, dropout)
-
-    def followed(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
-        """Nonlinearity and dropout of a fully connected layer's sums, where it has them."""
-        if "dropout" not in layer.followed_by:
-            return self._after(x, layer.followed_by)
-        if "relu" in layer.followed_by and dropout is not None:  # in one pass
-            return self._scaled(self.dropped(x, layer, lane, dropout))
-        return self.thinned(self._after(x, layer.followed_by), layer, lane, dropout)
-
-    def thinned(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
-        """Dropout of what a layer puts out: N x U."""
-        if dropout is None:
-            return x if self.convention.inverted_dropout else x * (1 - paper.DROPOUT)
-        positive = self.dropped(x, layer, lane, dropout)
-        if self.convention.nonlinearity == "tanh":  # the same mask for what is negative
-            positive = positive - self.dropped(-x, layer, lane, dropout)
-        return self._scaled(positive)
-
-    def dropped(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor) -> Tensor:
-        """The ReLU of a layer's units, those of this step's mask dropped."""
-        return relu_dropout(x, dropout, lane)
-
-    def activations(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """The named activations of the test network: `conv1` is after its ReLU, `conv1.pre` before,
-        `norm1` and `pool1` follow; `fc7` is before dropout's factor; `fc8` are the logits.
-        """
-        for name in names:
-            if name not in self.activation_names:
-                raise UsageError(
-                    f"There is no activation {name!r}.",
-                    remedy=did_you_mean(name, self.activation_names),
-                )
-        found: dict[str, Tensor] = {}
-        left, x = set(names), self.checked(x)
-        for layer in self.layers if left else ():
-            inside = [name for name, _ in named(layer)]
-            if left.isdisjoint(inside[:-1]):
-                stages = [(inside[-1], self._computed(x, layer))]
-            else:
-                stages = [*self._stages(x, layer)]
-            found |= {name: value for name, value in stages if name in left}
-            left -= found.keys()
-            if not left:
-                break
-            x = self._handed_on(stages[-1][1], layer)
-        return {name: found[name] for name in names}
-
-    def plainly(self, x: Tensor) -> Tensor:
-        """The logits of the test network, N x K, in PyTorch's own operations alone."""
-        x = self.checked(x)
-        for layer in self.layers:
-            *_, (_, x) = self._stages(x, layer)
-            x = self._handed_on(x, layer)
-        return x
+        module = self.get_submodule(layer)
+        return module.weight, module.bias  # type: ignore[return-value]
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AlexNet:
-        """The network of a model folder; raises UsageError for names of networks elsewhere."""
+        """The test network of a model folder; raises UsageError for names of networks elsewhere."""
         from alexnet.models.folder import load_pretrained
 
         return load_pretrained(folder)[0]
@@ -210,114 +183,56 @@ class AlexNet(nn.Module):
 
         save_pretrained(Path(folder), self, card, force)
 
-    def _after(self, x: Tensor, followers: Sequence[str], relu: bool = False) -> Tensor:
-        """What follows a layer's sums, or their `relu`; dropout is not among it."""
-        for follower in followers:
-            if follower == "norm" and relu:
-                lrn, zeros = LRN.of(self.convention.norm), x.new_zeros(x.shape[1])
-                x = block(x, zeros, lrn, self.norm_groups, 1, 1)  # its other parts change nothing
-            else:
-                x = self._follow(x, follower)
-            relu = relu or follower == "relu"
-        return x
 
-    def _follow(self, x: Tensor, follower: str) -> Tensor:
-        about = self.convention
-        size, stride = about.pool
-        match follower:
-            case "relu":
-                return F.relu(x)
-            case "tanh":
-                return F.tanh(x)
-            case "norm":
-                return normalize(x, LRN.of(about.norm), self.norm_groups)
-            case "norm within":
-                return normalize_within(x, LRN.of(about.within))
-            case "pool":
-                return F.max_pool2d(x, size, stride, ceil_mode=about.overhang)
-            case "average pool":
-                return F.avg_pool2d(x, size, stride, ceil_mode=about.overhang)
-        return x  # the softmax belongs to the loss, dropout to `thinned`
-
-    def _computed(self, x: Tensor, layer: Layer) -> Tensor:
-        """A layer's last activation."""
-        if not is_connected(layer):
-            return self.convolution(x, layer)
-        return self._after(
-            linear(x.flatten(1), *self.weight_and_bias(layer.name)), layer.followed_by
+def _require_images(x: Tensor, side: int) -> None:
+    """Raise UsageError unless x is a batch of images as the network reads them."""
+    if x.ndim != 4 or x.shape[1:] != (paper.CHANNELS, side, side) or not x.is_floating_point():
+        raise UsageError(
+            f"The network reads float N x 3 x {side} x {side} (0-255 minus the mean image); "
+            f"got {str(x.dtype).removeprefix('torch.')} {' x '.join(map(str, x.shape))}.",
+            remedy="Add a batch axis, or use alexnet.load(...).predict(image).",
         )
 
-    def _stages(self, x: Tensor, layer: Layer) -> Iterator[tuple[str, Tensor]]:
-        """Every named activation of a layer in turn, each operation by itself."""
-        weight, bias = self.weight_and_bias(layer.name)
-        if is_connected(layer):
-            x = F.linear(x.flatten(1), weight, bias)
-        elif is_local(layer):
-            x = locally_connected(x, weight, bias, layer)
-        else:
-            x = plain_convolve(x, weight, bias, layer)
-        for name, follower in named(layer):
-            x = self._follow(x, follower)
-            yield name, x
 
-    def _handed_on(self, x: Tensor, layer: Layer) -> Tensor:
-        """A layer's last activation as the next one of the test network reads it."""
-        return self.thinned(x, layer, 0, None) if "dropout" in layer.followed_by else x
-
-    def _scaled(self, x: Tensor) -> Tensor:
-        """What training makes of the units that are kept."""
-        return x / (1 - paper.DROPOUT) if self.convention.inverted_dropout else x
-
-    def checked(self, x: Tensor) -> Tensor:
-        """Images in the memory layout of the hot path; raises UsageError where they are none."""
-        side = self.convention.crop
-        if x.ndim != 4 or x.shape[1:] != (3, side, side) or not x.is_floating_point():
-            raise UsageError(
-                f"The network reads float N x 3 x {side} x {side} (0-255 minus the mean image); "
-                f"got {str(x.dtype).removeprefix('torch.')} {' x '.join(map(str, x.shape))}.",
-                remedy="Add a batch axis, or use alexnet.load(...).predict(image).",
-            )
-        x = x.contiguous(memory_format=torch.channels_last)
-        return x if self._divisors is None else x / self._divisors.to(x.dtype)
-
-    def _hold_divisors(self) -> None:
-        """Keep what the colours are divided by where the weights are: a recorded step copies nothing."""
-        divisors = self.convention.divisors
-        held = None if divisors == (1.0, 1.0, 1.0) else torch.tensor(divisors)[:, None, None]
-        self.register_buffer("_divisors", held, persistent=False)
+def _sums(shape: Shape) -> nn.Module:
+    """The module with a layer's weights and biases, their values not yet set."""
+    layer = shape.layer
+    if is_connected(layer):
+        return skip_init(nn.Linear, shape.inputs_seen, layer.kernels)
+    if is_local(layer):
+        return LocallyConnected2d(shape)
+    return conv2d(shape.inputs[0], layer, shape.groups)
 
 
-class _Parameters(nn.Module):
-    """A layer's weights and biases, their values not yet set."""
+def _follower(name: str, about: Convention, lane: int) -> nn.Module:
+    """The module of what follows the sums of layer number `lane`."""
+    size, stride = about.pool
+    match name:
+        case "relu":
+            return nn.ReLU()
+        case "tanh":
+            return nn.Tanh()
+        case "norm":
+            return LocalResponseNorm(about.norm, about.norm_groups)
+        case "norm within":
+            return LocalResponseNormWithin(about.within)
+        case "pool":
+            return nn.MaxPool2d(size, stride, ceil_mode=about.overhang)
+        case "average pool":
+            return nn.AvgPool2d(size, stride, ceil_mode=about.overhang)
+    return Dropout(lane, about.inverted_dropout)
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(shape.weight_shape))
-        self.bias = nn.Parameter(torch.empty(shape.kernels))
 
-
-def named(layer: Layer) -> Iterator[tuple[str, str]]:
-    """The names of a layer's activations, each with what makes it of the one before.
-
-    The layer's own name is for its output after the nonlinearity, wherever that stands; the last
-    layer's for its logits.
-    """
-    number = layer.name.lstrip("abcdefghijklmnopqrstuvwxyz")
-    if layer.followed_by == ("softmax",):
-        yield layer.name, ""
-        return
-    yield f"{layer.name}.pre", ""
-    for follower in layer.followed_by:
-        match follower:
-            case "relu" | "tanh":
-                yield layer.name, follower
-            case "norm":
-                yield f"norm{number}", follower
-            case "norm within":
-                both = "norm" in layer.followed_by
-                yield f"norm{number}.within" if both else f"norm{number}", follower
-            case "pool" | "average pool":
-                yield f"pool{number}", follower
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Inside, the network is the test network; afterwards every module is in the mode it was in."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def as_batch(x_NHWC: np.ndarray) -> Tensor:

@@ -16,6 +16,7 @@ Shape letters: N images, C maps or units, H x W positions, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -23,12 +24,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from alexnet import paper
+from alexnet.network import fused
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.conv import convolve
-from alexnet.network.dropout import relu_dropout
+from alexnet.network.dropout import Dropout
 from alexnet.network.linear import linear
-from alexnet.network.table import half, is_connected
-from alexnet.paper import Layer
+from alexnet.network.table import Stage, half, is_connected
+from alexnet.paper import Layer, Sees
 
 
 class Piece(NamedTuple):
@@ -42,88 +44,68 @@ class Piece(NamedTuple):
 class Column(AlexNet):
     """Column 0 or 1 of a network, with copies of its parts of the parameters.
 
-    Its logits are those of both columns; their gradient is taken to be the same in both, as it is when
-    each computes the loss of the same batch. `pieces` are its parameters, `theirs` the other column's.
+    It is a network of its own, with half the kernels and one column, whose layers that see both have a
+    `crossing`. Its logits are those of both columns; their gradient is taken to be the same in both, as
+    it is when each computes the loss of the same batch. `pieces` are its parameters, `theirs` the other
+    column's.
     """
 
     def __init__(self, network: AlexNet, column: int, link: Link | None = None) -> None:
         nn.Module.__init__(self)
-        self.convention = network.convention
-        self._hold_divisors()
-        self.column, self.link = column, link
+        whole = network.convention
+        self.whole, self.column, self.link = whole, column, link
+        self._build(replace(whole, layers=tuple(map(self._part, whole.layers))))
+        for stage, layer in zip(self.stages, whole.layers, strict=True):
+            drop = self.get_submodule(stage.names[-1])
+            if isinstance(drop, Dropout) and self.divides(layer):  # its part of the layer's mask
+                drop.units, drop.start = layer.kernels, half(layer.kernels, column).start
         self.pieces = self._pieces(network, column)
         self.theirs = self._pieces(network, 1 - column)
         for name, piece in self.pieces.items():
-            layer, _, kind = name.partition(".")
-            if layer not in self._modules:
-                self.add_module(layer, nn.Module())
+            layer_name, _, kind = name.partition(".")
             w = network.get_parameter(piece.name)
             part = nn.Parameter(w.detach()[piece.place].clone(), w.requires_grad)
-            self.get_submodule(layer).register_parameter(kind, part)
+            self.get_submodule(layer_name).register_parameter(kind, part)
 
     def divides(self, layer: Layer) -> bool:
         """Whether each column has its own half of a layer."""
         return True
 
-    @property
-    def norm_groups(self) -> int:
-        """The maps that are here: one group where they are a column's own."""
-        return 1 if self.divides(self.layers[0]) else super().norm_groups
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of both columns, N x K."""
+        return self.run(self.stages, self.entered(x))
 
-    def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """The fully connected layers: logits of both columns, N x K."""
+    def run(self, stages: Sequence[Stage], x: Tensor) -> Tensor:
+        """What some of the stages make of the output of those before: its own maps first, while the
+        other's come.
+        """
+        for stage in stages:
+            if crossing(self, stage) is None:
+                x = fused.run(self, stage, x)
+            else:
+                assert self.link
+                x = crossed(self, stage, *self.link.begin(_flat(stage, x)))
+        return self._collected(x) if stages[-1] == self.stages[-1] else x
+
+    def _collected(self, x_NK: Tensor) -> Tensor:
+        """The logits of both columns."""
         assert self.link
-        halves = [half(self.classes, column) for column in range(paper.COLUMNS)]
-        return _Collected.apply(super().connected(x, dropout), self.link, halves)  # type: ignore[no-untyped-call,no-any-return]
+        halves = [half(self.whole.output.kernels, column) for column in range(paper.COLUMNS)]
+        return _Collected.apply(x_NK, self.link, halves)  # type: ignore[no-untyped-call,no-any-return]
 
-    def convolution(self, x: Tensor, layer: Layer) -> Tensor:
-        """One convolutional layer; its own maps while the other's come."""
-        if not self._crosses(layer):
-            return super().convolution(x, layer)
-        assert self.link
-        return self.crossed(*self.link.begin(x), layer)
-
-    def connection(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor | None) -> Tensor:
-        """One fully connected layer; its own units while the other's come."""
-        if not self._crosses(layer):
-            return super().connection(x, layer, lane, dropout)
-        assert self.link
-        return self.crossed_units(*self.link.begin(x), layer, lane, dropout)
-
-    def crossed(self, x: Tensor, theirs: Callable[[], Tensor], layer: Layer) -> Tensor:
-        """A convolutional layer over this column's maps and the other's."""
-        weight, bias = self.weight_and_bias(layer.name)
-        sums = convolve(x, weight, None, layer)
-        sums = sums + convolve(theirs(), self.get_parameter(f"{layer.name}.crossing"), None, layer)
-        return self.activated(sums, bias, layer)
-
-    def crossed_units(
-        self,
-        x: Tensor,
-        theirs: Callable[[], Tensor],
-        layer: Layer,
-        lane: int,
-        dropout: Tensor | None,
-    ) -> Tensor:
-        """A fully connected layer over this column's units and the other's."""
-        weight, bias = self.weight_and_bias(layer.name)
-        crossing = self.get_parameter(f"{layer.name}.crossing")
-        sums = linear(x, weight, bias) + linear(theirs(), crossing, torch.zeros_like(bias))
-        return self.followed(sums, layer, lane, dropout)
-
-    def dropped(self, x: Tensor, layer: Layer, lane: int, dropout: Tensor) -> Tensor:
-        """The column's part of the mask that the whole layer has in this step."""
+    def _part(self, layer: Layer) -> Layer:
+        """A row of the table as the column has it: all the maps that it sees are its own."""
         if not self.divides(layer):
-            return super().dropped(x, layer, lane, dropout)
-        return relu_dropout(x, dropout, lane, layer.kernels, half(layer.kernels, self.column).start)
-
-    def _crosses(self, layer: Layer) -> bool:
-        return f"{layer.name}.crossing" in self.pieces
+            return layer
+        own = half(layer.kernels, self.column)
+        sees: Sees = "image" if layer.sees == "image" else "both columns"
+        return layer._replace(kernels=own.stop - own.start, sees=sees)
 
     def _pieces(self, network: AlexNet, column: int) -> dict[str, Piece]:
         """A column's parameters: `weight` and `bias` of each layer, and `crossing` where it has one."""
         found = {}
-        for layer, before in zip(self.layers, (None, *self.layers), strict=False):
+        layers = self.whole.layers
+        for layer, before in zip(layers, (None, *layers), strict=False):
             rows = half(layer.kernels, column) if self.divides(layer) else slice(None)
             inputs, shared = {"weight": slice(None)}, not self.divides(layer)
             if layer.sees == "both columns" and before and self.divides(before):
@@ -148,9 +130,18 @@ class HalfConnected(Column):
         """Only the fully connected layers."""
         return is_connected(layer)
 
-    def connected(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """The fully connected layers of all images: logits of both columns."""
-        return super().connected(_AllImages.apply(x.flatten(1), self.link), dropout)  # type: ignore[no-untyped-call]
+    def run(self, stages: Sequence[Stage], x: Tensor) -> Tensor:
+        """See `Column.run`; the fully connected layers, and dropout before them, read all images."""
+        last = [stage for stage in self.stages if not is_connected(stage.layer)][-1]
+        before = [stage.without_dropout for stage in stages if not is_connected(stage.layer)]
+        after = stages[len(before) :]
+        if before:
+            x = super().run(before, x)
+        if after and after[0] == self.stages[self.stages.index(last) + 1]:
+            x = _AllImages.apply(x.flatten(1), self.link)  # type: ignore[no-untyped-call]
+            module = self.get_submodule(last.names[-1])
+            x = fused.drop(module, x) if isinstance(module, Dropout) else x
+        return super().run(after, x) if after else x
 
 
 class Columns(nn.Module):
@@ -174,30 +165,48 @@ class Columns(nn.Module):
             for name, piece in column.pieces.items()  # type: ignore[operator,union-attr]
         }
 
-    def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """Logits, N x K, on the first device; see `AlexNet.forward`."""
-        first: Column = self.both[0]  # type: ignore[assignment]
-        parts = [first.checked(x).to(device) for device in self.devices]
-        for lane, layer in enumerate(first.layers):
-            if is_connected(layer):
-                parts = [part.flatten(1) for part in parts]
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits, N x K, on the first device."""
+        columns: list[Column] = list(self.both)  # type: ignore[arg-type]
+        parts = [
+            column.entered(x_NCHW.to(d)) for column, d in zip(columns, self.devices, strict=True)
+        ]
+        for stages in zip(*(column.stages for column in columns), strict=True):
             parts = [
-                self._layer(column, parts, layer, lane, dropout)  # type: ignore[arg-type]
-                for column in self.both
+                _beside(column, stage, parts) for column, stage in zip(columns, stages, strict=True)
             ]
         return torch.cat([part.to(self.devices[0]) for part in parts], dim=1)
 
-    def _layer(
-        self, column: Column, parts: list[Tensor], layer: Layer, lane: int, dropout: Tensor | None
-    ) -> Tensor:
-        mine, theirs = parts[column.column], parts[1 - column.column]
-        here = None if dropout is None else dropout.to(mine.device)
-        with torch.cuda.device_of(mine):
-            if layer.sees != "both columns":
-                return column.convolution(mine, layer)
-            if not is_connected(layer):
-                return column.crossed(mine, lambda: theirs.to(mine.device), layer)
-            return column.crossed_units(mine, lambda: theirs.to(mine.device), layer, lane, here)
+
+def _beside(column: Column, stage: Stage, parts: Sequence[Tensor]) -> Tensor:
+    """What a stage makes of the column's own maps, and where it sees them, of the other's beside it."""
+    mine, theirs = (_flat(stage, parts[n]) for n in (column.column, 1 - column.column))
+    with torch.cuda.device_of(mine):
+        if crossing(column, stage) is None:
+            return fused.run(column, stage, mine)
+        return crossed(column, stage, mine, lambda: theirs.to(mine.device))
+
+
+def _flat(stage: Stage, x: Tensor) -> Tensor:
+    return x.flatten(1) if is_connected(stage.layer) else x
+
+
+def crossing(column: Column, stage: Stage) -> nn.Parameter | None:
+    """A layer's weights over the other column's maps; None where it sees its own alone."""
+    found: nn.Parameter | None = getattr(column.get_submodule(stage.layer.name), "crossing", None)
+    return found
+
+
+def crossed(column: Column, stage: Stage, x: Tensor, theirs: Callable[[], Tensor]) -> Tensor:
+    """A layer over this column's maps, or units, and the other's, which are asked for last."""
+    layer, across = stage.layer, crossing(column, stage)
+    assert across is not None
+    weight, bias = column.weight_and_bias(layer.name)
+    if is_connected(layer):
+        sums = linear(x, weight, bias) + linear(theirs(), across, torch.zeros_like(bias))
+        return fused.after_units(column, stage, sums)
+    sums = convolve(x, weight, None, layer) + convolve(theirs(), across, None, layer)
+    return fused.after_maps(column, stage, sums, bias)
 
 
 class Link:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from alexnet import paper
-from alexnet.base.files import write_atomically
-from alexnet.conventions import CAFFE, CAFFENET, ONETOWER, ORIGINAL2012, PAPER, Convention
+from alexnet.conventions import Convention
 from alexnet.network.table import Shape, is_connected, shapes
 from alexnet.paper import Normalization
 
 _NONE = "none"
 
-# The table of docs/which-alexnet.md, and where it stands.
-SIDE_BY_SIDE = (PAPER, ORIGINAL2012, CAFFE, CAFFENET, ONETOWER)
-BEGIN, END = "<!-- networks -->\n", "<!-- /networks -->\n"
 
-
-class Difference(NamedTuple):
+class PropertyDifference(NamedTuple):
     """One property in which two networks differ, and what each has there."""
 
     what: str
@@ -27,12 +21,12 @@ class Difference(NamedTuple):
     second: str
 
 
-def differences(first: Convention, second: Convention) -> list[Difference]:
+def differences(first: Convention, second: Convention) -> list[PropertyDifference]:
     """Every property that is not the same in both, from the images to the parameters."""
     mine, theirs = properties(first), properties(second)
     return [
-        Difference(what, mine.get(what, _NONE), theirs.get(what, _NONE))
-        for what in _merged(list(mine), list(theirs))
+        PropertyDifference(what, mine.get(what, _NONE), theirs.get(what, _NONE))
+        for what in merged(list(mine), list(theirs))
         if mine.get(what, _NONE) != theirs.get(what, _NONE)
     ]
 
@@ -57,9 +51,9 @@ def properties(convention: Convention) -> dict[str, str]:
     found["pooling"] = f"{size}×{size}, stride {stride}{edge}"
     if "dropout" in followers:
         found["dropout"] = (
-            "doubles what it keeps in training"
+            "kept outputs doubled in training"
             if convention.inverted_dropout
-            else "halves all outputs in tests"
+            else "outputs halved at test time"
         )
     found["parameters"] = f"{sum(row.parameters for row in rows):,}"
     found["multiply-adds"] = f"{sum(row.multiply_adds for row in rows):,}"
@@ -72,7 +66,7 @@ def _layer(row: Shape, convention: Convention) -> Iterator[tuple[str, str]]:
     yield "each sees", sees(row, convention)
     if not is_connected(layer):
         yield "stride", str(layer.stride)
-        yield "zeros", "{}, {}".format(*layer.padding)
+        yield "padding", "{}, {}".format(*layer.padding)
         yield "output", size_of(row.outputs)
     yield "then", followers(row)
     yield "first weights", f"deviation {layer.deviation:g}"
@@ -107,50 +101,20 @@ def size_of(maps: tuple[int, int, int]) -> str:
 
 def _colours(convention: Convention) -> str:
     if convention.divisors == (1.0, 1.0, 1.0):
-        return f"0-{paper.LARGEST_VALUE} less the mean"
+        return f"0-{paper.LARGEST_VALUE} minus the mean"
     divisors = ", ".join(f"{one:g}" for one in convention.divisors)
-    return f"0-{paper.LARGEST_VALUE} less the mean, divided by {divisors}"
+    return f"0-{paper.LARGEST_VALUE} minus the mean, divided by {divisors}"
 
 
 def _normalization(row: Normalization) -> str:
     return f"k={row.k:g}, n={row.n}, alpha={row.alpha:g}, beta={row.beta:g}"
 
 
-def _merged(first: list[str], second: list[str]) -> list[str]:
+def merged(first: list[str], second: list[str]) -> list[str]:
     """Both lists' entries once, each where its own list has it."""
-    merged = list(first)
+    together = list(first)
     for place, name in enumerate(second):
-        if name not in merged:
-            before = merged.index(second[place - 1]) + 1 if place else 0
-            merged.insert(before, name)
-    return merged
-
-
-def matrix(conventions: Sequence[Convention]) -> str:
-    """Networks side by side as a Markdown table: the properties that are not the same in all."""
-    columns = [properties(one) for one in conventions]
-    names: list[str] = []
-    for column in columns:
-        names = _merged(names, list(column))
-    lines = [
-        f"| | {' | '.join(one.name for one in conventions)} |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    for name in names:
-        cells = [column.get(name, "–") for column in columns]
-        if len(set(cells)) > 1:
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def write_page() -> None:
-    """Write the table of docs/which-alexnet.md."""
-    page = Path(__file__).parents[2] / "docs" / "which-alexnet.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_atomically(page, f"{before}{BEGIN}{matrix(SIDE_BY_SIDE)}{END}{after}".encode())
-
-
-if __name__ == "__main__":
-    write_page()
-    print("docs/which-alexnet.md")
+        if name not in together:
+            before = together.index(second[place - 1]) + 1 if place else 0
+            together.insert(before, name)
+    return together

@@ -1,18 +1,64 @@
-"""The convolutional layers (section 3.5): PyTorch's convolution, or on a processor a faster one.
+"""The convolutional layers (section 3.5): PyTorch's modules, and a faster convolution for processors.
 
-`convolve` is what the network runs. On the CPU in float32 it is one operator, which `torch.compile` and
-`torch.export` accept, made of `cpu.winograd` and, for conv1 with its stride, `cpu.fold`.
+`convolve` is what the fast path runs. On the CPU in float32 it is one operator, made of `cpu.winograd`
+and, for conv1 with its stride, `cpu.fold`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
-from alexnet.network.operators import operator
+from alexnet.network import reference
+from alexnet.network.operators import operator, plain_gradient
+from alexnet.network.reference import channels_last
 from alexnet.paper import Layer
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution whose zeros are not the same before (left, top) and after (right, bottom)."""
+
+    def __init__(
+        self, *sizes: int, padding: tuple[int, int], groups: int = 1, device: Any = None
+    ) -> None:
+        super().__init__(*sizes, groups=groups, device=device)
+        self.zeros = padding
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """N x K x Y x X."""
+        return super().forward(reference.padded(x_NCHW, self.zeros)[0])
+
+    def extra_repr(self) -> str:
+        """As PyTorch's, with the zeros."""
+        return f"{super().extra_repr()}, zeros={self.zeros}"
+
+
+class Scale(nn.Module):
+    """Divides red, green and blue by numbers of their own, as torchvision's network wants them."""
+
+    divisors: Tensor
+
+    def __init__(self, divisors: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.register_buffer("divisors", torch.tensor(divisors)[:, None, None], persistent=False)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Like x."""
+        return x_NCHW / self.divisors.to(x_NCHW.dtype)
+
+
+def conv2d(maps: int, layer: Layer, groups: int) -> nn.Conv2d:
+    """The module of a layer over `maps` input maps; its weights are not set."""
+    sizes = (maps, layer.kernels, layer.size, layer.stride)
+    before, after = layer.padding
+    if before == after:
+        return skip_init(nn.Conv2d, *sizes, padding=before, groups=groups)
+    return skip_init(PaddedConv2d, *sizes, padding=layer.padding, groups=groups)
 
 
 def convolve(
@@ -35,24 +81,8 @@ def convolve(
 
         y_NKYX = gpu_convolve(x_NCHW, weight, bias, layer)
     else:
-        y_NKYX = plain_convolve(x_NCHW, weight, bias, layer)
+        y_NKYX = reference.convolve(x_NCHW, weight, bias, layer)
     return F.relu(y_NKYX) if relu else y_NKYX
-
-
-def plain_convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
-    """The layer's convolution in PyTorch's own operations; columns are groups."""
-    x_NCHW, padding = padded(x_NCHW, layer)
-    groups = x_NCHW.shape[1] // weight.shape[1]
-    return F.conv2d(x_NCHW, weight, bias, layer.stride, padding, groups=groups)
-
-
-def padded(x_NCHW: Tensor, layer: Layer) -> tuple[Tensor, int]:
-    """The input, and how many zeros the convolution has to add on every side."""
-    before, after = layer.padding
-    if before == after:
-        return x_NCHW, before
-    # conv1: its last windows reach three pixels over the right and bottom edge
-    return F.pad(x_NCHW, (before, after, before, after)), 0
 
 
 def _fits(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> bool:
@@ -129,22 +159,31 @@ def _(g, x, weight, y, stride, before, needs_dx):  # type: ignore[no-untyped-def
 
 
 def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
-    x, weight, _, ctx.stride, ctx.before, _, relu, _ = inputs
+    x, weight, _, ctx.stride, ctx.before, ctx.after, relu, _ = inputs
     ctx.save_for_backward(x, weight, output if relu else None)
 
 
 def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
     needs_dx = ctx.needs_input_grad[0]
+    if torch.is_grad_enabled():
+        return (*_differentiable_gradients(ctx, g), *[None] * 5)
     dx, dw, dbias = _conv_backward(g, *ctx.saved_tensors, ctx.stride, ctx.before, needs_dx)
     return dx if needs_dx else None, dw, dbias, None, None, None, None, None
 
 
+def _differentiable_gradients(ctx, g):  # type: ignore[no-untyped-def]
+    x, weight, y = ctx.saved_tensors
+    groups = x.shape[1] // weight.shape[1]
+
+    def plain(x: Tensor, weight: Tensor) -> Tensor:
+        x, padding = reference.padded(x, (ctx.before, ctx.after))
+        return F.conv2d(x, weight, None, ctx.stride, padding, groups=groups)
+
+    g = g if y is None else torch.where(y > 0, g, 0)
+    return *plain_gradient(plain, (x, weight), g), g.sum((0, 2, 3))
+
+
 torch.library.register_autograd(_conv, _pass_back, setup_context=_remember)
-
-
-def channels_last(x_NCHW: Tensor) -> Tensor:
-    """The same numbers as N x H x W x C, contiguous; without copying where they are so already."""
-    return x_NCHW.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
 
 def _out(x: Tensor, weight: Tensor, stride: int, before: int, after: int) -> int:

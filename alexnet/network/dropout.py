@@ -1,20 +1,71 @@
-"""ReLU and dropout of the hidden layers (section 4.2): one operator that draws the mask itself.
+"""Dropout of the hidden layers (section 4.2): the module, and masks that are addressed.
 
-A unit's mask is a function of (seed, step, layer, image, unit): Philox at the addresses of
-`alexnet.base.randomness.bernoulli`, in Numba on a processor and in Triton on a GPU. So no mask is made,
-transferred or kept; the backward pass sees in the output what was left.
+`Dropout` draws from PyTorch's generator, as a user's own loop expects. The trainer's masks are addressed
+instead (`masks_of`): a unit's is a function of (seed, step, layer, image, unit), Philox at the addresses
+of `alexnet.base.randomness.bernoulli`, in Numba on a processor and in Triton on a GPU. So no mask is
+made, transferred or kept; the backward pass of `relu_dropout` sees in the output what was left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from alexnet import paper
 from alexnet.base.randomness import Purpose, bernoulli
 from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.network.operators import operator
+
+
+class Dropout(nn.Module):
+    """Zeroes a unit with probability 1/2 in training; otherwise halves all, as the paper does.
+
+    With `inverted`, as later programs have it, what is kept in training is doubled instead. `lane` is
+    the number of the layer, which keeps addressed masks apart; where its units are a column's part of
+    the layer, they are number `start` and following of `units` (0: all).
+    """
+
+    def __init__(self, lane: int, inverted: bool = False, units: int = 0, start: int = 0) -> None:
+        super().__init__()
+        self.lane, self.inverted, self.units, self.start = lane, inverted, units, start
+        self.address: Tensor | None = None  # set inside `masks_of`
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Like x."""
+        keep = 1 - paper.DROPOUT
+        if not self.training:
+            return x if self.inverted else x * keep
+        if self.address is None:
+            mask = torch.rand_like(x) < keep
+        else:
+            mask_NU = mask_at(x.flatten(1), self.address, self.lane, self.units, self.start)
+            mask = mask_NU.reshape(x.shape)
+        return self.scaled(x * mask)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """What training makes of the units that are kept."""
+        return x / (1 - paper.DROPOUT) if self.inverted else x
+
+    def extra_repr(self) -> str:
+        """The probability, and what is scaled."""
+        return f"p={paper.DROPOUT}, inverted={self.inverted}"
+
+
+@contextmanager
+def masks_of(network: nn.Module, address_3: Tensor) -> Iterator[None]:
+    """Inside, what the network drops in training mode is that of a step, given by `address`."""
+    modules = [module for module in network.modules() if isinstance(module, Dropout)]
+    for module in modules:
+        module.address = address_3
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.address = None
 
 
 def address(seed: int, step: int, first: int = 0) -> Tensor:
@@ -42,10 +93,10 @@ def relu_dropout(
 
         y_NU = gpu_relu_dropout(x_NU, address_3, lane, units, start)
         return y_NU
-    return F.relu(x_NU) * mask(x_NU, address_3, lane, units, start)
+    return F.relu(x_NU) * mask_at(x_NU, address_3, lane, units, start)
 
 
-def mask(x_NU: Tensor, address_3: Tensor, lane: int, units: int = 0, start: int = 0) -> Tensor:
+def mask_at(x_NU: Tensor, address_3: Tensor, lane: int, units: int = 0, start: int = 0) -> Tensor:
     """Ones where `relu_dropout` keeps a unit, zeros where it drops it: N x U, like x."""
     seed, step, first = address_3.tolist()
     (N, U), keep = x_NU.shape, 1 - paper.DROPOUT

@@ -1,82 +1,82 @@
 """Local response normalization (section 3.3), and the block it stands in: ReLU, LRN, max-pool.
 
-`normalize` is the formula as the paper prints it, in plain PyTorch operations: the reference, and the
-path of every device and type for which no kernel is written. `block` is what the network runs: one
-operator for bias, ReLU, normalization and pooling, which `torch.compile` and `torch.export` accept.
+`block` is what the fast path runs: one operator for bias, ReLU, normalization and pooling; where no
+kernel is written for a device, type or rule, it is `reference.block`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from alexnet import paper
-from alexnet.network.conv import channels_last
+from alexnet.network import reference
 from alexnet.network.kernels.gpu import HAS_TRITON
-from alexnet.network.operators import operator
+from alexnet.network.operators import operator, plain_gradient
+from alexnet.network.reference import channels_last
 from alexnet.paper import Normalization
 
 
-@dataclass(frozen=True)
-class LRN:
-    """b_i = a_i / (k + alpha * sum of a_j^2 over the n nearest maps of the same column)^beta.
+class LocalResponseNorm(nn.Module):
+    """Normalization over neighbouring maps, each of `groups` equal groups by itself (section 3.3)."""
 
-    `alpha` multiplies the sum itself, as printed; PyTorch's, Caffe's and the original program's
-    setting is divided by n, so theirs is n times this one.
-    """
+    def __init__(self, rule: Normalization, groups: int) -> None:
+        super().__init__()
+        self.rule, self.groups = rule, groups
 
-    k: float = paper.LRN.k
-    n: int = paper.LRN.n
-    alpha: float = paper.LRN.alpha
-    beta: float = paper.LRN.beta
+    def forward(self, a_NCHW: Tensor) -> Tensor:
+        """Like a."""
+        return reference.normalize(a_NCHW, self.rule, self.groups)
 
-    @classmethod
-    def of(cls, row: Normalization) -> LRN:
-        """The normalization of a convention."""
-        return cls(*row)
+    def extra_repr(self) -> str:
+        """The constants as the paper prints them."""
+        return f"{_described(self.rule)}, groups={self.groups}"
 
 
-NONE = LRN(k=1.0, n=1, alpha=0.0, beta=0.75)  # the same block without normalization: a / 1
+class LocalResponseNormWithin(nn.Module):
+    """Normalization within each map, over neighbouring positions (cuda-convnet's nets)."""
+
+    def __init__(self, rule: Normalization) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def forward(self, a_NCHW: Tensor) -> Tensor:
+        """Like a."""
+        return reference.normalize_within(a_NCHW, self.rule)
+
+    def extra_repr(self) -> str:
+        """The constants as the paper prints them."""
+        return _described(self.rule)
+
+
+def _described(rule: Normalization) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in rule._asdict().items())
+
+
+NONE = Normalization(
+    k=1.0, n=1, alpha=0.0, beta=0.75
+)  # the same block without normalization: a / 1
 _WIDTHS = (128, 96, 64, 48, 32)  # maps; a kernel is compiled for each width that is used
 
 
-def normalize(a_NCHW: Tensor, lrn: LRN, columns: int) -> Tensor:
-    """Normalize ReLU outputs across the maps of each of `columns` equal groups (section 3.3)."""
-    N, C, H, W = a_NCHW.shape
-    reach = lrn.n // 2
-    squares = a_NCHW.square().reshape(N, columns, C // columns, H, W)
-    padded = F.pad(squares, (0, 0, 0, 0, reach, reach))
-    total = torch.zeros_like(squares)
-    for j in range(2 * reach + 1):
-        total = total + padded[:, :, j : j + C // columns]
-    return a_NCHW / (lrn.k + lrn.alpha * total).reshape(N, C, H, W).pow(lrn.beta)
-
-
-def normalize_within(a_NCHW: Tensor, lrn: LRN) -> Tensor:
-    """Normalize each map by itself: the sum is over the n x n places around, those inside the map."""
-    squares = a_NCHW.square()
-    total = F.avg_pool2d(squares, lrn.n, stride=1, padding=lrn.n // 2, divisor_override=1)
-    return a_NCHW * (lrn.k + lrn.alpha * total).pow(-lrn.beta)
-
-
-def block(x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, stride: int) -> Tensor:
+def block(
+    x_NCHW: Tensor, bias_C: Tensor, rule: Normalization, groups: int, size: int, stride: int
+) -> Tensor:
     """Max-pool of the normalized ReLU of x + bias: N x C x Y x X, channels-last in memory."""
-    if _fits(x_NCHW, lrn, columns, size):
+    if _fits(x_NCHW, rule, groups, size):
         y_NCYX: Tensor = _block(
-            x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, size, stride
+            x_NCHW, bias_C, groups, rule.n // 2, rule.k, rule.alpha, size, stride
         )[0]
         return y_NCYX
     if x_NCHW.is_cuda and HAS_TRITON and x_NCHW.dtype != torch.float64:
         from alexnet.network.kernels.gpu.block import gpu_block
 
         y_NCYX = gpu_block(
-            x_NCHW, bias_C, columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride
+            x_NCHW, bias_C, groups, rule.n // 2, rule.k, rule.alpha, rule.beta, size, stride
         )[0]
         return y_NCYX
-    return plain_block(x_NCHW, bias_C, lrn, columns, size, stride)
+    return reference.block(x_NCHW, bias_C, rule, groups, size, stride)
 
 
 def relu_pool(x_NCHW: Tensor, bias_C: Tensor, size: int, stride: int) -> Tensor:
@@ -86,21 +86,13 @@ def relu_pool(x_NCHW: Tensor, bias_C: Tensor, size: int, stride: int) -> Tensor:
     return block(x_NCHW, bias_C, NONE, C // width, size, stride)
 
 
-def _fits(x_NCHW: Tensor, lrn: LRN, columns: int, size: int) -> bool:
+def _fits(x_NCHW: Tensor, rule: Normalization, groups: int, size: int) -> bool:
     """Whether the kernel for processors is made for this block."""
     if x_NCHW.device.type != "cpu" or x_NCHW.dtype != torch.float32:
         return False
     from alexnet.network.kernels.cpu import block as kernel
 
-    return kernel.fits(x_NCHW.shape[1], columns, lrn.n // 2, lrn.beta, size)
-
-
-def plain_block(
-    x_NCHW: Tensor, bias_C: Tensor, lrn: LRN, columns: int, size: int, stride: int
-) -> Tensor:
-    """What `block` computes, in PyTorch's own operations."""
-    a_NCHW = F.relu(x_NCHW + bias_C[:, None, None])
-    return F.max_pool2d(normalize(a_NCHW, lrn, columns), size, stride)
+    return kernel.fits(x_NCHW.shape[1], groups, rule.n // 2, rule.beta, size)
 
 
 def _pooled(side: int, size: int, stride: int) -> int:
@@ -200,6 +192,13 @@ def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
 
 def _pass_back(ctx, g, _):  # type: ignore[no-untyped-def]
     tap, x, bias = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        from alexnet.network.kernels.cpu.block import BETA
+
+        columns, radius, k, alpha, size, stride = ctx.settings
+        rule = Normalization(k, 2 * radius + 1, alpha, BETA)
+        plain = partial(reference.block, rule=rule, groups=columns, size=size, stride=stride)
+        return (*plain_gradient(plain, (x, bias), g), *[None] * 6)
     dx, dbias = _block_backward(g, tap, x, bias, *ctx.settings)
     return dx, dbias, None, None, None, None, None, None
 

@@ -8,8 +8,9 @@ buffer back to the system when it is freed and fetches it anew, page of 4 KiB by
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
+
+from alexnet.base.provenance import memory_bytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from <malloc.h>
 _NEVER = 2**31 - 1
@@ -35,7 +36,7 @@ def keep_memory() -> bool:
 
 def _prefer_large_pages(library: ctypes.CDLL) -> None:
     """Mark what the heap will grow into: it takes no memory before it is used."""
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    size = memory_bytes() // 2
     library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     library.free.argtypes = [ctypes.c_void_p]
     library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -30,3 +31,15 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
         return overload
 
     return make
+
+
+def plain_gradient(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], g: Tensor
+) -> list[Tensor | None]:
+    """The gradients of `function` in PyTorch's own operations, which can be differentiated again.
+
+    A backward pass with `create_graph=True` takes it in place of its kernel's, which cannot.
+    """
+    needing = [one for one in inputs if one.requires_grad]
+    found = iter(torch.autograd.grad(function(*inputs), needing, g, create_graph=True))
+    return [next(found) if one.requires_grad else None for one in inputs]

@@ -7,11 +7,12 @@ read from them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from alexnet import paper
 from alexnet.base import ranks
 from alexnet.conventions import PAPER, Convention
-from alexnet.paper import Layer
+from alexnet.paper import Follower, Layer
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,63 @@ class Shape:
             return layer.kernels, self.inputs_seen
         places = self.outputs[1:] if is_local(layer) else ()
         return layer.kernels, self.inputs_seen, layer.size, layer.size, *places
+
+
+class Stage(NamedTuple):
+    """One layer with all that follows it: the child modules of a network that compute it."""
+
+    layer: Layer
+    names: tuple[str, ...]  # of the modules in order of computation: ("conv5", "relu5", "pool5")
+    followers: tuple[Follower, ...]  # what each but the first computes: ("relu", "pool")
+
+    @property
+    def drops(self) -> bool:
+        """Whether it ends in dropout."""
+        return self.followers[-1:] == ("dropout",)
+
+    @property
+    def without_dropout(self) -> Stage:
+        """As far as the last activation that has a name."""
+        return Stage(self.layer, self.names[:-1], self.followers[:-1]) if self.drops else self
+
+    @property
+    def activations(self) -> dict[str, str]:
+        """The module by the name of its output as an activation, in order of computation.
+
+        A layer's own name is for its output after the nonlinearity, wherever that stands, and
+        `conv1.pre` for the sums before; the last layer's is for its logits. Dropout has none.
+        """
+        sums = f"{self.layer.name}.pre" if self.followers else self.layer.name
+        found = {sums: self.layer.name}
+        for name, follower in zip(self.names[1:], self.followers, strict=True):
+            if follower in ("relu", "tanh"):
+                found[self.layer.name] = name
+            elif follower != "dropout":
+                found[name] = name
+        return found
+
+
+def stages(convention: Convention) -> tuple[Stage, ...]:
+    """The layers of a network and the names of the modules that compute each."""
+    return tuple(_stage(layer) for layer in convention.layers)
+
+
+def _stage(layer: Layer) -> Stage:
+    followers = tuple(one for one in layer.followed_by if one != "softmax")  # part of the loss
+    number = number_of(layer)
+    names = {
+        **{"relu": "relu", "tanh": "tanh", "norm": "norm", "norm within": "norm"},
+        **{"pool": "pool", "average pool": "pool", "dropout": "drop"},
+    }
+    found = [f"{names[one]}{number}" for one in followers]
+    if "norm" in followers and "norm within" in followers:
+        found[followers.index("norm within")] += "_within"
+    return Stage(layer, (layer.name, *found), followers)
+
+
+def number_of(layer: Layer) -> str:
+    """The number in a layer's name: "1" of conv1."""
+    return layer.name.lstrip("abcdefghijklmnopqrstuvwxyz")
 
 
 def is_local(layer: Layer) -> bool:

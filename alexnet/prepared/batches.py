@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from alexnet.prepared.pixels import is_extreme
-from alexnet.prepared.work import Outcome
+from alexnet.prepared.work import ImageOutcome
 from alexnet.sources import LabelledImage, Source
 
 DUPLICATE = "duplicate"
-Row = tuple[str, str, str, str]  # key, split, reason, detail
+RefusedRow = tuple[str, str, str, str]  # key, split, reason, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Entry:
     label: int
     digest: bytes
     is_repeat: bool
-    fault: Outcome | None
+    fault: ImageOutcome | None
 
     @property
     def is_new(self) -> bool:
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass
-class Batch:
+class ShardBatch:
     """Consecutive inputs of one split, and the bytes of those that have to be decoded."""
 
     split: str
@@ -57,14 +57,14 @@ class Batch:
         return digest.hexdigest()
 
 
-def batches(source: Source, images: int, most_bytes: int) -> Iterator[Batch]:
+def batches(source: Source, images: int, most_bytes: int) -> Iterator[ShardBatch]:
     """Batches as soon as they are full; then the rest.
 
     A batch is full with `images` that have to be decoded, or as many as fill `most_bytes`: so memory
     stays small however large the files are, and where a batch ends depends on the source alone.
     """
     seen: dict[str, set[bytes]] = {split: set() for split in source.splits}
-    filling = {split: Batch(split, 0) for split in source.splits}
+    filling = {split: ShardBatch(split, 0) for split in source.splits}
     for image in source.images():
         batch = filling[image.split]
         entry = _entry(image, seen[image.split])
@@ -73,7 +73,7 @@ def batches(source: Source, images: int, most_bytes: int) -> Iterator[Batch]:
             batch.contents.append(image.data)
             batch.size += len(image.data)
         if len(batch.contents) == images or batch.size >= most_bytes:
-            filling[image.split] = Batch(image.split, batch.number + 1)
+            filling[image.split] = ShardBatch(image.split, batch.number + 1)
             yield batch
     yield from (batch for batch in filling.values() if batch.entries)
 
@@ -81,8 +81,7 @@ def batches(source: Source, images: int, most_bytes: int) -> Iterator[Batch]:
 def _entry(image: LabelledImage, seen: set[bytes]) -> Entry:
     digest, fault = hashlib.sha256(image.data).digest(), None
     if image.fault:
-        reason, _, detail = image.fault.partition(": ")
-        fault = Outcome(reason=reason, detail=detail)
+        fault = ImageOutcome(reason=image.fault.reason, detail=image.fault.detail)
     is_repeat = fault is None and digest in seen
     if fault is None:
         seen.add(digest)
@@ -95,16 +94,16 @@ class Account:
 
     split: str
     inputs: int = 0
-    refused: list[Row] = field(default_factory=list)  # rejected images and duplicates, in order
+    refused: list[RefusedRow] = field(default_factory=list)  # rejected images and duplicates, in order
     rejected: int = 0
     kinds: Counter[str] = field(default_factory=Counter)  # conversions
     extreme: list[str] = field(default_factory=list)  # keys with an aspect over 10:1
     labels: Counter[int] = field(default_factory=Counter)
     shorter_sides: Counter[int] = field(default_factory=Counter)  # pixels, as stored in the source
     accepted: dict[bytes, str] = field(default_factory=dict)  # SHA-256 -> key
-    _rejected: dict[bytes, Outcome] = field(default_factory=dict)
+    _rejected: dict[bytes, ImageOutcome] = field(default_factory=dict)
 
-    def add(self, batch: Batch, outcomes: list[Outcome]) -> None:
+    def add(self, batch: ShardBatch, outcomes: list[ImageOutcome]) -> None:
         """Batches come in their order, with the outcomes of their new entries."""
         remaining = iter(outcomes)
         for entry in batch.entries:
@@ -123,7 +122,7 @@ class Account:
             else:
                 self._accept(entry, outcome)
 
-    def _accept(self, entry: Entry, outcome: Outcome) -> None:
+    def _accept(self, entry: Entry, outcome: ImageOutcome) -> None:
         self.accepted[entry.digest] = entry.key
         self.labels[entry.label] += 1
         self.kinds.update(outcome.kinds)
@@ -132,7 +131,7 @@ class Account:
             self.extreme.append(entry.key)
 
     @property
-    def rejected_rows(self) -> list[Row]:
+    def rejected_rows(self) -> list[RefusedRow]:
         """The refused without the duplicates."""
         return [row for row in self.refused if row[2] != DUPLICATE]
 

@@ -118,7 +118,7 @@ class PreparedDataset:
         where another version of this program wrote them.
         """
         folder = Path(folder)
-        description = descriptions.read(folder)
+        description = descriptions.read_description(folder)
         classes = tuple(description["classes"])
         statistics = description["statistics"]
         path = folder / statistics["file"]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.base.errors import DataError, IncompatibleError
-from alexnet.base.files import classes_hash, read_json
+from alexnet.base.files import read_json
+from alexnet.base.provenance import classes_hash
 from alexnet.prepared import sealed
 from alexnet.prepared.pixels import SIDES
 
@@ -55,7 +56,7 @@ _SHAPE = {
 }
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """What a set's dataset.json says: every key there, of its type, and none against another.
 
     Raises DataError where it is missing, damaged or makes no sense, IncompatibleError where another

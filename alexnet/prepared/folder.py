@@ -17,7 +17,9 @@ import pyarrow as pa
 import simplejpeg
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
-from alexnet.base.files import Lock, classes_hash, remove, rename, sha256_of, write_atomically
+from alexnet.base.files import remove, rename, sha256_of, write_atomically
+from alexnet.base.locks import Lock
+from alexnet.base.provenance import classes_hash
 from alexnet.prepared import description as descriptions
 from alexnet.prepared import pixels, sealed, shards
 from alexnet.prepared.batches import Account, in_two_splits
@@ -117,12 +119,12 @@ def start_or_go_on(folder: Path, job: dict[str, Any]) -> None:
     """Keep the shards that a stopped preparation left, if they were made in the same way."""
     how, note = {"version": VERSION, **job["made"]}, folder / _JOB
     try:
-        if sealed.read(note).items() >= how.items():
+        if sealed.read_sealed(note).items() >= how.items():
             return
     except DataError:
         pass  # nothing was begun, or what it was is not known
     _remove_all_but(folder, {_LOCK})
-    sealed.write(note, how)
+    sealed.write_sealed(note, how)
 
 
 def finish(
@@ -159,7 +161,7 @@ def finish(
         "statistics": {"file": STATISTICS, "sha256": sha256_of(folder / STATISTICS)},
         "rejected": {"file": _REJECTED, "sha256": rejected.sha256},
     }
-    sealed.write(folder / DESCRIPTION, description)
+    sealed.write_sealed(folder / DESCRIPTION, description)
 
 
 def is_finished(folder: Path, job: dict[str, Any]) -> bool:
@@ -178,7 +180,7 @@ def publish(folder: Path, out: Path) -> None:
     The lock goes with it, and last: removed before, it would be held no longer by name, and a second
     writer would begin by emptying the folder.
     """
-    files = descriptions.files(descriptions.read(folder))
+    files = descriptions.files(descriptions.read_description(folder))
     _remove_all_but(folder, {_LOCK, DESCRIPTION, *(file["file"] for file in files)})
     rename(folder, out)  # `existing` refuses all but an empty folder there
     remove(out / _LOCK)

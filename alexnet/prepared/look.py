@@ -7,9 +7,9 @@ from functools import partial
 
 from alexnet.base.errors import EnvironmentProblem
 from alexnet.base.progress import progress
-from alexnet.prepared.batches import Account, Batch, batches
+from alexnet.prepared.batches import Account, ShardBatch, batches
 from alexnet.prepared.shards import SOURCE_BYTES
-from alexnet.prepared.work import IMAGE_SECONDS, TOO_LARGE, Outcome, look
+from alexnet.prepared.work import IMAGE_SECONDS, TOO_LARGE, ImageOutcome, look
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.sources import Source, name_of
 
@@ -30,14 +30,14 @@ def check(source: Source, workers: int | None = None) -> dict[str, Account]:
 
 
 def culprits(
-    pool: Workers, contents: list[bytes], known: Mapping[int, Outcome], death: WorkerDied
-) -> dict[int, Outcome]:
+    pool: Workers, contents: list[bytes], known: Mapping[int, ImageOutcome], death: WorkerDied
+) -> dict[int, ImageOutcome]:
     """Which of `contents`, beside the `known`, end a process that does nothing but look at them.
 
     Where one took too long, each has half the time now: none is too slow only sometimes. Raises
     EnvironmentProblem where none does: then `death` had another reason.
     """
-    found: dict[int, Outcome] = {}
+    found: dict[int, ImageOutcome] = {}
     try:
         pool.call(look, [])  # a process that cannot even start has no image to blame
         for n, data in enumerate(contents):
@@ -53,7 +53,7 @@ def culprits(
     return found
 
 
-def _look(pool: Workers, batch: Batch) -> list[Outcome]:
+def _look(pool: Workers, batch: ShardBatch) -> list[ImageOutcome]:
     try:
         outcomes = pool.call(look, batch.contents)
     except WorkerDied as death:
@@ -66,15 +66,15 @@ def _look(pool: Workers, batch: Batch) -> list[Outcome]:
     return outcomes
 
 
-def _fatal(pool: Workers, data: bytes, time: float) -> Outcome | None:
+def _fatal(pool: Workers, data: bytes, time: float) -> ImageOutcome | None:
     try:
         pool.call(look, [data], time)
     except WorkerDied as death:
         if death.too_slow:
-            return Outcome(
+            return ImageOutcome(
                 reason="too slow", detail=f"over {IMAGE_SECONDS:.0f} s of CPU time to decode"
             )
         if death.out_of_memory:
             return TOO_LARGE
-        return Outcome(reason="kills the decoder", detail=str(death))
+        return ImageOutcome(reason="kills the decoder", detail=str(death))
     return None

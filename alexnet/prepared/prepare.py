@@ -19,7 +19,7 @@ from alexnet.base.files import remove, require_space
 from alexnet.base.progress import progress
 from alexnet.prepared import folder as folders
 from alexnet.prepared import sealed, shards
-from alexnet.prepared.batches import Account, Batch, batches
+from alexnet.prepared.batches import Account, ShardBatch, batches
 from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.look import culprits
 from alexnet.prepared.pixels import SIDES, SIZE
@@ -27,7 +27,7 @@ from alexnet.prepared.shards import Form
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.statistics import Statistics
 from alexnet.prepared.sums import Sums
-from alexnet.prepared.work import Built, Outcome, build_shard, inspect_shard
+from alexnet.prepared.work import Built, ImageOutcome, build_shard, inspect_shard
 from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.sources import Source, name_of, open_source
 
@@ -75,14 +75,14 @@ def prepare(
         out = out.resolve()
     most_rejected = allowed_rejected * source.count
     make = partial(_make_share, source, form, workers, most_rejected)
-    if not ranks.is_chief():
-        if ranks.chief_says(False):
+    if not ranks.is_rank_0():
+        if ranks.from_rank_0(False):
             make(folders.unfinished(out))
             ranks.meet()
         ranks.meet()
         return PreparedDataset.open(out)
     if existing := folders.existing(out, job):
-        ranks.chief_says(False)
+        ranks.from_rank_0(False)
         ranks.meet()
         return existing
     with folders.locked(out) as unfinished:
@@ -91,7 +91,7 @@ def prepare(
         if is_to_do:
             folders.start_or_go_on(unfinished, job)
             _require_room(unfinished, source, form)
-        if ranks.chief_says(is_to_do):
+        if ranks.from_rank_0(is_to_do):
             if ranks.world() > 1:
                 make(unfinished)
                 ranks.meet()
@@ -195,7 +195,7 @@ class _Shard:
 
     path: Path
     split: str
-    outcomes: list[Outcome]
+    outcomes: list[ImageOutcome]
     bytes: int
     sha256: str
     index: list[Any]  # an `Index`; empty where there is no file
@@ -243,7 +243,7 @@ def _make_all(
     return _Finished(accounts, files, sums)
 
 
-def _make(pool: Workers, folder: Path, form: Form, batch: Batch) -> _Shard:
+def _make(pool: Workers, folder: Path, form: Form, batch: ShardBatch) -> _Shard:
     """In a thread of the pool: the batch's shard, made now or found whole from before a stop."""
     name, is_train = f"{batch.split}-{batch.number:05d}", batch.split == "train"
     path, journal = folder / f"{name}.arrow", folder / f"{name}.journal.json"
@@ -259,22 +259,22 @@ def _make(pool: Workers, folder: Path, form: Form, batch: Batch) -> _Shard:
         "outcomes": [asdict(outcome) for outcome in built.outcomes],
         "shard": {"bytes": built.bytes, "sha256": built.sha256, "index": index},
     }
-    sealed.write(journal, record)
+    sealed.write_sealed(journal, record)
     sums = built.sums if is_train else None
     return _Shard(path, batch.split, built.outcomes, built.bytes, built.sha256, index, sums)
 
 
 def _found(
-    pool: Workers, path: Path, form: Form, journal: Path, made_from: str, batch: Batch
+    pool: Workers, path: Path, form: Form, journal: Path, made_from: str, batch: ShardBatch
 ) -> _Shard | None:
     """The shard that a stopped preparation made from the same images, if it is whole."""
     try:
-        record = sealed.read(journal)
+        record = sealed.read_sealed(journal)
     except DataError:  # there is none, or what it says is not known
         return None
     if record["made_from"] != made_from:
         return None
-    outcomes = [Outcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
+    outcomes = [ImageOutcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
     size, digest, index = (record["shard"][name] for name in ("bytes", "sha256", "index"))
     if not size:
         return _Shard(path, batch.split, outcomes, 0, "", [], None)
@@ -286,11 +286,11 @@ def _found(
     return None
 
 
-def _build(pool: Workers, path: Path, form: Form, batch: Batch) -> Built:
+def _build(pool: Workers, path: Path, form: Form, batch: ShardBatch) -> Built:
     """`build_shard` in a worker; images that kill it are found one by one and rejected."""
     labels, keys = [entry.label for entry in batch.new], [entry.key for entry in batch.new]
     with_sums = batch.split == "train"
-    known: dict[int, Outcome] = {}
+    known: dict[int, ImageOutcome] = {}
     while True:
         try:
             return pool.call(

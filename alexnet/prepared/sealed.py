@@ -13,13 +13,13 @@ from alexnet.base.files import canonical_json, read_json, write_json
 _KEY = "sha256"
 
 
-def write(path: Path, value: Mapping[str, Any]) -> None:
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write `value` and, under `sha256`, the hash of its canonical JSON."""
     assert _KEY not in value
     write_json(path, {**value, _KEY: _hash(value)})
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_sealed(path: Path) -> dict[str, Any]:
     """What was written, with its hash; raises DataError where a file is missing or not as written."""
     value = read_json(path)
     if not isinstance(value, dict) or not is_whole(path, value):

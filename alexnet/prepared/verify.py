@@ -33,7 +33,7 @@ def verify(folder: Path | str) -> Verified:
     IncompatibleError where another version of this program wrote the set.
     """
     folder = Path(folder)
-    description = descriptions.read(folder)
+    description = descriptions.read_description(folder)
     files = descriptions.files(description)
     images = sum(split["images"] for split in description["splits"].values())
     damaged = []

@@ -21,7 +21,7 @@ IMAGE_SECONDS = 5.0  # of CPU time, so that a suspended preparation goes on unha
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImageOutcome:
     """What was seen of one image: its stored size and conversions, or why it was rejected."""
 
     width: int = 0
@@ -31,20 +31,20 @@ class Outcome:
     detail: str = ""
 
 
-TOO_LARGE = Outcome(reason="too large", detail="not enough memory to decode it")
+TOO_LARGE = ImageOutcome(reason="too large", detail="not enough memory to decode it")
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
     """A written shard, and the outcome of each image that was given. No file without images."""
 
-    outcomes: list[Outcome]
+    outcomes: list[ImageOutcome]
     bytes: int
     sha256: str
     sums: Sums | None
 
 
-def look(contents: list[bytes], time: float = 1.0) -> list[Outcome]:
+def look(contents: list[bytes], time: float = 1.0) -> list[ImageOutcome]:
     """Decode images and say what was seen; `time` is the share of `IMAGE_SECONDS` that each has."""
     return [_examine(data, time)[0] for data in contents]
 
@@ -55,11 +55,11 @@ def build_shard(
     contents: list[bytes],
     labels: list[int],
     keys: list[str],
-    known: dict[int, Outcome],
+    known: dict[int, ImageOutcome],
     with_sums: bool,
 ) -> Built:
     """Prepare a batch and write it; positions in `known` are rejected already and not touched."""
-    outcomes: list[Outcome] = []
+    outcomes: list[ImageOutcome] = []
     kept: list[int] = []
     jpegs: list[bytes] = []
     sums = Summing(form.side) if with_sums else None
@@ -111,14 +111,14 @@ def inspect_shard(path: Path, form: Form, digest: str, with_sums: bool) -> tuple
     return True, sums.total()
 
 
-def _examine(data: bytes, time: float = 1.0) -> tuple[Outcome, np.ndarray | None]:
+def _examine(data: bytes, time: float = 1.0) -> tuple[ImageOutcome, np.ndarray | None]:
     signal.setitimer(signal.ITIMER_PROF, time * IMAGE_SECONDS)  # SIGPROF ends what hangs
     try:
         examined = pixels.examine(data)
-        outcome = Outcome(examined.width, examined.height, examined.kinds)
+        outcome = ImageOutcome(examined.width, examined.height, examined.kinds)
         return outcome, examined.rgb_HWC
     except Rejected as error:
-        return Outcome(reason=error.reason, detail=error.detail), None
+        return ImageOutcome(reason=error.reason, detail=error.detail), None
     except MemoryError:
         return TOO_LARGE, None
     finally:

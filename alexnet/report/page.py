@@ -26,7 +26,8 @@ from alexnet.evaluation.predictions import Predictions
 from alexnet.evaluation.scores import chance, confusion
 from alexnet.figures import training as figures
 from alexnet.figures.style import inline_svg, write_png
-from alexnet.network import AlexNet, load_model
+from alexnet.models import load_model
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.runs import Run
 from alexnet.settings import differences

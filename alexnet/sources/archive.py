@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alexnet.base.errors import DataError
-from alexnet.base.files import is_hidden, printable
+from alexnet.base.names import is_hidden, printable
 from alexnet.formats import tar
 from alexnet.formats.tar import Member
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
+    Fault,
     LabelledImage,
     Source,
     identity_of,
@@ -93,20 +94,20 @@ def list_members(path: Path) -> tuple[list[Member], Counter[str], str]:
     return found, ignored, ""
 
 
-def read_members(path: Path, members: Iterable[Member]) -> Iterator[tuple[bytes, str]]:
-    """(bytes, "") or (b"", fault) for each member; members must be in the order of the archive."""
+def read_members(path: Path, members: Iterable[Member]) -> Iterator[tuple[bytes, Fault | None]]:
+    """(bytes, None) or (b"", fault) for each member; members must be in the order of the archive."""
     with tar.unpacked(path) as stream:
         for member in members:
             if member.size > MAX_FILE_BYTES:
-                yield b"", f"too large: {member.size:,} bytes"
+                yield b"", Fault("too large", f"{member.size:,} bytes")
                 continue
             try:
                 stream.skip_to(member.offset)
                 data = stream.read(member.size)
             except tar.UNREADABLE as error:  # it was changed since it was listed
-                yield b"", f"unreadable: {error}"
+                yield b"", Fault("unreadable", str(error))
                 continue
-            yield (data, "") if len(data) == member.size else (b"", "truncated")
+            yield (data, None) if len(data) == member.size else (b"", Fault("truncated"))
 
 
 def _without_common_root(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,18 +13,22 @@ DEFAULT_VALIDATION_SHARE = 0.1
 MAX_FILE_BYTES = 256 * 2**20  # no image is larger; a file that claims to be is not read
 
 
+class Fault(NamedTuple):
+    """Why the bytes of a file could not be had: "unreadable", "Permission denied"."""
+
+    reason: str
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One labelled file: its bytes as they lie on disk, not decoded.
-
-    `fault` is empty, or says why the bytes could not be had ("unreadable: Permission denied").
-    """
+    """One labelled file: its bytes as they lie on disk, not decoded; none where it has a fault."""
 
     split: str
     key: str
     label: int
     data: bytes
-    fault: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,21 @@
 """CIFAR-10 as its authors publish it: the python version's pickles, or the binary version.
 
-The pickles are read without executing them: only the operations that such a batch needs are let
-through, and what they ask of NumPy is done by classes of this file that hold nothing but bytes.
+The pickles are read without executing anything in them (`alexnet.formats.pickles`).
 Legend: N images, C colours, H height, W width.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
-import pickletools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet import paper
 from alexnet.base.errors import DataError
+from alexnet.formats.pickle_machine import BadPickle
+from alexnet.formats.pickles import unpickled
 from alexnet.sources.archive import list_members, read_members
 from alexnet.sources.base import LabelledImage, Source, as_ppm
 
@@ -37,8 +34,6 @@ CLASSES = (
 _SIDE = paper.CIFAR_10_SIDE
 _VALUES = 3 * _SIDE * _SIDE
 _MAX_BYTES = 2**26  # of a batch, which has 31 MB
-_MAX_STEPS = 10**6  # of a pickle, which has 40,000
-_MAX_TUPLES = 100  # of a pickle, which has about six; to hash a tower of them ends the process
 _BATCHES = {**{f"data_batch_{n}": "train" for n in range(1, 6)}, "test_batch": "val"}
 
 
@@ -122,91 +117,19 @@ def _decode(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
 
 def _unpickle(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
     try:
-        _require_harmless(data)
-        batch = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
-        labels_N, array = batch[b"labels"], batch[b"data"]
-    except Exception as error:  # hostile bytes may raise anything; none of it is executed
+        batch = unpickled(data)
+    except BadPickle as error:
         raise DataError(f"Not a batch of CIFAR-10: {error}.", where=where) from None
+    labels_N, pixels = (
+        (batch.get("labels"), batch.get("data")) if isinstance(batch, dict) else (None, None)
+    )
     good = (
-        type(labels_N) is list
+        isinstance(labels_N, list)
         and all(type(label) is int for label in labels_N)
-        and isinstance(array, _Array)
-        and array.shape == (len(labels_N), _VALUES)
-        and len(array.content) == len(labels_N) * _VALUES
+        and isinstance(pixels, np.ndarray)
+        and pixels.dtype == np.uint8
+        and pixels.shape == (len(labels_N), _VALUES)
     )
     if not good:
         raise DataError("Not a batch of CIFAR-10: no uint8 array with a label a row.", where=where)
-    return labels_N, np.frombuffer(array.content, np.uint8).reshape(array.shape)
-
-
-_OPERATIONS = {
-    *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1"),
-    *("BININT2", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINUNICODE"),
-    *("SHORT_BINUNICODE", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
-    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "GLOBAL", "STACK_GLOBAL", "REDUCE"),
-    *("BUILD", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
-}
-
-
-def _require_harmless(data: bytes) -> None:
-    """Raises UnpicklingError for more than a batch needs.
-
-    Python's unpickler makes room for what a pickle claims, before it is there: in its memo for any
-    number, in memory for any length.
-    """
-    tuples = 0
-    for step, (operation, argument, _) in enumerate(pickletools.genops(data)):
-        tuples += operation.name.startswith("TUPLE")
-        if operation.name not in _OPERATIONS:
-            raise pickle.UnpicklingError(f"it has the operation {operation.name}")
-        if step > _MAX_STEPS or tuples > _MAX_TUPLES:
-            raise pickle.UnpicklingError("it has far more parts than a batch")
-        if operation.name == "LONG_BINPUT" and int(argument or 0) > _MAX_STEPS:
-            raise pickle.UnpicklingError("it numbers its parts in millions")
-
-
-class _Array:
-    """What a pickle says an array is; called like NumPy's `_reconstruct`, it makes room for nothing."""
-
-    __slots__ = ("content", "shape")
-
-    def __init__(self, *_: object) -> None:
-        self.shape: object = None
-        self.content = b""
-
-    def __setstate__(self, state: Any) -> None:
-        _, self.shape, kind, in_columns, content = state
-        if not isinstance(kind, _Kind) or kind.name not in ("u1", b"u1") or in_columns:
-            raise pickle.UnpicklingError("its array is not of bytes, row after row")
-        if type(content) is not bytes:
-            raise pickle.UnpicklingError("its array holds no bytes")
-        self.content = content
-
-
-class _Kind:
-    """What a pickle says the numbers of an array are."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: object, *_: object) -> None:
-        self.name = name
-
-    def __setstate__(self, _: object) -> None:
-        """Byte order and the like: one byte has none."""
-
-
-_STAND_INS = {
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Kind,
-}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that knows the three names a NumPy array is made of, and no other."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        stand_in = _STAND_INS.get((module.replace("numpy.core", "numpy._core"), name))
-        if stand_in is None:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return stand_in
+    return labels_N, pixels

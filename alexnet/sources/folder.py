@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet.base.errors import DataError
-from alexnet.base.files import is_hidden, printable
+from alexnet.base.names import is_hidden, printable
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
+    Fault,
     LabelledImage,
     Source,
     identity_of,
@@ -37,8 +38,8 @@ def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
     def images() -> Iterator[LabelledImage]:
         for path, _, (split, label) in listed:
             key = printable("/".join(path[1:] if split else path))
-            data, fault = b"", faults.get(path, "")
-            if not fault:
+            data, fault = b"", faults.get(path)
+            if fault is None:
                 data, fault = _read(folder.joinpath(*path))
             chosen = split or ("train" if fault else split_by_content(data, validation_share))
             yield LabelledImage(chosen, key, label, data, fault)
@@ -63,10 +64,10 @@ def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
 
 def _scan(
     root: Path,
-) -> tuple[list[tuple[tuple[str, ...], int]], dict[tuple[str, ...], str], int, list[str]]:
+) -> tuple[list[tuple[tuple[str, ...], int]], dict[tuple[str, ...], Fault], int, list[str]]:
     """Every file below `root` (path, size), what is wrong with some, hidden ones, empty folders."""
     files: list[tuple[tuple[str, ...], int]] = []
-    faults: dict[tuple[str, ...], str] = {}
+    faults: dict[tuple[str, ...], Fault] = {}
     hidden, empty, inside = 0, [], root.resolve()
     stack: list[tuple[str, ...]] = [()]
     while stack:
@@ -92,7 +93,7 @@ def _scan(
             in_split = is_train(path[0]) and len(path) == 2
             if fault and (len(path) == 1 or in_split) and os.path.isdir(entry.path):
                 raise DataError(
-                    f"A class folder is a {fault}, and those are not followed.",
+                    f"A class folder is a {fault.reason}, and those are not followed.",
                     where=printable(str(root.joinpath(*path))),
                     remedy="Put the folder itself there.",
                 )
@@ -102,29 +103,29 @@ def _scan(
     return sorted(files), faults, hidden, empty
 
 
-def _inspect(entry: os.DirEntry[str], root: Path) -> tuple[int, str]:
-    """(bytes, "") of a regular file, or (0, what it is instead)."""
+def _inspect(entry: os.DirEntry[str], root: Path) -> tuple[int, Fault | None]:
+    """(bytes, None) of a regular file, or (0, what is wrong with it)."""
     try:
         if entry.is_symlink():
             if not Path(entry.path).resolve(strict=True).is_relative_to(root):
-                return 0, "link out of the tree"
+                return 0, Fault("link out of the tree")
             if entry.is_dir():
-                return 0, "link to a folder"
+                return 0, Fault("link to a folder")
         status = entry.stat()
     except (OSError, RuntimeError) as error:
-        return 0, f"unreadable: {getattr(error, 'strerror', None) or 'a loop of links'}"
+        return 0, Fault("unreadable", getattr(error, "strerror", None) or "a loop of links")
     if not stat.S_ISREG(status.st_mode):
-        return 0, "not a regular file"
+        return 0, Fault("not a regular file")
     if status.st_size > MAX_FILE_BYTES:
-        return 0, f"too large: {status.st_size:,} bytes"
-    return status.st_size, ""
+        return 0, Fault("too large", f"{status.st_size:,} bytes")
+    return status.st_size, None
 
 
-def _read(path: Path) -> tuple[bytes, str]:
-    """(bytes, "") or (b"", fault): a file may vanish or be locked between listing and reading."""
+def _read(path: Path) -> tuple[bytes, Fault | None]:
+    """(bytes, None) or (b"", fault): a file may vanish or be locked between listing and reading."""
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        return b"", f"unreadable: {error.strerror}"
-    return (data, "") if len(data) <= MAX_FILE_BYTES else (b"", "too large: it grew")
+        return b"", Fault("unreadable", error.strerror or "")
+    return (data, None) if len(data) <= MAX_FILE_BYTES else (b"", Fault("too large", "it grew"))

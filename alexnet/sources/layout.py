@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alexnet.base.errors import DataError
-from alexnet.base.files import is_hidden, printable
+from alexnet.base.names import is_hidden, printable
 
 TRAIN = "train"
 _TRAIN_NAMES = {"train", "training"}

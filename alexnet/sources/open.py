@@ -37,10 +37,10 @@ def open_source(
     is held out where the images come without a split. Raises UsageError for a name that does not
     exist, DataError for what cannot be used. Of several processes the first fetches what is missing.
     """
-    if download and not ranks.is_chief():
+    if download and not ranks.is_rank_0():
         ranks.meet()
     source = _open(spec, data_folder, validation_share, download)
-    if download and ranks.is_chief():
+    if download and ranks.is_rank_0():
         ranks.meet()
     return source
 

@@ -20,7 +20,7 @@ import safetensors.numpy
 
 from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, NumericsError
 from alexnet.base.files import remove, write_atomically
-from alexnet.models.folder import opened
+from alexnet.models.arrays import opened
 
 FORMAT = 2
 

@@ -3,16 +3,16 @@
 Weights and velocities are float32. With `bf16` the network that computes is a copy in bfloat16, which
 the update writes. A step is
 
-    convolved       the convolutional layers forward
-    connected       the rest forward, all of it backward, the check, the convolutional layers' update
-    late            the fully connected layers' update
+    first       the convolutional layers forward
+    rest        the others forward, all of it backward, the check, the convolutional layers' update
+    late        the fully connected layers' update
 
-and `late` runs beside the *next* step's `convolved`, on a stream of its own: it moves 96 % of the
+and `late` runs beside the *next* step's `first`, on a stream of its own: it moves 96 % of the
 weights through memory while the convolutions, which need none of them, multiply. By then the whole
 gradient is known to be finite, so that no layer is ever updated with a step that has a bad number.
 After one that has, nothing is updated any more; the host reads the numbers one step late.
 
-Shape letters: B images of a batch, K classes, P parameters of the network.
+Shape letters: B images of a batch, P parameters of the network.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet.base import ranks
 from alexnet.loading.gpu import DeviceBatch, DeviceLoader
 from alexnet.loading.loader import Loader
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.dropout import address
+from alexnet.network.dropout import address, masks_of
 from alexnet.network.precision import dtype_of, set_products
+from alexnet.network.table import is_connected
 from alexnet.training.mesh import Placed
-from alexnet.training.step import Outcome, gradients_of
+from alexnet.training.objective import Classification, Objective
+from alexnet.training.step import StepResult, gradients_of
 from alexnet.training.update import update
 
 _WARM_UP = 3  # steps without update before recording: libraries choose, kernels are compiled
@@ -67,16 +68,18 @@ class GpuStep:
         precision: str,
         graphs: bool = True,
         resident: bool | None = None,
+        objective: Objective | None = None,
     ) -> None:
         set_products(precision)
         assert isinstance(placed.network, AlexNet)
         self.device = next(placed.whole.parameters()).device
         self.placed, self.seed, self.resident = placed, seed, resident
+        self.objective = objective or Classification(placed.whole.classes)
         self.momentum = placed.optimizer.defaults["momentum"]
         self.dtype = dtype_of(precision)
         placed.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         placed.optimizer.lay_out_alike()
-        self._computing = placed.network
+        self._computing = placed.network.train()
         if self.dtype != torch.float32:
             self._computing = copy.deepcopy(placed.network).to(self.dtype)
         placed.mesh.sum_gradients(self._computing, placed.pieces)
@@ -106,8 +109,8 @@ class GpuStep:
         """See `Step`."""
         return gradients_of(self._computing)
 
-    def take(self, batch: DeviceBatch, rate: float, epoch: float = 0.0) -> list[Outcome]:
-        """Begin a step; the outcome of the one before."""
+    def take(self, batch: DeviceBatch, rate: float, epoch: float = 0.0) -> list[StepResult]:
+        """Begin a step; the result of the one before."""
         with self._on_device():
             if not self._is_ready:
                 self._prepare(len(batch.cuts_B8))
@@ -119,9 +122,9 @@ class GpuStep:
             self.placed.changed()
             numbers, event = self._send_numbers()
             before, self._begun = self._begun, (batch.step, rate, numbers, event)
-            return _outcomes(before)
+            return _results(before)
 
-    def finish(self) -> list[Outcome]:
+    def finish(self) -> list[StepResult]:
         """Do the update that is left, and wait."""
         with self._on_device():
             if self._is_ready:
@@ -130,7 +133,7 @@ class GpuStep:
             self.placed.gather()
             self._show()
             before, self._begun = self._begun, None
-            return _outcomes(before)
+            return _results(before)
 
     @torch.no_grad()
     def _show(self) -> None:
@@ -141,19 +144,24 @@ class GpuStep:
             ):
                 shown.copy_(w)
 
-    def _convolved(self) -> None:
-        self._hidden = self._computing.convolved(self._x)
+    def _first(self) -> None:
+        network = self._computing
+        stages = [stage for stage in network.stages if not is_connected(stage.layer)]
+        with masks_of(network, self._address_3):
+            self._hidden = network.run(stages, network.entered(self._x))
 
-    def _connected(self) -> None:
-        mesh = self.placed.mesh
-        logits_BK = self._computing.connected(self._hidden, self._address_3).float()
-        loss = F.cross_entropy(logits_BK, self._labels_B) * mesh.weight
+    def _rest(self) -> None:
+        network, mesh = self._computing, self.placed.mesh
+        stages = [stage for stage in network.stages if is_connected(stage.layer)]
+        with masks_of(network, self._address_3):
+            outputs = network.run(stages, self._hidden).float()
+        loss = self.objective.loss(outputs, self._x, self._labels_B) * mesh.weight
         for one in (*self._early, *self._late):
             one.working.grad = None
         loss.backward()
         mesh.await_gradients()
-        wrong = (logits_BK.detach().argmax(1) != self._labels_B).sum()
-        self._numbers_4.copy_(self.placed.numbers(loss, wrong, self._computing))
+        wrong = self.objective.wrong(outputs.detach(), self._x, self._labels_B)
+        self._numbers_4.copy_(self.placed.numbers(loss, wrong, network))
         self._allowed_1.mul_(self._numbers_4.isfinite().all())
         self._update(self._early, self._rates_P2, self._allowed_1)
         self._late_rates_P2.copy_(self._rates_P2)
@@ -168,12 +176,12 @@ class GpuStep:
             self._side.wait_stream(main)
             with torch.cuda.stream(self._side):
                 self._run("late")
-            self._run("convolved")
+            self._run("first")
             main.wait_stream(self._side)
         else:
             self._run("late")
-            self._run("convolved")
-        self._run("connected")
+            self._run("first")
+        self._run("rest")
 
     def _run(self, part: str) -> None:
         if self._graphs:
@@ -212,8 +220,8 @@ class GpuStep:
         self._allowed_1 = torch.zeros(1, dtype=torch.int32, **like)
         self._pending_1 = torch.zeros(1, dtype=torch.int32, **like)
         self._parts = {
-            "convolved": self._convolved,
-            "connected": self._connected,
+            "first": self._first,
+            "rest": self._rest,
             "late": self._update_late,
         }
         if self.device.type == "cuda":
@@ -265,11 +273,11 @@ class GpuStep:
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
 
-def _outcomes(begun: tuple[int, float, Tensor, Any] | None) -> list[Outcome]:
-    """The outcome of a step that was begun, if one was."""
+def _results(begun: tuple[int, float, Tensor, Any] | None) -> list[StepResult]:
+    """The result of a step that was begun, if one was."""
     if begun is None:
         return []
     step, rate, numbers, event = begun
     if event is not None:
         event.synchronize()
-    return [Outcome(step, rate, *numbers.tolist())]
+    return [StepResult(step, rate, *numbers.tolist())]

@@ -247,4 +247,4 @@ def _optimizer(network: nn.Module, layers: Sequence[Layer], sgd: OptimizerConfig
         )
 
     groups = [{"params": [w], "factors": factors(name)} for name, w in network.named_parameters()]
-    return PaperSGD(groups, sgd.learning_rate, sgd.momentum, sgd.weight_decay)
+    return PaperSGD(groups, 0.0, sgd.momentum, sgd.weight_decay)  # the rate is each step's

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
-from alexnet.base.files import classes_hash, program_hash, require_space
+from alexnet.base.files import require_space
+from alexnet.base.provenance import classes_hash, memory_bytes, program_hash
 from alexnet.config import RunConfig
 from alexnet.settings import flat
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alexnet.network.traffic import Layout
     from alexnet.prepared import PreparedDataset
     from alexnet.runs import Run
+    from alexnet.training.mesh import Placed
     from alexnet.training.step import Step
 
 
@@ -49,7 +50,7 @@ def start(
 
     where = where or Where()
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
-    is_there = ranks.chief_says((RUNS / name / "config.yaml").is_file())
+    is_there = ranks.from_rank_0((RUNS / name / "config.yaml").is_file())
     if is_there and ranks.any_of(go_on or ranks.restarts() > 0):
         run = Run.open(RUNS / name)
         if is_done(run, config):
@@ -93,13 +94,13 @@ def is_done(run: Run, config: RunConfig, longer: bool = False) -> bool:
     steps = Order(count, config.optimizer.batch.count, config.seed).steps(config.length.count)
     rows = run.metrics()
     finished = (run.model / "config.json").is_file() or longer
-    return ranks.chief_says(bool(rows) and rows[-1]["step"] >= steps and finished)
+    return ranks.from_rank_0(bool(rows) and rows[-1]["step"] >= steps and finished)
 
 
 def go_on_with(run: Run, config: RunConfig, where: Where, override: Collection[str] = ()) -> None:
     """Train a run that was stopped."""
+    from alexnet.base.provenance import environment
     from alexnet.prepared import PreparedDataset
-    from alexnet.runs import environment
     from alexnet.training.state import is_unborn
 
     dataset = PreparedDataset.open(run.data["folder"])
@@ -125,24 +126,6 @@ def describe(dataset: PreparedDataset) -> dict[str, object]:
     }
 
 
-def memory_bytes() -> int:
-    """The machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def require_device(device: str) -> None:
-    """Raise EnvironmentProblem unless PyTorch can compute on `device`."""
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise EnvironmentProblem(
-            f"PyTorch cannot use the device {device!r}: {str(error).splitlines()[0]}",
-            remedy="Use --device cpu, or install PyTorch for this device.",
-        ) from None
-
-
 def _train(
     run: Run,
     config: RunConfig,
@@ -159,11 +142,11 @@ def _train(
     def validate(trained: AlexNet) -> dict[str, float]:
         return validation_errors(trained, dataset)
 
-    if ranks.is_chief():
+    if ranks.is_rank_0():
         (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
     try:
         train(run, config, loader, stepper, validate, resume, override)
-        if ranks.is_chief():
+        if ranks.is_rank_0():
             _save_model(run, config, dataset, stepper.placed.whole)
     finally:
         run.unlock()
@@ -178,7 +161,6 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     """
     from alexnet.network import AlexNet
     from alexnet.training.mesh import Mesh, Placed
-    from alexnet.training.step import step_for
 
     ranks.require_same(
         {
@@ -199,6 +181,28 @@ def _stepper(name: str, config: RunConfig, dataset: PreparedDataset, where: Wher
     mesh = Mesh(config.optimizer.batch.count, where.layout, device)
     placed = Placed(network.to(device), config.optimizer, mesh, where.second)
     return step_for(placed, config.seed, where.precision)
+
+
+def step_for(placed: Placed, seed: int, precision: str) -> Step:
+    """The way to train a network on the device that it is on."""
+    from alexnet.network.columns import Columns
+    from alexnet.network.kernels.gpu import HAS_TRITON
+    from alexnet.network.precision import set_products
+    from alexnet.training.eager import EagerStep
+
+    on_gpu = next(placed.whole.parameters()).is_cuda
+    if on_gpu and HAS_TRITON and not isinstance(placed.network, Columns):
+        from alexnet.training.gpu import GpuStep
+
+        return GpuStep(placed, seed, precision)
+    if precision == "bf16":
+        raise EnvironmentProblem(
+            "Training in bf16 needs Triton, and a process for each column.",
+            remedy="Install it (python -m pip install triton), start `torchrun`, or say "
+            "--precision tf32.",
+        )
+    set_products(precision)
+    return EagerStep(placed, seed)
 
 
 def _take_over(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> list[str]:
@@ -317,7 +321,7 @@ def _loader(config: RunConfig, dataset: PreparedDataset, stepper: Step) -> Loade
 
 
 def _save_model(run: Run, config: RunConfig, dataset: PreparedDataset, network: AlexNet) -> None:
-    from alexnet.network import ModelCard, save_model
+    from alexnet.models import ModelCard, save_model
 
     card = ModelCard(
         dataset.classes,

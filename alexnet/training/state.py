@@ -13,7 +13,7 @@ from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.base.files import flush
 from alexnet.config import RunConfig
 from alexnet.loading.order import Order
-from alexnet.models.folder import parameters_of, set_parameters
+from alexnet.models.arrays import parameters_of, set_parameters
 from alexnet.network.alexnet import AlexNet
 from alexnet.runs import Run
 from alexnet.settings import differences, from_dict, to_dict
@@ -71,10 +71,10 @@ class Training:
 def save(training: Training) -> None:
     """Write a checkpoint; the rows that led to it reach the disk before it does.
 
-    Of several processes the chief writes: what it holds is the whole network, whatever the layout.
+    Of several processes rank 0 writes: what it holds is the whole network, whatever the layout.
     """
     run, network = training.run, training.network
-    if not ranks.is_chief():
+    if not ranks.is_rank_0():
         return
     flush(run.metrics_path)
     velocities = {
@@ -96,7 +96,7 @@ def save(training: Training) -> None:
 def is_unborn(run: Run) -> bool:
     """Whether the run was ended before its first checkpoint: there is nothing yet that could be lost."""
     is_empty = not checkpoint.paths(run.checkpoints) and not run.metrics()
-    return ranks.chief_says(is_empty)
+    return ranks.from_rank_0(is_empty)
 
 
 def restore(training: Training, override: Collection[str]) -> None:

@@ -5,7 +5,6 @@ Shape letters: B images of a batch, K classes, H x W pixels, C colours.
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -26,7 +25,7 @@ from alexnet.network.memory import keep_memory
 from alexnet.runs import Run
 from alexnet.training.schedule import schedule_of
 from alexnet.training.state import Training, is_unborn, restore, save
-from alexnet.training.step import Outcome, Step
+from alexnet.training.step import Step, StepResult
 
 if TYPE_CHECKING:
     from alexnet.loading.gpu import DeviceLoader
@@ -72,12 +71,12 @@ def train(
     with stop_request() as stop, progress("training", last, "steps", done=first) as bar:
         speed = _Speed(run, images)
 
-        def settle(outcomes: list[Outcome]) -> None:
+        def settle(outcomes: list[StepResult]) -> None:
             for outcome in outcomes:
                 if not outcome.is_finite:
                     stepper.finish()
                     raise _not_finite(outcome, training, stepper, loader)
-                note = _record_step(training, outcome)
+                note = _record_step(training, outcome, stepper.objective.chance_loss)
                 bar.advance(1, f"{note}  {speed.note(order.batch)}")
 
         def end_epoch(step: int) -> None:
@@ -96,7 +95,7 @@ def train(
 
         def leave(step: int) -> None:
             if step < last or training.counters.steps_in_epoch:
-                ranks.meet()  # the chief has saved
+                ranks.meet()  # rank 0 has saved
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number or signal.SIGTERM,  # another process got it
@@ -128,7 +127,7 @@ def _ends_epoch(order: Order, step: int) -> bool:
     return step > 0 and order.epochs_done(step) > order.epochs_done(step - 1)
 
 
-def _record_step(training: Training, outcome: Outcome) -> str:
+def _record_step(training: Training, outcome: StepResult, chance_loss: float) -> str:
     """Count one step, write its row, warn of a stalled start; the progress line's note."""
     counters, order = training.counters, training.order
     counters.step += 1
@@ -145,12 +144,12 @@ def _record_step(training: Training, outcome: Outcome) -> str:
         "rate": outcome.rate,
     }
     _record(training, row)
-    chance = math.log(training.network.classes)
-    counters.flat_steps = counters.flat_steps + 1 if abs(outcome.loss / chance - 1) < 0.01 else 0
+    is_flat = abs(outcome.loss / chance_loss - 1) < 0.01
+    counters.flat_steps = counters.flat_steps + 1 if is_flat else 0
     if counters.flat_steps == _STALL_STEPS:
         _event(
             training,
-            f"the loss has stayed within 1 % of ln({training.network.classes}) for {_STALL_STEPS} "
+            f"the loss has stayed within 1 % of {chance_loss:.3f}, that of chance, for {_STALL_STEPS} "
             "steps: the start may have stalled. Try --recipe small, whose start learns from the "
             "first steps, or another --set seed=N",
         )
@@ -202,7 +201,7 @@ def _event(training: Training, text: str) -> None:
 
 
 def _not_finite(
-    outcome: Outcome, training: Training, stepper: Step, loader: Loader
+    outcome: StepResult, training: Training, stepper: Step, loader: Loader
 ) -> NumericsError:
     """The error that names the step, the first place with a bad number, and the images."""
     batch = loader.make(outcome.step)

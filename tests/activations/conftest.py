@@ -7,7 +7,8 @@ from torture.narrow_run import KERNELS
 
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 

@@ -14,7 +14,8 @@ from alexnet.config import StartConfig
 from alexnet.conventions import Nonlinearity
 from alexnet.evaluation import Classifier, predict_split
 from alexnet.evaluation.scores import score
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

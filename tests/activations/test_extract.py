@@ -20,7 +20,8 @@ import torch
 from alexnet.activations import Stimuli, extract, features, of_files, of_split, stored
 from alexnet.base.errors import DataError, NumericsError, UsageError
 from alexnet.loading.crops import cut_views
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
 from alexnet.prepared import PreparedDataset, prepare_image
 

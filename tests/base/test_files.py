@@ -13,7 +13,7 @@ import pytest
 
 from alexnet.base import files
 from alexnet.base.errors import EnvironmentProblem
-from alexnet.base.files import Lock
+from alexnet.base.locks import Lock
 
 
 def dead_process() -> int:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from alexnet.base.philox import philox
 from alexnet.base.randomness import (
     Purpose,
     bernoulli,
     normals,
     permutation,
-    philox,
     uniforms,
     words,
 )

@@ -1,29 +1,33 @@
-"""The script that measures a GPU, tried without one."""
+"""`alexnet benchmark gpu`, tried without a GPU."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-SCRIPT = Path(__file__).parents[2] / "alexnet" / "benchmark" / "gpu.py"
+from alexnet.benchmark import gpu_setup
+from alexnet.cli import main
+from alexnet.network import AlexNet
+
+
+@pytest.fixture
+def without_a_gpu() -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    if torch.cuda.is_available():
+        pytest.skip("Triton's interpreter is for machines without a GPU")
 
 
 @pytest.mark.slow
-def test_the_script_checks_measures_and_writes_one_file(tmp_path: Path) -> None:
-    pytest.importorskip("triton", reason="Triton is not installed")
+@pytest.mark.usefixtures("without_a_gpu")
+def test_it_checks_measures_and_writes_one_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "gpu.json"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "-o", str(file), "--quick"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert main.run(["benchmark", "gpu", "-o", str(file), "--quick"]) == 0
+    assert "Failed: none." in capsys.readouterr().out
     found = json.loads(file.read_text())
     assert found["errors"] == {} and all(row["ok"] for row in found["checks"])
     checked = {row["what"].split()[0] for row in found["checks"]}
@@ -36,21 +40,34 @@ def test_the_script_checks_measures_and_writes_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_that_fails_leaves_its_error_and_the_rest(tmp_path: Path) -> None:
-    pytest.importorskip("triton", reason="Triton is not installed")
+@pytest.mark.usefixtures("without_a_gpu")
+def test_a_part_that_fails_leaves_its_error_and_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(AlexNet, "run", None)
     file = tmp_path / "gpu.json"
-    breaking = (
-        "import sys, runpy; sys.argv = ['gpu.py', '-o', sys.argv[1], '--quick'];"
-        "from alexnet.network import alexnet;"
-        "alexnet.AlexNet.convolved = None;"
-        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", breaking, str(file)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
+    assert main.run(["benchmark", "gpu", "-o", str(file), "--quick"]) == 1
+    assert "check_steps" in capsys.readouterr().out
     found = json.loads(file.read_text())
-    assert done.returncode == 1 and "check_steps" in found["errors"]
     assert "TypeError" in found["errors"]["check_steps"] and found["blocks"] and found["ceiling"]
+
+
+@pytest.mark.usefixtures("without_a_gpu")
+def test_when_the_minutes_are_over_parts_are_left_out_by_name(tmp_path: Path) -> None:
+    report = gpu_setup.Report(tmp_path / "gpu.json")
+    report.part("first", report.add, "checks", {"what": "a", "ok": True})
+    report.begun -= 60 * gpu_setup.MINUTES + 1
+    report.part("second", report.add, "checks", {"what": "b", "ok": False})
+    found = json.loads(report.path.read_text())
+    assert found["checks"] == [{"what": "a", "ok": True}]
+    assert "minutes are over" in found["errors"]["second"]
+    assert report.failures == ["second"]
+
+
+@pytest.mark.usefixtures("without_a_gpu")
+def test_without_a_gpu_it_says_how_to_try_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["benchmark", "gpu", "-o", str(tmp_path / "gpu.json")]) == 5
+    assert "alexnet benchmark gpu --quick" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -12,13 +12,13 @@ from alexnet.benchmark import lrn
 from alexnet.benchmark.nhwc import weights_of
 from alexnet.benchmark.pytorch_network import normalization, pooling, pytorch_alexnet
 from alexnet.network import AlexNet
-from alexnet.network.lrn import LRN, block
+from alexnet.network.lrn import block
 from alexnet.network.table import inference_flops, shapes, training_flops
 
 
 @pytest.fixture(scope="module")
 def ours() -> AlexNet:
-    return AlexNet(seed=3)
+    return AlexNet(seed=3).eval()
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,11 @@ def test_tensorflows_network_with_our_weights_gives_our_logits(
 @pytest.mark.parametrize("layer", ["conv1", "conv2"])
 def test_pytorchs_block_gives_our_block_and_its_gradient(layer: str) -> None:
     (shape,) = (shape for shape in shapes() if shape.layer.name == layer)
-    x_NCHW, g_NCYX = lrn._made_up(shape, 2)
+    x_NCHW, g_NCYX = lrn._synthetic(shape, 2)
     x_NCHW.requires_grad_()
     theirs = nn.Sequential(nn.ReLU(), normalization(), pooling())(x_NCHW)
     bias_C = torch.zeros(shape.outputs[0])
-    mine = block(x_NCHW, bias_C, LRN(), paper.COLUMNS, paper.POOL.size, paper.POOL.stride)
+    mine = block(x_NCHW, bias_C, paper.LRN, paper.COLUMNS, paper.POOL.size, paper.POOL.stride)
     torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-5)
     gradients = [torch.autograd.grad(y, x_NCHW, g_NCYX)[0] for y in (theirs, mine)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from alexnet.config import StartConfig
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 

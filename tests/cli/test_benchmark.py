@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alexnet.benchmark.result import Result
+from alexnet.benchmark.result import Record
 from alexnet.cli import main
 
 
@@ -23,7 +23,7 @@ def test_train_prints_a_table_and_saves(tmp_path: Path, capsys: pytest.CaptureFi
     assert main.run(["benchmark", "train", *words]) == 0
     out = capsys.readouterr().out
     assert "training, batch 1" in out and "PyTorch" in out and "float32 matrix products" in out
-    (part,) = Result.load(path).parts
+    (part,) = Record.load(path).parts
     assert [row.name for row in part.rows] == ["alexnet", "pytorch"]
     assert all(len(row.seconds) == 2 and row.peak_gib > 0.2 for row in part.rows)
     assert part.ceiling and part.ceiling.fastest > 0

@@ -15,8 +15,9 @@ from alexnet.base import files
 from alexnet.cli import main
 from alexnet.exchange import read_foreign
 from alexnet.formats import protobuf
-from alexnet.models.folder import parameters_of
-from alexnet.network import AlexNet, load_model
+from alexnet.models import load_model
+from alexnet.models.arrays import parameters_of
+from alexnet.network import AlexNet
 
 
 @pytest.fixture(scope="module")

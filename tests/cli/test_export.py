@@ -20,7 +20,8 @@ from alexnet.config import StartConfig
 from alexnet.conventions import CONVENTIONS
 from alexnet.exchange import onnx as onnx_files
 from alexnet.exchange import program
-from alexnet.network import AlexNet, ModelCard, load_model, save_model
+from alexnet.models import ModelCard, load_model, save_model
+from alexnet.network import AlexNet
 
 CLASSES = tuple(f"n{k}" for k in range(10))
 TITLES = tuple(f"animal {k}" for k in range(10))

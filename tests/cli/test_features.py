@@ -18,7 +18,8 @@ from alexnet.base import files
 from alexnet.cli.main import run
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 

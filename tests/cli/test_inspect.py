@@ -9,7 +9,8 @@ import pytest
 
 from alexnet.cli import main
 from alexnet.cli.tables import table
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.network import AlexNet
 
 
 def test_summary_shows_the_papers_numbers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import forking
 import pytest
 from launch import finish, torchrun
 
@@ -18,7 +18,7 @@ THREADS = {"OMP_NUM_THREADS": "2"}  # as in one process: other sums would be rou
 def alone(*arguments: str, cwd: Path) -> str:
     command = [sys.executable, "-m", "alexnet", *arguments]
     environment = os.environ | THREADS
-    return subprocess.run(
+    return forking.run(
         command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, check=True
     ).stdout
 

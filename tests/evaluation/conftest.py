@@ -8,7 +8,8 @@ import pytest
 
 from alexnet.config import StartConfig
 from alexnet.evaluation.predictions import Predictions, predict_split
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 START = StartConfig(rule="he", bias=0.0)  # its outputs differ between images

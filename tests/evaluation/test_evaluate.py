@@ -19,8 +19,9 @@ from alexnet.evaluation.evaluate import (
     weakest,
 )
 from alexnet.evaluation.predictions import Predictions
-from alexnet.models.find import Found
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.models.find import FoundModel
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 
@@ -39,7 +40,7 @@ def evaluation(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Evaluation:
     folder = tmp_path_factory.mktemp("out")
-    models = [Found(path, path.name, path / "evaluation") for path in (model_folder, other_folder)]
+    models = [FoundModel(path, path.name, path / "evaluation") for path in (model_folder, other_folder)]
     return evaluate_models(models, photo_set, "val", [1, 10], folder)
 
 
@@ -89,7 +90,7 @@ def test_tables_agree_with_the_predictions(
 def test_files_go_beside_the_model_when_nothing_else_is_said(
     model_folder: Path, photo_set: PreparedDataset
 ) -> None:
-    found = Found(model_folder, "one", model_folder / "evaluation")
+    found = FoundModel(model_folder, "one", model_folder / "evaluation")
     evaluation = evaluate_models([found], photo_set, "val", [1])
     (folder,) = evaluation.written
     assert folder.parent == model_folder / "evaluation"
@@ -107,7 +108,7 @@ def test_models_of_other_classes_are_found_before_the_first_is_evaluated(
 ) -> None:
     titles = ("cat", "dog")
     save_model(tmp_path / "other", AlexNet(2), ModelCard(titles, titles, card.statistics))
-    models = [Found(path, path.name, path / "e") for path in (model_folder, tmp_path / "other")]
+    models = [FoundModel(path, path.name, path / "e") for path in (model_folder, tmp_path / "other")]
     with pytest.raises(IncompatibleError, match="2 classes"):
         evaluate_models(models, photo_set, "val", [1], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,8 @@ from alexnet.evaluation.predictions import (
     validation_errors,
 )
 from alexnet.evaluation.scores import score
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from alexnet.config import StartConfig
 from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.network import AlexNet
 
 CLASSES = 20
 NARROW = {
@@ -31,14 +32,14 @@ def narrow(name: str, **kernels: int) -> Convention:
 
 
 def network_of(about: Convention, gain: float = 0.7, classes: int = CLASSES) -> AlexNet:
-    """Weights that carry a signal from the images to the outputs, and biases that are not all one."""
+    """A test network: weights carry a signal from the images to the outputs, no two biases are one."""
     net = AlexNet(classes, about, StartConfig(rule="he", gain=gain), seed=5)
     draw = torch.Generator().manual_seed(6)
     with torch.no_grad():
         for name, value in net.named_parameters():
             if name.endswith("bias"):
                 value.copy_(0.1 * torch.randn(value.shape, generator=draw))
-    return net
+    return net.eval()
 
 
 def card_of(classes: int = CLASSES, side: int = 256) -> ModelCard:

@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from network.exchange.checkpoints import (
+from exchange.checkpoints import (
     Stored,
     checkpoint,
     neuron,
     one_column,
     two_columns,
 )
-from network.exchange.conftest import narrow, network_of
+from exchange.conftest import narrow, network_of
 from torch import Tensor
 
 from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.conventions import CONVENTIONS, Nonlinearity
 from alexnet.exchange import Imported, read_foreign
-from alexnet.models.folder import parameters_of
+from alexnet.models.arrays import parameters_of
 from alexnet.network import AlexNet
 
 CIFAR = ("cifar13", "cifar11", "cifar18")

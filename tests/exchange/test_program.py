@@ -18,8 +18,10 @@ from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.conventions import Nonlinearity
 from alexnet.exchange import program
 from alexnet.exchange.check import outputs
-from alexnet.models.folder import set_parameters, weights_sha256
-from alexnet.network import AlexNet, ModelCard
+from alexnet.models import ModelCard
+from alexnet.models.arrays import set_parameters
+from alexnet.models.folder import weights_sha256
+from alexnet.network import AlexNet
 
 FIRST = {"original2012", "onetower", "cifar13"}  # these have every operation
 NETWORKS = [
@@ -108,7 +110,7 @@ def test_ten_classes_come_back_with_their_names(
 ) -> None:
     network, card, _ = small
     assert program.export_pt2(network, card, tmp_path / "x.pt2").logit < 1e-5
-    about, arrays, classes, titles, statistics = program.read(tmp_path / "x.pt2")
+    about, arrays, classes, titles, statistics = program.read_pt2(tmp_path / "x.pt2")
     assert about == network.convention and (classes, titles) == (CLASSES, TITLES)
     assert np.array_equal(statistics["mean"], card.mean_HWC)
     again = AlexNet(10, about, seed=1)
@@ -133,15 +135,15 @@ def test_a_program_of_other_weights_is_not_kept(
 def test_damaged_and_foreign_programs_are_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.pt2"
     with pytest.raises(DataError, match="missing"):
-        program.read(path)
+        program.read_pt2(path)
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match="Not a readable"):
-        program.read(path)
+        program.read_pt2(path)
     exported = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
     torch.export.save(exported, path)
     with pytest.raises(IncompatibleError, match="format None"):
-        program.read(path)
+        program.read_pt2(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:  # a bomb would be
         archive.writestr("archive/extra/format", "0" * 1000)
     with pytest.raises(DataError, match="compressed"):
-        program.read(path)
+        program.read_pt2(path)

@@ -10,13 +10,13 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-from network.exchange.conftest import card_of, narrow, network_of
+from exchange.conftest import card_of, narrow, network_of
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS, Nonlinearity
 from alexnet.exchange import read_foreign
-from alexnet.models.folder import parameters_of
-from alexnet.network import save_model
+from alexnet.models import save_model
+from alexnet.models.arrays import parameters_of
 
 TWINS = ("paper", "original2012", "caffe", "caffenet")
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from network.exchange.conftest import narrow, network_of
+from exchange.conftest import narrow, network_of
 from torch import nn
 
 from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.conventions import CONVENTIONS, TORCHVISION_MEANS
 from alexnet.exchange import read_foreign, torchvision
-from alexnet.models.folder import parameters_of
+from alexnet.models.arrays import parameters_of
 from alexnet.network import AlexNet
 
 DEVIATIONS = (0.229, 0.224, 0.225)
@@ -74,9 +74,9 @@ def test_the_full_network_has_61_100_840_parameters() -> None:
         theirs = Theirs([64, 192, 384, 256, 256], [4096, 4096], 1000)
     names = {name: tuple(value.shape) for name, value in theirs.named_parameters()}
     assert sum(value.numel() for value in theirs.parameters()) == 61_100_840
-    from alexnet.exchange.imported import expected
+    from alexnet.models.arrays import parameter_shapes
 
-    ours = expected(CONVENTIONS["onetower"])
+    ours = parameter_shapes(CONVENTIONS["onetower"])
     assert {theirs: ours[mine] for mine, theirs in torchvision.names().items()} == names
 
 

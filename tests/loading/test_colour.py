@@ -3,7 +3,8 @@
 import numpy as np
 
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import View, cut
+from alexnet.loading.crops import View
+from alexnet.loading.cutting import cut
 
 # Orthonormal components that are not the axes, and ImageNet's deviations.
 VECTORS = np.linalg.qr(np.array([[1.0, 2, 0], [1, -1, 3], [1, 0, -2]]))[0]

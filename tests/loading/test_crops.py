@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from alexnet.loading.buffers import aligned
-from alexnet.loading.crops import View, cut, cut_views, random_views, shared_views, views
+from alexnet.loading.crops import View, cut_views, random_views, shared_views, views
+from alexnet.loading.cutting import cut
 
 
 def by_slices(image: np.ndarray, mean: np.ndarray, view: View) -> np.ndarray:

@@ -10,7 +10,8 @@ import pytest
 from alexnet.config import AugmentationConfig, Epochs
 from alexnet.loading import loader as loading
 from alexnet.loading.colour import colour_shifts
-from alexnet.loading.crops import View, cut, cut_views, random_views
+from alexnet.loading.crops import View, cut_views, random_views
+from alexnet.loading.cutting import cut
 from alexnet.loading.loader import Loader, view_batches
 from alexnet.prepared import PreparedDataset, prepare
 from alexnet.sources import open_source

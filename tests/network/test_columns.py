@@ -18,7 +18,7 @@ from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
 from alexnet.network import AlexNet
 from alexnet.network.columns import Column, Columns, HalfConnected, Link, Piece
-from alexnet.network.dropout import address
+from alexnet.network.dropout import address, masks_of
 from alexnet.network.table import half
 from alexnet.training.optimizer import PaperSGD
 
@@ -44,7 +44,8 @@ def trained(network: torch.nn.Module, dtype: torch.dtype, steps: int = STEPS) ->
     losses = []
     for step in range(steps):
         x, labels = batch(step, dtype)
-        loss = F.cross_entropy(network(x, address(SEED, step)), labels)
+        with masks_of(network, address(SEED, step)):
+            loss = F.cross_entropy(network(x), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

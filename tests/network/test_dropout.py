@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from alexnet.base.randomness import Purpose, bernoulli
-from alexnet.network.dropout import _relu_dropout, address, mask, relu_dropout
+from alexnet.network.dropout import _relu_dropout, address, mask_at, relu_dropout
 
 
 @pytest.mark.parametrize("seed", [0, 2**40 + 1, 2**64 - 5])
@@ -22,11 +22,11 @@ def test_masks_are_those_of_the_address(seed: int, dtype: torch.dtype) -> None:
 
 def test_masks_are_fair_and_belong_to_seed_step_and_layer() -> None:
     x = torch.empty(64, 4096)
-    one = mask(x, address(5, 9), lane=5)
+    one = mask_at(x, address(5, 9), lane=5)
     assert set(one.unique().tolist()) == {0.0, 1.0}
     assert abs(one.mean().item() - 0.5) < 5 * 0.5 / (64 * 4096) ** 0.5
     for where, lane in ((address(5, 9), 6), (address(5, 10), 5), (address(6, 9), 5)):
-        assert not torch.equal(one, mask(x, where, lane))
+        assert not torch.equal(one, mask_at(x, where, lane))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

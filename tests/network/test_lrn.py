@@ -6,10 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from alexnet.network.kernels.cpu.simd import LANES
-from alexnet.network.lrn import LRN, NONE, _block, block, normalize, plain_block
+from alexnet.network.lrn import NONE, _block, block
+from alexnet.network.reference import block as plain_block
+from alexnet.network.reference import normalize
+from alexnet.paper import LRN, Normalization
 
 
-def by_the_formula(a_CHW: np.ndarray, lrn: LRN, columns: int) -> np.ndarray:
+def by_the_formula(a_CHW: np.ndarray, lrn: Normalization, columns: int) -> np.ndarray:
     """Section 3.3 in nested loops, one number at a time."""
     maps = a_CHW.shape[0] // columns
     b_CHW = np.empty_like(a_CHW)
@@ -23,19 +26,19 @@ def by_the_formula(a_CHW: np.ndarray, lrn: LRN, columns: int) -> np.ndarray:
 
 
 SETTINGS = [
-    LRN(),
-    LRN(k=1.0, n=1, alpha=0.1, beta=0.5),
-    LRN(k=2.0, n=3, alpha=1e-2, beta=0.75),
-    LRN(k=1.0, n=9, alpha=1e-3, beta=0.75),
-    LRN(k=2.0, n=4, alpha=1e-2, beta=0.75),  # an even n reaches n/2 to both sides
-    LRN(k=2.0, n=5, alpha=1e-2, beta=1.0),
+    LRN,
+    Normalization(k=1.0, n=1, alpha=0.1, beta=0.5),
+    Normalization(k=2.0, n=3, alpha=1e-2, beta=0.75),
+    Normalization(k=1.0, n=9, alpha=1e-3, beta=0.75),
+    Normalization(k=2.0, n=4, alpha=1e-2, beta=0.75),  # an even n reaches n/2 to both sides
+    Normalization(k=2.0, n=5, alpha=1e-2, beta=1.0),
     NONE,
 ]
 
 
 @pytest.mark.parametrize("lrn", SETTINGS, ids=str)
 @pytest.mark.parametrize("columns", [1, 2])
-def test_reference_and_kernel_follow_the_formula(lrn: LRN, columns: int) -> None:
+def test_reference_and_kernel_follow_the_formula(lrn: Normalization, columns: int) -> None:
     maps = 4 * LANES
     x_NCHW = 40 * torch.randn(2, maps, 3, 5, dtype=torch.float64)
     a_NCHW = F.relu(x_NCHW)
@@ -51,20 +54,22 @@ def test_columns_do_not_see_each_other() -> None:
     changed = a_NCHW.clone()
     changed[:, 4:] *= 7  # the other column
     for columns, same in ((2, True), (1, False)):
-        before, after = (normalize(a, LRN(), columns)[:, :4] for a in (a_NCHW, changed))
+        before, after = (normalize(a, LRN, columns)[:, :4] for a in (a_NCHW, changed))
         assert torch.equal(before, after) is same
 
 
 def test_pytorch_needs_five_times_alpha() -> None:
     a_NCHW = torch.rand(2, 10, 4, 4, dtype=torch.float64) * 100
-    lrn = LRN()
+    lrn = LRN
     theirs = F.local_response_norm(a_NCHW, lrn.n, lrn.n * lrn.alpha, lrn.beta, lrn.k)
     torch.testing.assert_close(normalize(a_NCHW, lrn, 1), theirs)
 
 
 @pytest.mark.parametrize("lrn", SETTINGS, ids=str)
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (1, 1)])
-def test_block_is_its_parts_forward_and_backward(lrn: LRN, size: int, stride: int) -> None:
+def test_block_is_its_parts_forward_and_backward(
+    lrn: Normalization, size: int, stride: int
+) -> None:
     maps = 6 * LANES
 
     def run(way, kind):  # type: ignore[no-untyped-def]
@@ -83,14 +88,14 @@ def test_block_is_its_parts_forward_and_backward(lrn: LRN, size: int, stride: in
 def test_gradient_agrees_with_finite_differences() -> None:
     x = (30 * torch.randn(1, 6, 5, 5, dtype=torch.float64)).requires_grad_()
     bias = torch.randn(6, dtype=torch.float64, requires_grad=True)
-    lrn = LRN(alpha=1e-2)
+    lrn = LRN._replace(alpha=1e-2)
     assert torch.autograd.gradcheck(lambda x, b: plain_block(x, b, lrn, 2, 3, 2), (x, bias))
 
 
 def test_what_is_not_a_number_stays_one() -> None:
     x = torch.randn(1, 2 * LANES, 5, 5)
     x[0, LANES + 3, 2, 2] = torch.nan  # in all four windows
-    for lrn, reach in ((NONE, 0), (LRN(), 2)):
+    for lrn, reach in ((NONE, 0), (LRN, 2)):
         found = block(x, torch.zeros(2 * LANES), lrn, 2, 3, 2).isnan()
         touched = range(LANES + 3 - reach, LANES + 4 + reach)
         assert found[0].all(dim=(1, 2)).nonzero().flatten().tolist() == list(touched)
@@ -100,8 +105,8 @@ def test_what_is_not_a_number_stays_one() -> None:
 def test_float32_stays_close_and_finite_for_huge_activations() -> None:
     for scale in (1.0, 1e2, 1e4):
         x = scale * torch.randn(2, 96, 11, 11)
-        exact = plain_block(x.double(), torch.zeros(96).double(), LRN(), 2, 3, 2)
-        ours = block(x, torch.zeros(96), LRN(), 2, 3, 2)
+        exact = plain_block(x.double(), torch.zeros(96).double(), LRN, 2, 3, 2)
+        ours = block(x, torch.zeros(96), LRN, 2, 3, 2)
         torch.testing.assert_close(ours.double(), exact, rtol=2e-6, atol=1e-6)
 
 

@@ -153,7 +153,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     description = json.loads(path.read_text())
     change(description)
     description.pop("sha256", None)
-    sealed.write(path, description)
+    sealed.write_sealed(path, description)
 
 
 def first_shard(folder: Path) -> Path:
@@ -316,14 +316,14 @@ def test_a_description_without_a_key_or_with_an_absurd_one_is_one_plain_error(co
             else:
                 part[last] = absurd
             changed.pop("sha256", None)
-            sealed.write(copy / "dataset.json", changed)
+            sealed.write_sealed(copy / "dataset.json", changed)
             try:
                 dataset = PreparedDataset.open(copy)
                 assert len(dataset.split("train")) == whole["splits"]["train"]["images"]
             except (DataError, IncompatibleError) as error:
                 refused += 1
                 assert "dataset.json" in str(error) or str(copy) in str(error)
-            sealed.write(path, {key: part for key, part in whole.items() if key != "sha256"})
+            sealed.write_sealed(path, {key: part for key, part in whole.items() if key != "sha256"})
     assert refused > 300
 
 

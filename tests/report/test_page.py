@@ -15,8 +15,9 @@ from alexnet import recipes
 from alexnet.base.files import read_json, write_json
 from alexnet.config import StartConfig
 from alexnet.evaluation.evaluate import evaluate_models
-from alexnet.models.find import Found
-from alexnet.network import AlexNet, ModelCard, save_model
+from alexnet.models import ModelCard, save_model
+from alexnet.models.find import FoundModel
+from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.report.page import write_report
 from alexnet.runs import Run
@@ -77,7 +78,7 @@ def run(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) ->
     network = AlexNet(6, start=StartConfig(rule="he", bias=0.0), seed=1)
     card = ModelCard(photo_set.classes, photo_set.titles, {"mean": photo_set.statistics.mean_HWC})
     save_model(run.model, network, card)
-    found = Found(run.model, "first", run.folder / "evaluation")
+    found = FoundModel(run.model, "first", run.folder / "evaluation")
     evaluate_models([found], photo_set, "val", [1, 10])
     return run
 

@@ -165,7 +165,7 @@ def test_headers_without_bounds_end_the_archive_there(
 def test_an_archive_that_unpacks_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("alexnet.formats.tar.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr("alexnet.formats.tar.MAX_SMALL", 2**20)
     path = tmp_path / f"set.tar.{kind}"
     with tarfile.open(path, f"w:{kind}") as archive:  # type: ignore[call-overload]
         add(archive, "cat/0.bmp", bytes(2**23))

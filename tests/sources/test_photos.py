@@ -52,8 +52,8 @@ def test_every_photograph_is_a_class_with_as_many_views(images: list[LabelledIma
 def test_views_are_cut_from_their_photographs(images: list[LabelledImage]) -> None:
     names = list(photos.PHOTOGRAPHS)
     for image in images[:: len(images) // 15]:
-        with Image.open(photos.locate(photos.PHOTOGRAPHS[names[image.label]])) as image:
-            photo = np.asarray(image.convert("RGB"))
+        with Image.open(photos.locate(photos.PHOTOGRAPHS[names[image.label]])) as whole:
+            photo = np.asarray(whole.convert("RGB"))
         height, width, _ = photo.shape
         n = int(image.key.rpartition("/")[2])
         x, y, side = photos.views(image.split, image.label, width, height, n + 1)[n]

@@ -56,6 +56,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     path = session.config.getoption("--record")
     if path:
-        from torture.page import record
+        from torture.records import record
 
         record(path, session.config.stash.get(FIGURES, []), FAILED)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import forking
+
 HOOK = Path(__file__).with_name("hook")
 ROOT = Path(__file__).resolve().parents[2]
 # ENOSPC: the disk is full; EIO: it is broken; short: it takes one byte and is full; kill: SIGKILL.
@@ -38,8 +40,8 @@ def environment(
 def run(
     arguments: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """A Python program in a process of its own, to its end."""
-    return subprocess.run(
+    """A Python program in a process of its own, forked, to its end."""
+    return forking.run(
         [sys.executable, *map(str, arguments)],
         env=env, cwd=cwd, timeout=timeout, capture_output=True, text=True,
     )  # fmt: skip

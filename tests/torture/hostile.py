@@ -27,7 +27,7 @@ import safetensors.numpy
 from torture.mutate import original
 
 from alexnet import paper
-from alexnet.base.files import classes_hash
+from alexnet.base.provenance import classes_hash
 
 
 class Case(NamedTuple):

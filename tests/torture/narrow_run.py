@@ -29,7 +29,8 @@ from alexnet.network import AlexNet
 from alexnet.network.traffic import Layout
 from alexnet.prepared import PreparedDataset
 from alexnet.training.mesh import Mesh, Placed
-from alexnet.training.step import EagerStep, Step
+from alexnet.training.eager import EagerStep
+from alexnet.training.step import Step
 from alexnet.training.train import train
 
 KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}

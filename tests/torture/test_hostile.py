@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forking
 import pytest
 from torture.hostile import Case, cases
 
@@ -44,9 +44,9 @@ def test_hostile_files_are_refused_by_name_and_do_nothing(
         for case, folder in zip(chosen, folders, strict=True)
     ]
     (tmp_path / "run" / "cases.json").write_text(json.dumps(given))
-    command = [sys.executable, DOOR, "run/cases.json", "run/found.json"]
+    command = [sys.executable, str(DOOR), "run/cases.json", "run/found.json"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": path})
+    forking.run(command, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": path})
     found = json.loads((tmp_path / "run" / "found.json").read_text())
     wrong = {
         case.name: fault

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from forking import Forked
 from torture import faults
 from torture.conftest import Figure
 
@@ -39,9 +40,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def uninterrupted(folder: Path, arguments: Sequence[str], images: int) -> dict[str, bytes]:
-    """What the command makes, by the name of the file; changes of the disk are counted in `counter`."""
+    """What the command makes, by the name of the file; changes of the disk are counted in `counter`.
+
+    Its processes are started, as a user's are; those that are compared with it are forked.
+    """
     env = faults.environment(folder / "counter", "count", images=images)
-    done = faults.run(["-m", "alexnet", *arguments], env, folder)
+    command = [sys.executable, "-m", "alexnet", *arguments]
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return contents(folder / "out")
 
@@ -138,7 +143,7 @@ def run_and_kill(
     """Kill at any moment or near the end; all processes at once, or the first alone."""
     env = faults.environment(folder / "counter", "", images=images)
     near_the_end, alone = chance.random() < 0.4, chance.random() < 0.3
-    with subprocess.Popen(
+    with Forked(
         [sys.executable, "-m", "alexnet", *arguments],
         env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -191,7 +196,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
 
 def start_gated(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
     """The command in a process that has imported everything and waits for a line."""
-    process = subprocess.Popen(
+    process = Forked(
         [sys.executable, "-c", GATED, *arguments],
         env=faults.environment(folder / "counter", "", images=4), cwd=folder, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

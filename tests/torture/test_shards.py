@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import forking
 import pytest
 from torture.conftest import Figure
 from torture.faults import ROOT
@@ -48,7 +48,7 @@ def torment(wholes: list[Path], tmp_path: Path, cases: int, forge: bool) -> None
         "copy": str(wholes[0].parent / "copy"), "log": str(tmp_path / "case"),
     }  # fmt: skip
     paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
+    done = forking.run(
         [sys.executable, "-m", "torture.damage", json.dumps(job)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         cwd=tmp_path, capture_output=True, text=True,
@@ -96,5 +96,5 @@ def test_every_bit_of_the_description_counts(
         changed[bit // 8] ^= 1 << bit % 8
         (copy / "dataset.json").write_bytes(changed)
         with pytest.raises(DataError):
-            description.read(copy)
+            description.read_description(copy)
     figure("A flipped bit of dataset.json is found: every one of them", 8 * len(data))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from forking import Forked
 from torture import faults
 from torture.conftest import Figure
 
@@ -24,13 +25,7 @@ def begin(
     folder: Path, prepared: Path, *more: str, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     command = [sys.executable, str(SCRIPT), str(folder), str(prepared), *more]
-    return subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=env,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # as without `nohup`
-    )
+    return Forked(command, stderr=subprocess.PIPE, text=True, env=env)
 
 
 def finish(folder: Path, prepared: Path) -> None:
@@ -41,8 +36,9 @@ def finish(folder: Path, prepared: Path) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
+    """By a process that is started, as a user's is; those that are compared with it are forked."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    finish(folder, prepared)
+    subprocess.run([sys.executable, str(SCRIPT), str(folder), str(prepared)], check=True)
     return folder
 
 

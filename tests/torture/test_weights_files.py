@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import forking
 from torture.conftest import Figure
 from torture.faults import ROOT
 from torture.weights_files import CAFFE, PICKLES
@@ -19,7 +19,7 @@ _ANSWERS = {"read", "DataError", "IncompatibleError", "UsageError"}
 
 def test_every_damaged_weights_file_is_read_or_refused(tmp_path: Path, figure: Figure) -> None:
     paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
+    done = forking.run(
         [sys.executable, "-m", "torture.weights_files", str(tmp_path / "found.json")],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         cwd=tmp_path, capture_output=True, text=True,

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from network.exchange.checkpoints import checkpoint, one_column, two_columns
-from network.exchange.conftest import card_of, narrow, network_of
-from network.exchange.test_caffe import NUMBERS, encoded, layers_of
+from exchange.checkpoints import checkpoint, one_column, two_columns
+from exchange.conftest import card_of, narrow, network_of
+from exchange.test_caffe import NUMBERS, encoded, layers_of
 from torture.mutate import MUTATORS
 
 from alexnet.base.errors import AlexNetError
@@ -40,7 +40,7 @@ def originals(folder: Path) -> dict[str, list[bytes]]:
     models = []
     for name in caffe.NAMES:
         network = network_of(narrow(name))
-        models.append(caffe.write(network, card_of(), folder / name)[0].read_bytes())
+        models.append(caffe.write_caffe(network, card_of(), folder / name)[0].read_bytes())
         models += [encoded(layers_of(network), version, NUMBERS) for version in (0, 1, 2)]
     kernels = {"conv1": 4, "conv2": 4, "local3": 2, "local4": 2}
     small = CONVENTIONS["cifar11"].with_kernels(kernels)

@@ -9,7 +9,7 @@ import pytest
 from alexnet.loading.loader import Loader
 from alexnet.prepared import PreparedDataset, prepare
 from alexnet.sources import open_source
-from alexnet.training.step import Outcome, Step
+from alexnet.training.step import Step, StepResult
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dataset.folder
 
 
-def taken(step: Step, loader: Loader, steps: range, rate: float) -> list[Outcome]:
+def taken(step: Step, loader: Loader, steps: range, rate: float) -> list[StepResult]:
     """Steps on the loader's batches, to the end."""
     outcomes = []
     for batch in step.loader(loader).batches(steps[0], steps[-1] + 1):

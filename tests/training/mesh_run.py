@@ -22,8 +22,9 @@ from alexnet import runs as store
 from alexnet.base import ranks, watch
 from alexnet.base.errors import AlexNetError
 from alexnet.config import Images, OptimizerConfig, Plateau
+from alexnet.training.eager import EagerStep
 from alexnet.training.mesh import Placed
-from alexnet.training.step import EagerStep, Step
+from alexnet.training.step import Step
 
 BATCH = 4
 UNLIKE = {"bias_rate": 2.0, "rates": "conv2: 0.5, fc6-fc7: 2 from 0.2", "freeze": "conv1, conv3"}

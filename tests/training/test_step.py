@@ -29,8 +29,8 @@ from alexnet.prepared import PreparedDataset
 from alexnet.runs import Run
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
+from alexnet.training.eager import EagerStep
 from alexnet.training.mesh import Placed
-from alexnet.training.step import EagerStep
 
 pytest.importorskip("triton", reason="Triton is not installed")
 

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit, prange
 
 from alexnet import paper
-from alexnet.base.randomness import Purpose, philox
+from alexnet.base.philox import philox
+from alexnet.base.randomness import Purpose
 
 _LIMIT = round((1 - paper.DROPOUT) * 2**32)  # random words below it keep their unit
 

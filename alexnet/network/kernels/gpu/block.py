@@ -7,14 +7,17 @@ Shape letters: N images, H x W positions of the input, Y x X of the pooled outpu
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
+from alexnet.network import reference
 from alexnet.network.kernels.gpu.block_kernels import backward, forward
-from alexnet.network.operators import operator
+from alexnet.network.operators import operator, plain_gradient
+from alexnet.paper import Normalization
 
 _WARPS = 4
 _LANES = 8 * 32 * _WARPS  # numbers of a program: eight for each thread
@@ -102,6 +105,11 @@ def _remember(ctx, inputs, output):
 
 def _pass_back(ctx, g, _):
     tap, x, bias = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        columns, radius, k, alpha, beta, size, stride = ctx.settings
+        rule = Normalization(k, 2 * radius + 1, alpha, beta)
+        plain = partial(reference.block, rule=rule, groups=columns, size=size, stride=stride)
+        return (*plain_gradient(plain, (x, bias), g), *[None] * 7)
     dx, dbias = _block_backward(g, tap, x, bias, *ctx.settings)
     return dx, dbias, None, None, None, None, None, None, None
 

@@ -24,7 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet.network.conv import padded, plain_convolve
+from alexnet.network.reference import convolve as one_call
+from alexnet.network.reference import padded
 from alexnet.paper import Layer
 
 Way = Callable[[Tensor, Tensor, Tensor | None, Layer], Tensor]
@@ -38,12 +39,12 @@ def convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) 
     """The layer's convolution plus bias, N x K x Y x X, in the way that is fastest here."""
     ways = ways_of(x_NCHW, weight, layer)
     if len(ways) == 1 or torch.compiler.is_compiling():
-        return plain_convolve(x_NCHW, weight, bias, layer)
+        return one_call(x_NCHW, weight, bias, layer)
     needs = (torch.is_grad_enabled() and weight.requires_grad, x_NCHW.requires_grad)
     key = (x_NCHW.shape, weight.shape, layer.stride, x_NCHW.dtype, str(x_NCHW.device), *needs)
     if key not in _chosen:
         if torch.are_deterministic_algorithms_enabled() or _is_capturing(x_NCHW):
-            return plain_convolve(x_NCHW, weight, bias, layer)
+            return one_call(x_NCHW, weight, bias, layer)
         seconds = measure(x_NCHW, weight, bias, layer)
         _chosen[key] = min(seconds, key=lambda name: seconds[name])
     return ways[_chosen[key]](x_NCHW, weight, bias, layer)
@@ -51,7 +52,7 @@ def convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) 
 
 def ways_of(x_NCHW: Tensor, weight: Tensor, layer: Layer) -> dict[str, Way]:
     """The ways there are for this shape, by name."""
-    ways: dict[str, Way] = {"grouped": plain_convolve}
+    ways: dict[str, Way] = {"grouped": one_call}
     if x_NCHW.shape[1] > weight.shape[1]:
         ways |= {"columns": by_columns, "filled": filled}
     if layer.stride > 1 and x_NCHW.shape[1] == weight.shape[1] and layer.padding[0] == 0:
@@ -109,7 +110,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 def by_columns(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """One dense call for each column."""
-    x_NCHW, padding = padded(x_NCHW, layer)
+    x_NCHW, padding = padded(x_NCHW, layer.padding)
     columns = x_NCHW.shape[1] // weight.shape[1]
     biases = [None] * columns if bias is None else bias.chunk(columns)
     parts = zip(x_NCHW.chunk(columns, 1), weight.chunk(columns), biases, strict=True)
@@ -118,7 +119,7 @@ def by_columns(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer
 
 def filled(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """One dense call; kernels see the other column's maps with weights of zero."""
-    x_NCHW, padding = padded(x_NCHW, layer)
+    x_NCHW, padding = padded(x_NCHW, layer.padding)
     columns, seen = x_NCHW.shape[1] // weight.shape[1], weight.shape[1]
     whole = [
         F.pad(part, (0, 0, 0, 0, place * seen, (columns - 1 - place) * seen))

@@ -1,8 +1,8 @@
 """ReLU and dropout of the hidden layers in one kernel, which draws the mask itself (section 4.2).
 
 The mask is the one that `alexnet.base.randomness.bernoulli` draws for the same layer and step, bit
-for bit: the same Philox generator at the same addresses. So a run on a GPU drops what a run on a CPU drops, and
-no mask has to be transferred or kept: the backward pass sees in the output what was left.
+for bit: the same Philox generator at the same addresses. So a run on a GPU drops what a run on a CPU
+drops, and no mask has to be transferred or kept: the backward pass sees in the output what was left.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
@@ -91,7 +91,9 @@ def _remember(ctx, inputs, output):
 
 
 def _pass_back(ctx, g):
-    return _backward_op(g, *ctx.saved_tensors), None, None, None, None
+    (y,) = ctx.saved_tensors
+    dx = torch.where(y <= 0, 0, g) if torch.is_grad_enabled() else _backward_op(g, y)
+    return dx, None, None, None, None
 
 
 torch.library.register_autograd(gpu_relu_dropout, _pass_back, setup_context=_remember)

@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet.network.conv import _conv, convolve, plain_convolve
+from alexnet.network.conv import _conv, convolve
 from alexnet.network.kernels.cpu import winograd
 from alexnet.network.kernels.cpu.filtering import OUT, POINTS, matrices
 from alexnet.network.kernels.cpu.gemm import ROWS, vectors_for
 from alexnet.network.kernels.cpu.simd import LANES
 from alexnet.network.kernels.cpu.tiles import plan
+from alexnet.network.reference import convolve as plain_convolve
 from alexnet.paper import LAYERS, Layer
 
 CONVS = [layer for layer in LAYERS if layer.name.startswith("conv")]

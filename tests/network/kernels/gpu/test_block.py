@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexnet.network.lrn import LRN, NONE, plain_block
+from alexnet.network.lrn import NONE
+from alexnet.network.reference import block as plain_block
+from alexnet.paper import LRN, Normalization
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -18,15 +20,17 @@ from alexnet.network.kernels.gpu.block import gpu_block
 # rounds them, so an error may be one unit in the last place rather than half of one.
 PRECISIONS = {torch.float32: 1e-6, torch.bfloat16: 2**-7, torch.float16: 2**-10}
 SETTINGS = [
-    LRN(alpha=1e-2),
-    LRN(k=1.0, n=3, alpha=1e-3, beta=0.75),
-    LRN(k=2.0, n=4, alpha=1e-2, beta=1.0),  # an even n reaches n/2 to both sides
-    LRN(k=1.0, n=19, alpha=1e-3, beta=0.5),  # wider than a group of eight maps
+    LRN._replace(alpha=1e-2),
+    Normalization(k=1.0, n=3, alpha=1e-3, beta=0.75),
+    Normalization(k=2.0, n=4, alpha=1e-2, beta=1.0),  # an even n reaches n/2 to both sides
+    Normalization(k=1.0, n=19, alpha=1e-3, beta=0.5),  # wider than a group of eight maps
     NONE,
 ]
 
 
-def ours(x: Tensor, bias: Tensor, lrn: LRN, columns: int, size: int, stride: int) -> Tensor:
+def ours(
+    x: Tensor, bias: Tensor, lrn: Normalization, columns: int, size: int, stride: int
+) -> Tensor:
     settings = (columns, lrn.n // 2, lrn.k, lrn.alpha, lrn.beta, size, stride)
     y: Tensor = gpu_block(x, bias, *settings)[0]
     return y
@@ -62,7 +66,7 @@ def numbers(device: str, dtype: torch.dtype, *shape: int) -> tuple[Tensor, Tenso
     ids=str,
 )
 def test_block_and_its_gradients_are_the_formulas(
-    device: str, dtype: torch.dtype, lrn: LRN
+    device: str, dtype: torch.dtype, lrn: Normalization
 ) -> None:
     given = numbers(device, dtype, 2, 24, 7, 5)  # columns of 12: not a multiple of eight
     exact = results(plain_block, tuple(one.double() for one in given), lrn, 2, 3, 2)  # type: ignore[arg-type]
@@ -84,16 +88,16 @@ def test_normalization_without_pooling_is_a_block_of_one_by_one(device: str) -> 
 @pytest.mark.parametrize("maps", [4, 96, 256])
 def test_every_width_of_a_column(device: str, columns: int, maps: int) -> None:
     given = numbers(device, torch.float32, 1, maps, 5, 7)
-    exact = results(plain_block, tuple(one.double() for one in given), LRN(), columns, 3, 2)  # type: ignore[arg-type]
-    for found, expected in zip(results(ours, given, LRN(), columns, 3, 2), exact, strict=True):
+    exact = results(plain_block, tuple(one.double() for one in given), LRN, columns, 3, 2)  # type: ignore[arg-type]
+    for found, expected in zip(results(ours, given, LRN, columns, 3, 2), exact, strict=True):
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (1, 1), (3, 1)])
 def test_every_pooling(device: str, size: int, stride: int) -> None:
     given = numbers(device, torch.float32, 2, 8, 7, 6)
-    exact = results(plain_block, tuple(one.double() for one in given), LRN(), 1, size, stride)  # type: ignore[arg-type]
-    for found, expected in zip(results(ours, given, LRN(), 1, size, stride), exact, strict=True):
+    exact = results(plain_block, tuple(one.double() for one in given), LRN, 1, size, stride)  # type: ignore[arg-type]
+    for found, expected in zip(results(ours, given, LRN, 1, size, stride), exact, strict=True):
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -106,8 +110,8 @@ def test_first_of_equal_maxima_gets_the_gradient(device: str) -> None:
     torch.testing.assert_close(x.grad[0, 0].cpu(), expected)
 
 
-@pytest.mark.parametrize("lrn", [LRN(), NONE], ids=["normalized", "not"])
-def test_what_is_not_a_number_stays_so(device: str, lrn: LRN) -> None:
+@pytest.mark.parametrize("lrn", [LRN, NONE], ids=["normalized", "not"])
+def test_what_is_not_a_number_stays_so(device: str, lrn: Normalization) -> None:
     x = torch.ones(1, 16, 5, 5, device=device)
     x[0, 3, 2, 2] = float("nan")
     bias = torch.zeros(16, device=device)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from alexnet.network.conv import plain_convolve
 from alexnet.network.kernels.gpu import convolution
 from alexnet.network.kernels.gpu.convolution import convolve, measure, ways_of
+from alexnet.network.reference import convolve as plain_convolve
 from alexnet.paper import LAYERS, Layer
 
 # Maps of the input, its side, groups; kernels are few.

@@ -1,7 +1,8 @@
-"""What Hugging Face's tools and readers expect of a model folder: its labels, its model card.
+"""What people and programs have to know of trained weights: the card of a model, and its README.
 
-Nothing here uses their libraries, or the net. Names come from folders of images and may be any
-text: they are escaped for Markdown, and YAML is written by a library.
+The README is a model card as Hugging Face's readers expect it, and `hub_config` what its tools look for;
+nothing here uses their libraries, or the net. Names come from folders of images and may be any text:
+they are escaped for Markdown, and YAML is written by a library.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 from alexnet import paper
-
-if TYPE_CHECKING:
-    from alexnet.models.folder import ModelCard
-    from alexnet.network.alexnet import AlexNet
+from alexnet.conventions import Convention
+from alexnet.network.table import shapes
 
 MODEL_TYPE = "alexnet"
 _CLASSES_SHOWN = 20
@@ -40,7 +41,27 @@ _CITATION = """```bibtex
 ```"""
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True)
+class ModelCard:
+    """What weights need to be used rightly.
+
+    `classes` in the order of the output layer, `titles` the names people read; `statistics` has the
+    mean image (`mean`: side x side x 3 float32, 0-255) and the colour components of the training set.
+    """
+
+    classes: tuple[str, ...]
+    titles: tuple[str, ...]
+    statistics: Mapping[str, np.ndarray]
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean_HWC(self) -> np.ndarray:
+        """The mean image that is subtracted before cropping (section 2)."""
+        return self.statistics["mean"]
+
+
+class ModelResult(NamedTuple):
     """Errors (shares, 0 to 1) on one split of a prepared set, from so many views of an image."""
 
     dataset: str
@@ -61,7 +82,7 @@ def labels(card: ModelCard) -> list[str]:
     return [name if taken[name] == 1 else f"{name} #{k}" for k, name in enumerate(names)]
 
 
-def config(card: ModelCard) -> dict[str, Any]:
+def hub_config(card: ModelCard) -> dict[str, Any]:
     """The keys of config.json that Hugging Face's tools look for."""
     names = labels(card)
     return {
@@ -80,22 +101,21 @@ def public(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def readme(network: AlexNet, card: ModelCard, results: Sequence[Result] = ()) -> str:
+def readme(about: Convention, card: ModelCard, results: Sequence[ModelResult] = ()) -> str:
     """The model card: YAML for the hub, then what people should know."""
     parts = {
-        "Use": _use(network),
+        "Use": _use(about),
         "Classes": _classes(card),
         "Training": _training(card),
         "Results": _results(results, len(card.classes)),
-        "Images": _images(network, card),
+        "Images": _images(about, card),
         "Limitations": _limitations(card),
         "Licence": "None is claimed here: what the weights may be used for depends on the images "
         "they were\ntrained on. Replace `license` above by what is true of them.",
         "Citation": _CITATION,
     }
-    about = network.convention
-    count = sum(value.numel() for value in network.parameters())
-    head = yaml.safe_dump(_front_matter(network, card, results), sort_keys=False)
+    count = sum(shape.parameters for shape in shapes(about))
+    head = yaml.safe_dump(_front_matter(about, card, results), sort_keys=False)
     return (
         f"---\n{head}---\n\n# AlexNet, {len(card.classes):,} classes\n\n"
         f"{count:,} parameters of the network `{about.name}`: {_text(about.about)}, with "
@@ -105,21 +125,23 @@ def readme(network: AlexNet, card: ModelCard, results: Sequence[Result] = ()) ->
     )
 
 
-def _front_matter(network: AlexNet, card: ModelCard, results: Sequence[Result]) -> dict[str, Any]:
+def _front_matter(
+    about: Convention, card: ModelCard, results: Sequence[ModelResult]
+) -> dict[str, Any]:
     head: dict[str, Any] = {
         "library_name": "alexnet",
         "pipeline_tag": "image-classification",
         "license": "unknown",
-        "tags": ["image-classification", "alexnet", "pytorch", network.convention.name],
+        "tags": ["image-classification", "alexnet", "pytorch", about.name],
     }
     if results:
-        name = _printable(str(card.provenance.get("run", f"alexnet-{network.convention.name}")))
+        name = _printable(str(card.provenance.get("run", f"alexnet-{about.name}")))
         measured = [_index_entry(result, len(card.classes)) for result in results]
         head["model-index"] = [{"name": name, "results": measured}]
     return head
 
 
-def _index_entry(result: Result, classes: int) -> dict[str, Any]:
+def _index_entry(result: ModelResult, classes: int) -> dict[str, Any]:
     name = _printable(result.dataset)
     return {
         "task": {"type": "image-classification", "name": "Image Classification"},
@@ -135,8 +157,7 @@ def _index_entry(result: Result, classes: int) -> dict[str, Any]:
     }
 
 
-def _use(network: AlexNet) -> str:
-    about = network.convention
+def _use(about: Convention) -> str:
     return (
         "```python\nimport alexnet\n\n"
         'model = alexnet.load("this/folder")\n'
@@ -173,7 +194,7 @@ def _rows(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {_text(what)} | {_text(str(value))} |"
 
 
-def _results(results: Sequence[Result], classes: int) -> str:
+def _results(results: Sequence[ModelResult], classes: int) -> str:
     if not results:
         return "None: these weights have not been evaluated."
     rows = [
@@ -187,12 +208,11 @@ def _results(results: Sequence[Result], classes: int) -> str:
             f"| {data} | {_text(one.split)} | {one.images:,} | {one.views} "
             f"| {100 * one.top1_error:.2f} % | {top5} |"
         )
-    guess = 100 * (1 - 1 / classes)
-    return "\n".join([*rows, "", f"Guessing errs on {guess:.2f} % (top-1)."])
+    chance = 100 * (1 - 1 / classes)
+    return "\n".join([*rows, "", f"Chance error is {chance:.2f} % (top-1)."])
 
 
-def _images(network: AlexNet, card: ModelCard) -> str:
-    about = network.convention
+def _images(about: Convention, card: ModelCard) -> str:
     rule = card.preprocessing.get("rule")
     by = f", {_text(str(card.preprocessing['filter']))}" if "filter" in card.preprocessing else ""
     scaled = _text(str(rule)) if rule else f"scaled to {about.side}x{about.side}"
@@ -220,7 +240,7 @@ def _limitations(card: ModelCard) -> str:
     )
 
 
-def _errors(result: Result, classes: int) -> list[tuple[str, float]]:
+def _errors(result: ModelResult, classes: int) -> list[tuple[str, float]]:
     top5 = [(f"Top-{paper.TOP}", result.top5_error)] if classes > paper.TOP else []
     return [("Top-1", result.top1_error), *top5]
 

@@ -1,4 +1,4 @@
-"""The made-up batch that every network is measured on."""
+"""The synthetic batch that every network is measured on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from alexnet import paper
 
 
-def made_up(batch: int) -> tuple[Tensor, Tensor]:
+def synthetic_batch(batch: int) -> tuple[Tensor, Tensor]:
     """Numbers like pixels minus their mean, N x 3 x 224 x 224, and N labels."""
     draw = torch.Generator().manual_seed(0)
     x_NCHW = 64 * torch.randn(batch, paper.CHANNELS, paper.CROP, paper.CROP, generator=draw)

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from network.exchange.checkpoints import checkpoint
+from exchange.checkpoints import checkpoint
 from torture.hostile import Runs, operations
 
 from alexnet.base.errors import AlexNetError, DataError
-from alexnet.exchange import pickles, read_foreign
-from alexnet.formats import pickle_machine
+from alexnet.exchange import read_foreign
+from alexnet.formats import pickle_machine, pickle_operations, pickles
 
 
 def read(tmp_path: Path, data: bytes) -> Any:
     (tmp_path / "p").write_bytes(data)
-    return pickles.read(tmp_path / "p")
+    return pickles.read_pickle(tmp_path / "p")
 
 
 def test_plain_values_come_back(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_copies_of_one_thing_are_counted(tmp_path: Path) -> None:
 
 
 def test_operations_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickle_machine, "_MAX_STEPS", 1000)
+    monkeypatch.setattr(pickle_operations, "_MAX_STEPS", 1000)
     with pytest.raises(DataError, match="more than 1,000 operations"):
         read(tmp_path, b"\x80\2" + b"N" * 2000 + b".")
 

@@ -1,4 +1,9 @@
-"""Pickles, read without carrying out anything that is in them: see `pickle_machine`."""
+"""Pickles, read without carrying out anything that is in them.
+
+Python's unpickler imports and calls what a pickle names. `pickle_machine` and `pickle_operations` do
+neither: of numbers, texts, lists, dictionaries and arrays they make what they are, and of all else a
+name.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +22,12 @@ from alexnet.base.errors import DataError
 from alexnet.formats.pickle_machine import (
     LONG_TEXT,
     Array,
-    Bad,
+    BadPickle,
     Machine,
     Unknown,
     as_text,
 )
+from alexnet.formats.pickle_operations import run
 
 _MAX_UNPACKED = 2**30  # bytes of a compressed file; the largest checkpoints have half of that
 _PICKLES = (b"(d", b"}q", b"(l", b"]q", b"(i", b"ccopy_reg")  # beginnings before protocol 2
@@ -37,26 +43,33 @@ def is_pickle(path: Path) -> bool:
     return packed or head.startswith(_PICKLES) or head[:2] in _PROTOCOLS
 
 
-def read(path: Path) -> Any:
+def read_pickle(path: Path) -> Any:
     """What a pickle holds, arrays as NumPy's; raises DataError that names the file and the byte.
 
     A file packed by gzip or bzip2, or as the only one in a zip file, is unpacked.
     """
-    view = _content(path)
-    machine = Machine(view)
     try:
-        return _finished(machine.run())
-    except Bad as error:
+        return unpickled(_content(path))
+    except BadPickle as error:
+        raise DataError(
+            f"Not a pickle that can be read: {error}.",
+            where=path,
+            remedy="Nothing in it was carried out.",
+        ) from None
+
+
+def unpickled(content: bytes | memoryview) -> Any:
+    """What a pickle holds, arrays as NumPy's; raises BadPickle that says what is wrong at which byte."""
+    machine = Machine(memoryview(content))
+    try:
+        return _finished(run(machine))
+    except BadPickle as error:
         what = str(error)
     except (struct.error, IndexError):
         what = "it breaks off"
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError) as error:
         what = f"{type(error).__name__} {error}"[:200]
-    raise DataError(
-        f"Not a pickle that can be read: {what}.",
-        where=f"{path}: byte {machine.at:,}",
-        remedy="Nothing in it was carried out.",
-    )
+    raise BadPickle(f"{what}, at byte {machine.at:,}")
 
 
 def _content(path: Path) -> memoryview:

@@ -1,4 +1,4 @@
-"""Contestants measured in turns: each in a process of its own, one at work while the others wait."""
+"""Implementations measured in turns: each in a process of its own, one at work while the others wait."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Implementation:
     """Who is measured: `make`, called in its own process, returns the step that is timed.
 
     `images` is how many images a step works on; for a ceiling, how many images' worth of work
@@ -35,23 +35,23 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Contestants that do the same work; the first is the one whose time the others' is told in.
+class Comparison:
+    """Implementations that do the same work; the others' times are reported relative to the first one's.
 
     `ceiling` does the work itself and nothing around it; `ceiling_is` says what that is. With
-    `one_core` each contestant, with all its threads and processes, has one core; else all of them.
+    `one_core` each implementation, with all its threads and processes, has one core; else all of them.
     """
 
     title: str
-    contestants: Sequence[Contestant]
-    ceiling: Contestant | None = None
+    implementations: Sequence[Implementation]
+    ceiling: Implementation | None = None
     ceiling_is: str = ""
     one_core: bool = False
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One contestant's steps, warm-up excluded."""
+    """One implementation's steps, warm-up excluded."""
 
     seconds: list[float]  # of each step
     page_faults: float  # a step: pages of memory that the system had to hand out, median
@@ -63,19 +63,22 @@ class Measured:
         return statistics.median(self.seconds)
 
 
-def duel(contest: Contest, rounds: int, warmup: int) -> dict[str, Measured]:
-    """Time one step of each contestant in every round, in turns, after some rounds of warm-up.
+def alternate(comparison: Comparison, rounds: int, warmup: int) -> dict[str, Measured]:
+    """Time one step of each implementation in every round, in turns, after some rounds of warm-up.
 
     Raises EnvironmentProblem when one of them dies.
     """
-    contestants = [*contest.contestants, *([contest.ceiling] if contest.ceiling else [])]
+    implementations = [
+        *comparison.implementations,
+        *([comparison.ceiling] if comparison.ceiling else []),
+    ]
     context = multiprocessing.get_context("spawn")
-    taken: dict[str, list[_Taken]] = {one.name: [] for one in contestants}
-    with ExitStack() as stack, progress(contest.title, warmup + rounds, "rounds") as bar:
+    taken: dict[str, list[_Taken]] = {one.name: [] for one in implementations}
+    with ExitStack() as stack, progress(comparison.title, warmup + rounds, "rounds") as bar:
         pipes = {}
-        for one in contestants:
+        for one in implementations:
             pipes[one.name], theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(contest.one_core, theirs))
+            worker = context.Process(target=_work, args=(comparison.one_core, theirs))
             worker.start()
             theirs.close()
             stack.callback(worker.join)
@@ -123,15 +126,15 @@ def _receive(name: str, pipe: Connection[Any, Any]) -> Any:
 
 def _dead(name: str) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"The contestant {name!r} died; its own words are above.",
+        f"The process of {name!r} died; its output is above.",
         remedy="If memory ran out: a smaller --batch, or fewer peers with --against.",
     )
 
 
 def _work(one_core: bool, pipe: Connection[Any, Any]) -> None:
-    """In a contestant's process: make its step, then take one whenever asked."""
+    """In an implementation's process: make its step, then take one whenever asked."""
     if one_core:
-        _stay_on_one_core()  # before the contestant, and with it any library, is imported
+        _stay_on_one_core()  # before the implementation, and with it any library, is imported
     try:
         step = pipe.recv().make()
         pipe.send("ready")

@@ -1,4 +1,4 @@
-"""The image of results/benchmarks/README.md: for each contest its bars, and its ceiling as a line."""
+"""results/benchmarks/speed.png: for each comparison its bars, and its ceiling as a line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from alexnet.benchmark.result import Part, figure, percent
 from alexnet.figures.style import BLUE, GREY, INK, RED, SOFT, drawing, write_png
 
 BAR, TITLE = 0.24, 0.36  # inches
-MADE_FROM = "Made from"  # the key of the image's own note
+MADE_FROM = "Made from"  # the key of a note in the file
 
 
 def draw(parts: Sequence[Part], path: Path, made_from: str) -> None:
-    """Write the image as PNG; `made_from` is kept in its file."""
+    """Write the chart as PNG, with a note of what it was `made_from`."""
     with drawing():
         rows = -(-len(parts) // 2)
         bars = [max(len(part.rows) for part in parts[2 * n : 2 * n + 2]) for n in range(rows)]
@@ -38,12 +38,12 @@ def _bars(axes: Axes, part: Part, places: int) -> None:
     most = max(top, *(row.rate for row in part.rows))
     if top:
         axes.plot([top, top], [-0.5, len(part.rows) - 0.5], color=RED, lw=1, ls=(0, (3, 2)))
-        beside = top + 0.015 * most  # at the first peer's bar, which is a short one
-        axes.text(beside, 1, "ceiling", va="center_baseline", color=RED, fontsize=7)
+        label_x = top + 0.015 * most  # at the first peer's bar, which is a short one
+        axes.text(label_x, 1, "ceiling", va="center_baseline", color=RED, fontsize=7)
     for place, row in enumerate(part.rows):
         axes.barh(place, row.rate, 0.72, color=GREY if place else BLUE)
-        told = f"×{part.times_as_long(row):.2f}" if place else percent(part, row)
-        end, text = row.rate + 0.015 * most, f"{figure(row.rate)}  {told}"
+        beside_rate = f"×{part.relative_time(row):.2f}" if place else percent(part, row)
+        end, text = row.rate + 0.015 * most, f"{figure(row.rate)}  {beside_rate}"
         over_the_line = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
         axes.text(end, place, text, va="center_baseline", fontsize=8, bbox=over_the_line)
     axes.set_yticks(range(len(part.rows)), [row.label for row in part.rows], color=SOFT)

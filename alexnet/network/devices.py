@@ -1,0 +1,39 @@
+"""Which device to compute on: `--device`."""
+
+from __future__ import annotations
+
+import torch
+
+from alexnet.base.errors import EnvironmentProblem
+
+AUTO = "auto"
+
+
+def choose_device(asked: str) -> str:
+    """The device asked for, as PyTorch names it; of `auto`, a GPU where there is one, else the CPU.
+
+    Raises EnvironmentProblem where PyTorch cannot compute on it.
+    """
+    device = asked
+    if asked == AUTO:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    require_device(device)
+    return device
+
+
+def require_device(device: str) -> None:
+    """Raise EnvironmentProblem unless PyTorch can compute on `device`."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EnvironmentProblem(
+            f"PyTorch cannot use the device {device!r}: {str(error).splitlines()[0]}",
+            remedy="Use --device cpu, or install PyTorch for this device.",
+        ) from None
+
+
+def describe_device(device: str) -> str:
+    """A device as a log names it: "cpu", "cuda (NVIDIA H200)"."""
+    if torch.device(device).type != "cuda":
+        return device
+    return f"{device} ({torch.cuda.get_device_name(device)})"

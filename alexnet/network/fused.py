@@ -1,0 +1,152 @@
+"""The fast path of `AlexNet`: the operators that compute several of its modules at once.
+
+It is an optimization, not another network: the parameters and constants are those of the child modules,
+and `applies` says when nothing looks inside, so that nobody can tell the two ways apart but by rounding.
+
+Shape letters: N images, C input maps and K kernels, H x W positions, U units.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
+
+from alexnet.network.conv import PaddedConv2d, Scale, convolve
+from alexnet.network.dropout import Dropout, relu_dropout
+from alexnet.network.linear import linear
+from alexnet.network.local import LocallyConnected2d
+from alexnet.network.lrn import LocalResponseNorm, LocalResponseNormWithin, block, relu_pool
+from alexnet.network.table import Stage, is_connected, is_local
+
+if TYPE_CHECKING:
+    from alexnet.network.alexnet import AlexNet
+
+_KNOWN = {
+    Scale,
+    *(nn.Conv2d, PaddedConv2d, LocallyConnected2d, nn.Linear, nn.ReLU, nn.Tanh, Dropout),
+    *(LocalResponseNorm, LocalResponseNormWithin, nn.MaxPool2d, nn.AvgPool2d),
+}
+
+
+def applies(network: AlexNet, x: Tensor) -> bool:
+    """Whether nothing looks inside a forward pass: no hook, transform, tracer, mode or autocast."""
+    return (
+        network.fast
+        and type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and not is_traced(x)
+        and not _is_sharded(network)
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._len_torch_function_stack()
+        and not torch.is_autocast_enabled(x.device.type)
+        and not any(vars(module_hooks)[name] for name in _GLOBAL_HOOKS)
+        and all(map(_is_as_built, network.children()))
+    )
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether x stands for other numbers: in a tracer, or inside a transform of `torch.func`."""
+    return (
+        not isinstance(x, Tensor)
+        or torch.jit.is_tracing()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
+
+
+def _is_sharded(network: nn.Module) -> bool:
+    """Whether FSDP2 owns the memory of the weights: it could not free what NumPy has seen."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and isinstance(network, fsdp.FSDPModule)
+
+
+_GLOBAL_HOOKS = [
+    name for name in vars(module_hooks) if name.startswith("_global_") and "hooks" in name
+]
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def _is_as_built(module: nn.Module) -> bool:
+    """Whether a child module computes what its class says, from parameters of its own."""
+    return (
+        type(module) in _KNOWN
+        and not any(getattr(module, hooks) for hooks in _HOOKS)
+        and all(type(one) in (nn.Parameter, Tensor) for one in module._parameters.values())
+    )
+
+
+def run(network: AlexNet, stage: Stage, x: Tensor) -> Tensor:
+    """One layer with all that follows it."""
+    layer = stage.layer
+    module = network.get_submodule(layer.name)
+    if is_local(layer):
+        return _followers(network, stage, module(x), 0)
+    weight, bias = network.weight_and_bias(layer.name)
+    if is_connected(layer):
+        return after_units(network, stage, linear(x.flatten(1), weight, bias))
+    match stage.followers:
+        case ("relu", "pool", *_) | ("relu", "norm", "pool", *_):
+            return after_maps(network, stage, convolve(x, weight, None, layer), bias)
+        case ("relu", *_):
+            return _followers(network, stage, convolve(x, weight, bias, layer, relu=True), 1)
+    return _followers(network, stage, convolve(x, weight, bias, layer), 0)
+
+
+def after_maps(network: AlexNet, stage: Stage, x_NKHW: Tensor, bias_K: Tensor) -> Tensor:
+    """What follows a convolution's sums, to which the biases are still to be added."""
+    about = network.convention
+    size, stride = about.pool
+    overhangs = about.overhang and (x_NKHW.shape[2] - size) % stride
+    match stage.followers:
+        case ("relu", "pool", *_) if not overhangs:
+            return _followers(network, stage, relu_pool(x_NKHW, bias_K, size, stride), 2)
+        case ("relu", "norm", "pool", *_) if not overhangs:
+            x_NKHW = block(x_NKHW, bias_K, about.norm, about.norm_groups, size, stride)
+            return _followers(network, stage, x_NKHW, 3)
+    return _followers(network, stage, x_NKHW + bias_K[:, None, None], 0)
+
+
+def after_units(network: AlexNet, stage: Stage, x_NU: Tensor) -> Tensor:
+    """What follows the sums of a fully connected layer."""
+    if stage.followers == ("relu", "dropout"):
+        module = network.get_submodule(stage.names[-1])
+        assert isinstance(module, Dropout)
+        if module.training and module.address is not None:
+            return module.scaled(_addressed(x_NU, module))  # its ReLU in one pass
+    return _followers(network, stage, x_NU, 0)
+
+
+def _followers(network: AlexNet, stage: Stage, x: Tensor, done: int) -> Tensor:
+    """What follows a layer's sums, of which the first `done` are computed already."""
+    about = network.convention
+    for place in range(done, len(stage.followers)):
+        follower, module = stage.followers[place], network.get_submodule(stage.names[place + 1])
+        if follower == "norm" and "relu" in stage.followers[:place]:
+            zeros = x.new_zeros(x.shape[1])  # the other parts of the block change nothing
+            x = block(x, zeros, about.norm, about.norm_groups, 1, 1)
+        elif isinstance(module, Dropout):
+            x = drop(module, x, signed="tanh" in stage.followers)
+        else:
+            x = module(x)
+    return x
+
+
+def drop(module: Dropout, x: Tensor, signed: bool = False) -> Tensor:
+    """What a dropout module computes; x has no negative numbers, unless it is `signed`."""
+    if not module.training or module.address is None:
+        return module(x)  # type: ignore[no-any-return]
+    x_NU = x.flatten(1)
+    kept_NU = _addressed(x_NU, module)
+    if signed:  # the same mask for what is negative
+        kept_NU = kept_NU - _addressed(-x_NU, module)
+    return module.scaled(kept_NU).reshape(x.shape)
+
+
+def _addressed(x_NU: Tensor, module: Dropout) -> Tensor:
+    """The ReLU of the units, those of the step's mask dropped."""
+    assert module.address is not None
+    address_3 = module.address.to(x_NU.device)
+    return relu_dropout(x_NU, address_3, module.lane, module.units, module.start)
