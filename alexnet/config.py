@@ -1,7 +1,8 @@
 """The complete description of a training run: frozen dataclasses whose defaults are the paper's.
 
-Quantities carry their units; a value out of range is refused by the name of its key. How a
-configuration is read, written, set and compared is in `alexnet.settings`.
+Quantities carry their units; a value out of range is refused by the name of its key. The text beneath
+each field is its documentation, which `--print-config` shows. How a configuration is read, written, set
+and compared is in `alexnet.settings`.
 """
 
 from __future__ import annotations
@@ -99,17 +100,16 @@ class Factor(NamedTuple):
 
 @dataclass(frozen=True)
 class StartConfig:
-    """The first weights and biases (section 5).
-
-    `gaussian` has the deviation that the network's table gives a layer, `he` that of sqrt(2 / inputs of
-    a kernel); `gain` and `bias` are factors on it, and on the table's biases. `model`, a model folder,
-    gives the layers that fit their weights.
-    """
+    """The initial weights and biases (section 5)."""
 
     rule: Literal["gaussian", "he"] = "gaussian"
+    """Standard deviation: that of the network's table (gaussian) or sqrt(2 / inputs) (he)."""
     gain: float = 1.0
+    """A factor on the standard deviation."""
     bias: float = 1.0
+    """A factor on the initial biases of the network's table."""
     model: str = ""
+    """A model folder whose layers give their weights where they fit."""
 
     def __post_init__(self) -> None:
         _within("network.start.gain", self.gain, above=0)
@@ -120,8 +120,11 @@ class NetworkConfig:
     """Which network, one of `alexnet.conventions`, and how it starts."""
 
     convention: str = "paper"
+    """The network's layers: paper, caffe, one_column, ... (alexnet summary NAME)."""
     nonlinearity: Nonlinearity = "relu"
+    """What follows each layer but the last: relu or tanh (figure 1)."""
     start: StartConfig = field(default_factory=StartConfig)
+    """How its weights and biases begin."""
 
     def __post_init__(self) -> None:
         if self.convention not in CONVENTIONS:
@@ -135,17 +138,21 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What is drawn anew for each image each time it is used (section 4.1).
-
-    With `shared` crops 32 images that follow each other have one place and reflection, of 33 x 33
-    places, as in the original program.
-    """
+    """What is drawn anew for each image each time it is used (section 4.1)."""
 
     crops: Literal["own", "shared"] = "own"
+    """A position and reflection for each image (own), or for every 32 (shared).
+
+    `shared` draws from 33 x 33 positions, as the original program did.
+    """
     reflections: bool = True
-    colour: float = paper.COLOUR_DEVIATION  # standard deviation of alpha; 0 turns colour off
+    """Whether half of the crops are reflected horizontally."""
+    colour: float = paper.COLOUR_DEVIATION
+    """Standard deviation of alpha, the colour noise; 0 turns it off."""
     colour_until: Epochs = Epochs(math.inf)
-    colour_divisor: float = 1.0  # of what the noise was added to
+    """When the colour noise ends."""
+    colour_divisor: float = 1.0
+    """What images are divided by after the colour noise is added."""
 
     def __post_init__(self) -> None:
         _within("augmentation.colour", self.colour, least=0)
@@ -160,31 +167,38 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class LoadingConfig:
-    """In which order an epoch takes its images.
-
-    `full` takes them in any order. `blocks` is for sets larger than memory: it reads runs of
-    neighbouring images in random order and mixes many of them at a time.
-    """
+    """In which order an epoch takes its images."""
 
     shuffle: Literal["full", "blocks"] = "full"
+    """Of the whole set (full), or of blocks of it (blocks), for sets larger than memory.
+
+    `blocks` reads runs of neighbouring images in random order and mixes many of them at a time.
+    """
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The update rule (section 5).
-
-    `rates` and `decays` are factors on learning rate and weight decay in some layers, perhaps from an
-    epoch on: "conv1-conv5: 0.1, conv1: 0 from 72"; the last one that is for a layer counts.
-    """
+    """The update rule (section 5)."""
 
     batch: Images = Images(paper.BATCH)
+    """Images in a batch, whatever the number of processes."""
     learning_rate: float = paper.LEARNING_RATE
+    """The learning rate that the schedule begins with, or rises to."""
     momentum: float = paper.MOMENTUM
-    weight_decay: float = paper.WEIGHT_DECAY  # on weights, not on biases
-    bias_rate: float = 1.0  # the factor on the rate of biases
+    """The share of the velocity that stays from step to step."""
+    weight_decay: float = paper.WEIGHT_DECAY
+    """Decay of the weights; biases have none."""
+    bias_rate: float = 1.0
+    """A factor on the learning rate of biases."""
     rates: str = ""
+    """Factors on the learning rate of layers: "conv1-conv5: 0.1, conv1: 0 from 72".
+
+    `from` is an epoch; the last factor that is for a layer counts.
+    """
     decays: str = ""
-    freeze: str = ""  # layers that stay as they are: "conv1-conv3", "conv1, fc6"
+    """Factors on the weight decay of layers, written as the rates are."""
+    freeze: str = ""
+    """Layers that are not trained: "conv1-conv3", "conv1, fc6"."""
 
     def __post_init__(self) -> None:
         _within("optimizer.bias_rate", self.bias_rate, least=0)
@@ -216,13 +230,15 @@ class OptimizerConfig:
             for one in factors:
                 for name in (one.first, one.last):
                     if name not in layers:
-                        raise UsageError(
+                        raise SettingError(
                             f"optimizer.{key} is for {name!r}; the network has no such layer.",
+                            (f"optimizer.{key}", "network.convention"),
                             remedy=did_you_mean(name, layers),
                         )
                 if layers.index(one.first) > layers.index(one.last):
-                    raise UsageError(
+                    raise SettingError(
                         f"optimizer.{key}: there are no layers from {one.first} to {one.last}.",
+                        (f"optimizer.{key}",),
                         remedy=f"Turn them around: {one.last}-{one.first}",
                     )
         if len(self.frozen(layers)) == len(layers):
@@ -253,8 +269,11 @@ class Plateau:
 
     kind: ClassVar[str] = "plateau"
     factor: float = paper.RATE_DIVISOR
-    patience: Epochs = Epochs(5)  # without a lower validation error; the paper names no number
+    """What the learning rate is divided by."""
+    patience: Epochs = Epochs(5)
+    """Epochs without a lower validation error before it drops; the paper names no number."""
     drops: int = paper.RATE_DROPS
+    """How often it drops at most."""
 
     def __post_init__(self) -> None:
         _within("schedule.factor", self.factor, above=1, most=_MOST_FACTOR)
@@ -268,6 +287,7 @@ class Anneal:
 
     kind: ClassVar[str] = "anneal"
     warmup: Epochs = Epochs(1)
+    """How long the learning rate rises."""
 
     def __post_init__(self) -> None:
         _within("schedule.warmup", self.warmup.count, least=0)
@@ -279,7 +299,9 @@ class Milestones:
 
     kind: ClassVar[str] = "milestones"
     factor: float = paper.RATE_DIVISOR
+    """What the learning rate is divided by."""
     epochs: str = ", ".join(map(str, paper.PROGRAM_DROPS))
+    """After how many epochs it drops: "23, 51, 78"."""
 
     def __post_init__(self) -> None:
         _within("schedule.factor", self.factor, above=1, most=_MOST_FACTOR)
@@ -301,7 +323,9 @@ class CheckpointConfig:
     """How often the complete state is written, and how many of them stay."""
 
     every: Steps = Steps(1000)
+    """Steps between two checkpoints."""
     keep: int = 3
+    """How many of the newest checkpoints stay."""
 
     def __post_init__(self) -> None:
         _within("checkpoint.every", self.every.count, least=1)
@@ -313,14 +337,23 @@ class RunConfig:
     """One training run, complete. `RunConfig()` is the paper's."""
 
     recipe: str = "paper"
+    """The recipe that it began from."""
     seed: int = 0
+    """Decides initial weights, the order of images, crops and dropout masks."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    """What is trained."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """How images are varied."""
     loading: LoadingConfig = field(default_factory=LoadingConfig)
+    """How images are read."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How weights are updated."""
     schedule: Schedule = field(default_factory=Plateau)
+    """How the learning rate changes: plateau, anneal or milestones."""
     length: Epochs = Epochs(paper.EPOCHS)
+    """How long training lasts."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """How its state is saved."""
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, least=0, most=2**64 - 1)
@@ -328,7 +361,8 @@ class RunConfig:
         layers = [layer.name for layer in CONVENTIONS[self.network.convention].layers]
         self.optimizer.require_layers(layers)
         if isinstance(self.schedule, Anneal):
-            _within("schedule.warmup", self.schedule.warmup.count, below=self.length.count)
+            length = self.length.count
+            _within("schedule.warmup", self.schedule.warmup.count, below=length, also=("length",))
 
 
 # Keys on whose value the paper is silent: their default is ours.
@@ -337,9 +371,21 @@ OUR_DEFAULTS = frozenset(
 )
 
 
-def wrong_value(key: str, value: object, expected: str, where: object = "") -> UsageError:
-    """The error for a value that does not fit its key."""
-    return UsageError(f"{key} is {value!r}, expected {expected}.", where=where)
+class SettingError(UsageError):
+    """A setting that does not exist or does not fit; `keys` are those that it is about."""
+
+    def __init__(
+        self, what: str, keys: tuple[str, ...], *, where: object = "", remedy: str = ""
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.keys = keys
+
+
+def wrong_value(
+    key: str, value: object, expected: str, where: object = "", also: tuple[str, ...] = ()
+) -> SettingError:
+    """The error for a value that does not fit its key, or the keys that are also concerned."""
+    return SettingError(f"{key} is {value!r}, expected {expected}.", (key, *also), where=where)
 
 
 def _within(
@@ -350,6 +396,7 @@ def _within(
     above: float = -math.inf,
     most: float = math.inf,
     below: float = math.inf,
+    also: tuple[str, ...] = (),
 ) -> None:
     if least <= value <= most and above < value < below:
         return
@@ -359,7 +406,7 @@ def _within(
     expected = " and ".join(
         f"{how} {limit:g}" for how, limit in limits.items() if math.isfinite(limit)
     )
-    raise wrong_value(key, value, expected)
+    raise wrong_value(key, value, expected, also=also)
 
 
 def _with_unit(count: float, unit: str) -> str:

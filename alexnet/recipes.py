@@ -258,7 +258,7 @@ def _figure1(
     """A four-layer net on CIFAR-10 without regularization (figure 1); `departures` are the line's own."""
     return Recipe(
         config=RunConfig(
-            recipe=nonlinearity,
+            recipe=f"figure1_{nonlinearity}",
             network=NetworkConfig(
                 convention="cifar18",
                 nonlinearity=nonlinearity,
@@ -284,7 +284,7 @@ def _figure1(
     )
 
 
-def relu() -> Recipe:
+def figure1_relu() -> Recipe:
     """Figure 1, the solid line: a four-layer net on CIFAR-10 with ReLU.
 
     The paper chooses each line's rate so that it is as fast as can be. Here ReLU learns steadily at a
@@ -293,7 +293,7 @@ def relu() -> Recipe:
     return _figure1("relu", 0.2, 0.002, {"optimizer.learning_rate": "one for each line"})
 
 
-def tanh() -> Recipe:
+def figure1_tanh() -> Recipe:
     """Figure 1, the dashed line: the same net with tanh."""
     return _figure1("tanh", 0.35, 0.01, {"network.nonlinearity": "what is compared"})
 
@@ -354,9 +354,29 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
         *(paper, original2012, caffe, caffenet, onetower, alexnet6, pretrain, finetune),
-        *(one_column, no_links, cifar13, cifar11, cifar18, relu, tanh, small, quickstart),
+        *(
+            one_column,
+            no_links,
+            cifar13,
+            cifar11,
+            cifar18,
+            figure1_relu,
+            figure1_tanh,
+            small,
+            quickstart,
+        ),
     )
 }
+
+
+PAPER_FROM = 100_000  # training images
+
+
+def recipe_for(images: int) -> Recipe:
+    """The recipe for so many training images where none is named: `paper`, or `small` for fewer than
+    a hundred thousand.
+    """
+    return paper() if images >= PAPER_FROM else small()
 
 
 def recipe(name: str) -> Recipe:

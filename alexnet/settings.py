@@ -1,4 +1,4 @@
-"""Configurations as text and back: dictionaries, YAML, `--set KEY=VALUE`, and what differs.
+"""Configurations as text and back: dictionaries, YAML, `--set KEY=VALUE`, what differs, what keys mean.
 
 Keys are dotted paths, `optimizer.batch`; the kind of schedule is `schedule.kind`. A key that does not
 exist is refused with the nearest that does, a value of the wrong kind with what was expected.
@@ -6,25 +6,52 @@ exist is refused with the nearest that does, a value of the wrong kind with what
 
 from __future__ import annotations
 
+import ast
+import copy
+import inspect
 import math
+import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import (
     OUR_DEFAULTS,
+    Anneal,
     Epochs,
     Images,
     Plateau,
     RunConfig,
     Schedule,
+    SettingError,
     Steps,
     wrong_value,
 )
 
 Value = str | int | float | bool
+
+
+class Setting(NamedTuple):
+    """A key, the text of its value, and the option that says so: "--epochs 5", "--set length=5"."""
+
+    key: str
+    value: str
+    option: str
+
+    @classmethod
+    def parse(cls, text: str) -> Setting:
+        """That of `--set KEY=VALUE`; raises UsageError."""
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(
+                "A setting has the form KEY=VALUE.",
+                where=f"--set {text}",
+                remedy="For example: --set optimizer.batch=64",
+            )
+        return cls(key.strip(), value.strip(), f"--set {text}")
 
 
 class Difference(NamedTuple):
@@ -40,7 +67,7 @@ class Origin(NamedTuple):
 
     key: str
     value: Value
-    origin: str  # "paper", "default" (the paper is silent), "recipe NAME" or "--set"
+    origin: str  # "paper", "default" (the paper is silent), "recipe NAME", "--set", "shortened"
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -75,30 +102,67 @@ def from_yaml(text: str, where: object = "") -> RunConfig:
     return from_dict({} if values is None else values, where)
 
 
-def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
-    """The configuration with `KEY=VALUE` settings applied, in order."""
+def settings_of(texts: Iterable[str] = (), **options: tuple[str, object]) -> tuple[Setting, ...]:
+    """The settings of `--set` and of options that stand for one: `epochs=("length", 5)`.
+
+    An option whose value is None is left out. Raises UsageError where both set the same key.
+    """
+    by_text = [Setting.parse(text) for text in texts]
+    by_option = [
+        Setting(key, str(value), f"--{name} {value}")
+        for name, (key, value) in options.items()
+        if value is not None
+    ]
+    for one in by_option:
+        for other in by_text:
+            if one.key == other.key:
+                raise UsageError(
+                    f"{one.option} and {other.option} set the same key.",
+                    where=one.key,
+                    remedy="Leave one of them out.",
+                )
+    return (*by_text, *by_option)
+
+
+def with_settings(config: RunConfig, settings: Iterable[str | Setting]) -> RunConfig:
+    """The configuration with settings applied, in order.
+
+    A warm-up that the settings do not name and that no longer fits the run keeps its share of it
+    (`shortened` tells). Raises UsageError that names the setting at fault.
+    """
     values = to_dict(config)
+    asked = _parsed(settings)
     # A new kind of schedule brings its own keys, so it comes before settings of those keys.
-    pairs = sorted(map(_split, settings), key=lambda pair: pair[0] != "schedule.kind")
-    for key, text in pairs:
-        if key == "recipe":
+    for one in sorted(asked, key=lambda one: one.key != "schedule.kind"):
+        if one.key == "recipe":
             raise UsageError(
                 "The recipe's name cannot be set.",
-                where=f"--set recipe={text}",
-                remedy=f"Choose it with --recipe {text}.",
+                where=one.option,
+                remedy=f"Choose it with --recipe {one.value}.",
             )
-        if key == "schedule.kind" and values["schedule"]["kind"] != text:
-            values["schedule"] = {"kind": text}
-            values = to_dict(from_dict(values, f"--set {key}={text}"))
-            continue
-        *sections, name = key.split(".")
-        inner = values
-        for section in sections:
-            inner = inner.get(section, {}) if isinstance(inner, dict) else {}
-        if not isinstance(inner, dict) or name not in inner or isinstance(inner[name], dict):
-            raise _unknown_key(key, _flatten(values), f"--set {key}={text}")
-        inner[name] = text
-    return from_dict(values, "--set " + " --set ".join(settings) if settings else "")
+        try:
+            values = _with_value(values, one.key, one.value)
+        except SettingError as error:
+            raise UsageError(error.what, where=one.option, remedy=error.remedy) from None
+    try:
+        if "schedule.warmup" not in {one.key for one in asked}:
+            values = _with_fitting_warm_up(values, config.length)
+        return from_dict(values)
+    except SettingError as error:
+        faulty = " ".join(one.option for one in asked if one.key in error.keys)
+        raise UsageError(error.what, where=faulty, remedy=error.remedy) from None
+
+
+def shortened(config: RunConfig, recipe: RunConfig, settings: Iterable[str | Setting]) -> str:
+    """A sentence on the warm-up that `with_settings` has shortened; empty where it has not."""
+    ours, theirs = config.schedule, recipe.schedule
+    keys = {one.key for one in _parsed(settings)}
+    if not isinstance(ours, Anneal) or "schedule.warmup" in keys:
+        return ""
+    before = theirs.warmup if isinstance(theirs, Anneal) else Anneal().warmup
+    if ours.warmup == before:
+        return ""
+    return f"a warm-up of {before} does not fit into {config.length}: it takes {ours.warmup}"
 
 
 def flat(config: RunConfig) -> dict[str, Value]:
@@ -114,14 +178,19 @@ def differences(first: RunConfig, second: RunConfig) -> list[Difference]:
     ]
 
 
-def origins(config: RunConfig, recipe: RunConfig, settings: Sequence[str]) -> list[Origin]:
+def origins(
+    config: RunConfig, recipe: RunConfig, settings: Sequence[str | Setting]
+) -> list[Origin]:
     """Where each value comes from, given the recipe's configuration and the settings."""
     in_paper, in_recipe = flat(RunConfig()), flat(recipe)
-    set_keys = {_split(setting)[0] for setting in settings}
+    options = {one.key: one.option.partition(" ")[0] for one in _parsed(settings)}
+    is_shortened = bool(shortened(config, recipe, settings))
 
     def origin(key: str, value: Value) -> str:
-        if key in set_keys:
-            return "--set"
+        if key in options:
+            return options[key]
+        if key == "schedule.warmup" and is_shortened:
+            return "shortened"
         if key in in_paper and in_paper[key] == value and key not in OUR_DEFAULTS:
             return "paper"
         if key in in_recipe and in_paper.get(key) != value:
@@ -129,6 +198,32 @@ def origins(config: RunConfig, recipe: RunConfig, settings: Sequence[str]) -> li
         return "default"
 
     return [Origin(key, value, origin(key, value)) for key, value in flat(config).items()]
+
+
+def meanings() -> dict[str, str]:
+    """What every key means in one sentence: the first beneath its field in `alexnet.config`."""
+    return {"schedule.kind": "plateau, anneal or milestones."} | _meanings(RunConfig, "")
+
+
+def _meanings(cls: type, prefix: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    kinds = typing.get_type_hints(cls)
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(body, ast.ClassDef)
+    for entry, below in pairwise(body.body):
+        match entry, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                kind = kinds[name]
+                parts = typing.get_args(kind) if kind == Schedule else [kind]
+                if is_dataclass(parts[0]) and kind not in _Quantity:
+                    for part in parts:
+                        found |= _meanings(part, f"{prefix}{name}.")
+                else:
+                    found[prefix + name] = text.partition("\n")[0]
+    return found
 
 
 # --- Reading and writing values by the types of the fields ----------------------------------------
@@ -144,6 +239,38 @@ def _plain(value: Any) -> Any:
         return value
     kind = {"kind": value.kind} if isinstance(value, Schedule) else {}
     return kind | {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+
+
+def _parsed(settings: Iterable[str | Setting]) -> list[Setting]:
+    return [one if isinstance(one, Setting) else Setting.parse(one) for one in settings]
+
+
+def _with_value(values: dict[str, Any], key: str, text: str) -> dict[str, Any]:
+    """The values with one of them replaced; raises SettingError where there is no such key."""
+    values = copy.deepcopy(values)
+    if key == "schedule.kind" and values["schedule"]["kind"] != text:
+        values["schedule"] = to_dict(from_dict({"schedule": {"kind": text}}))["schedule"]
+        return values
+    *sections, name = key.split(".")
+    inner = values
+    for section in sections:
+        inner = inner.get(section, {}) if isinstance(inner, dict) else {}
+    if not isinstance(inner, dict) or name not in inner or isinstance(inner[name], dict):
+        raise _unknown_key(key, _flatten(values), "")
+    inner[name] = text
+    return values
+
+
+def _with_fitting_warm_up(values: dict[str, Any], before: Epochs) -> dict[str, Any]:
+    """The values with a warm-up that has its share of the length, if it would outlast the run."""
+    if "warmup" not in values["schedule"]:
+        return values
+    length = _read_quantity(Epochs, values["length"], "length", "").count
+    warmup = _read_quantity(Epochs, values["schedule"]["warmup"], "schedule.warmup", "").count
+    if not warmup >= length > 0:
+        return values
+    fitting = Epochs(float(f"{warmup / before.count * length:.3g}"))
+    return _with_value(values, "schedule.warmup", str(fitting))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
@@ -167,8 +294,8 @@ def _build(cls: type[_Config], values: Any, prefix: str, where: object) -> _Conf
     arguments = {name: _read(kinds[name], values[name], prefix + name, where) for name in values}
     try:
         return cls(**arguments)
-    except UsageError as error:  # out of range: the class does not know where the value came from
-        raise UsageError(error.what, where=where, remedy=error.remedy) from None
+    except SettingError as error:  # the class does not know where the value came from
+        raise SettingError(error.what, error.keys, where=where, remedy=error.remedy) from None
 
 
 def _read(kind: Any, value: Any, key: str, where: object) -> Any:
@@ -236,20 +363,11 @@ def _read_number(kind: type, value: Any, key: str, where: object, unit: str = ""
     return int(value) if kind is int else float(number)
 
 
-def _split(setting: str) -> tuple[str, str]:
-    key, equals, value = setting.partition("=")
-    if not equals:
-        raise UsageError(
-            "A setting has the form KEY=VALUE.",
-            where=f"--set {setting}",
-            remedy="For example: --set optimizer.batch=64",
-        )
-    return key.strip(), value.strip()
-
-
-def _unknown_key(key: str, known: Iterable[str], where: object) -> UsageError:
+def _unknown_key(key: str, known: Iterable[str], where: object) -> SettingError:
     for schedule in typing.get_args(Schedule):
         if key in {f"schedule.{entry.name}" for entry in fields(schedule)}:
             remedy = f"It belongs to schedule.kind={schedule.kind}."
-            return UsageError(f"This schedule has no {key!r}.", where=where, remedy=remedy)
-    return UsageError(f"There is no setting {key!r}.", where=where, remedy=did_you_mean(key, known))
+            what = f"This schedule has no {key!r}."
+            return SettingError(what, (key,), where=where, remedy=remedy)
+    what = f"There is no setting {key!r}."
+    return SettingError(what, (key,), where=where, remedy=did_you_mean(key, known))

@@ -1,7 +1,7 @@
 """A trained network as a model for Brain-Score (brainscore_vision): a plugin's `model.py`.
 
-It was written after Brain-Score's interface and was not run against it: what needs no Brain-Score,
-`preprocess` and `activations_of`, is tested here. To use it, copy this file to
+It follows Brain-Score's documented interface and has not been run against it; the parts that need no
+Brain-Score, `preprocess` and `activations_of`, are tested. To use it, copy this file to
 `brainscore_vision/models/NAME/model.py`, name the model folder in MODEL, and in the `__init__.py`
 beside it say
 
@@ -10,9 +10,9 @@ beside it say
 
     model_registry[IDENTIFIER] = get_commitment
 
-The network's layers are fused, so there are no modules for the hooks that Brain-Score's own wrapper
-sets; activations are asked for by name instead. Tasks with ImageNet's labels need a model of those 1000
-classes, in their order.
+Activations are read by their names, of which `conv3` is after the ReLU; a hook of Brain-Score's own wrapper
+on the module `conv3` would see the values before it. Tasks with ImageNet's labels need a model of those
+1000 classes, in their order.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def activations_of(
 
 
 def get_model() -> Any:
-    """The network in Brain-Score's wrapper for PyTorch, its activations asked for by name."""
+    """The network in Brain-Score's wrapper for PyTorch, its activations read by name."""
     from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
     model = load(MODEL)

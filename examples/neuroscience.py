@@ -6,8 +6,8 @@ MODEL is a run or a model folder; STIMULI is a folder of images; MEASURED is a m
 stimuli, say from recordings: .npy, .csv, .h5 or .mat, with their keys (paths inside STIMULI) or,
 where it has none, in their order.
 
-Which layer stands for which area is a hypothesis, here the one that most comparisons of this network
-begin with; the last table is what speaks for it or against it.
+Which layer corresponds to which area is a hypothesis, here the one from which most comparisons of this
+network start; the table that is printed is the evidence for or against it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _named(keys: set[str]) -> str:
 
 
 def main(model: str, stimuli: str, out: str, given: str = "") -> None:
-    """Print how alike the areas' matrices are, and each of them to the given one."""
+    """Print the correlations between the areas' matrices, and of each with the given one."""
     rdms, keys = matrices(model, stimuli, Path(out))
     if given:
         rdms["measured"] = measured(Path(given), keys)

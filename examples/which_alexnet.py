@@ -2,7 +2,7 @@
 
     python examples/which_alexnet.py MODEL DATA
 
-MODEL is a run or a model folder, DATA a prepared set or what one is made from, with MODEL's classes.
+MODEL is a run or a model folder, DATA a prepared data set or its source, with MODEL's classes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def errors(model: str, dataset: PreparedDataset) -> dict[str, float]:
         if about.side != dataset.side or kernels.keys() != {one.name for one in about.layers}:
             continue
         about = about.with_nonlinearity(network.convention.nonlinearity).with_kernels(kernels)
-        other = AlexNet(network.classes, about)
+        other = AlexNet(network.classes, about).eval()
         if [w.shape for w in other.parameters()] == shapes:
             set_parameters(other, parameters_of(network), model)
             predictions = predict_split(other, card, dataset, "val", views=1)

@@ -132,7 +132,6 @@ class Parent:
         """One that imports these modules; without, a fork of this process as it is now."""
         self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REQUEST)
-        self._lock = threading.Lock()
         if modules is None:
             if os.fork() == 0:
                 self._channel.close()
@@ -149,7 +148,7 @@ class Parent:
 
     def fork(self, request: dict[str, Any], streams: list[int]) -> int:
         """The number of a new child of this process."""
-        with self._lock:
+        with _asking:
             _prctl(_SUBREAPER, 1)  # whose parent ends is then our child
             try:
                 socket.send_fds(self._channel, [json.dumps(request).encode()], streams)
@@ -161,7 +160,7 @@ class Parent:
 
 
 _parents: dict[tuple[str, ...] | None, Parent] = {}
-_starting = threading.Lock()
+_starting, _asking = threading.Lock(), threading.Lock()
 
 
 def _parent(modules: tuple[str, ...]) -> Parent:
@@ -185,7 +184,16 @@ def begin() -> None:
     channel, *modules = sys.argv[1:]
     for module in modules:
         importlib.import_module(module)
+    _ready_numba()
     _serve(socket.socket(fileno=int(channel)))
+
+
+def _ready_numba() -> None:
+    """What Numba loads before its first kernel, which takes 0.3 s; no kernel runs."""
+    from numba.core.registry import cpu_target
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 
 def _serve(channel: socket.socket) -> NoReturn:
@@ -201,7 +209,7 @@ def _serve(channel: socket.socket) -> NoReturn:
         reads, writes = os.pipe()
         between = os.fork()
         if between == 0:
-            child = os.fork()
+            between, child = os.getpid(), os.fork()
             if child:
                 os.write(writes, str(child).encode())
                 os._exit(0)  # whoever asked is then the child's parent

@@ -1,7 +1,8 @@
-"""The README's commands, links and tables are true."""
+"""The commands, links, paths and examples of README and docs are true."""
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [
     ROOT / "README.md",
-    ROOT / "benchmarks" / "README.md",
+    ROOT / "results" / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
@@ -69,29 +70,38 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
 
 
-@pytest.mark.parametrize(
-    ("page", "mark", "verb"),
-    [("README.md", "summary", ["summary"]), ("docs/scaling.md", "layout", ["summary", "--layout"])],
-)
-def test_tables_are_what_summary_prints(
-    page: str, mark: str, verb: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.run(verb) == 0
-    text = (ROOT / page).read_text(encoding="utf-8")
-    shown = re.search(rf"<!-- {mark} -->\n```\n(.*?)```", text, re.DOTALL)
-    assert shown
-    assert shown[1] == capsys.readouterr().out, f"paste the output of `alexnet {' '.join(verb)}`"
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for named in re.findall(r"\b(?:alexnet|tests|docs|examples)/[\w/.-]+\.(?:py|md|json)\b", text):
+        assert (ROOT / named).exists(), f"{page.name}: {named}"
 
 
-def test_python_examples_compile_and_the_network_one_runs() -> None:
-    examples = blocks("python")
-    for example in examples:
-        compile(example, "README.md", "exec")
-    network = next(example for example in examples if "AlexNet(" in example)
+def run_python(code: str, folder: Path) -> str:
+    """What a program prints, started in a folder."""
     done = subprocess.run(
-        [sys.executable, "-c", network], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=False
     )
-    assert "torch.Size([1, 1000])" in done.stdout
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def example(words: str) -> str:
+    (found,) = (block for block in blocks("python") if words in block)
+    return found
+
+
+def test_python_examples_compile_and_the_network_one_runs(tmp_path: Path) -> None:
+    for code in blocks("python"):
+        compile(code, "README.md", "exec")
+    assert "torch.Size([1, 1000])" in run_python(example("AlexNet(classes=1000)"), tmp_path)
+
+
+def test_the_loop_learns_as_it_is_printed(tmp_path: Path) -> None:
+    printed = run_python(example("torch.optim.SGD"), tmp_path)
+    loss, chance = (float(word) for word in re.findall(r"\d\.\d\d", printed))
+    assert chance == round(math.log(10), 2)
+    assert loss < chance / 2
 
 
 def test_commands_that_read_only_run(tmp_path: Path) -> None:
@@ -112,3 +122,11 @@ def test_bad_data_policy_is_the_codes(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert f"More than {DEFAULT_ALLOWED_REJECTED:.0%}".replace("%", " %") in README
     assert "--allowed-rejected" in help_of(["data", "prepare"], capsys)
+
+
+def test_a_step_is_followed_through_at_most_eight_files() -> None:
+    text = (ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d \| \[([\w/.]+)\]\(.*?\) \| `(\w+)` \|", text, re.MULTILINE)
+    assert 1 <= len(rows) <= 8
+    for file, function in rows:
+        assert f"def {function}(" in (ROOT / "alexnet" / file).read_text(encoding="utf-8"), file

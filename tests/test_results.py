@@ -1,4 +1,4 @@
-"""What README says was measured is what was recorded."""
+"""What the README reports as measured is what was recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+
+from alexnet.benchmark.result import Record
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +31,17 @@ def test_what_fine_tuning_is_worth_was_measured() -> None:
         seeds = [100 * errors["10"] for errors in found["top1_error"][kind].values()]
         assert len(seeds) == 3 and f"{sum(seeds) / 3:.1f} %" in README
     assert len(found["commit"]) == 40 and found["commands"]
+
+
+def test_the_first_lines_have_the_recorded_figures() -> None:
+    opening = " ".join(README.splitlines()[:10])
+    result = json.loads((ROOT / "results" / "imagenette-small" / "result.json").read_text())
+    assert f"reaches {100 * result['top1_error']['10']:.1f} % top-1 error" in opening
+    assert f"chance error is {100 - 100 / result['classes']:.0f} %" in opening
+    assert f"in {result['minutes']['all']:.0f} minutes" in opening
+    (part,) = Record.load(ROOT / "results" / "benchmarks" / "train-cpu.json").parts
+    peer = part.row("pytorch")
+    assert peer and f"{part.relative_time(peer):.1f} times as fast" in opening
 
 
 def test_there_is_something_to_check() -> None:

@@ -55,6 +55,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0)) if _together else 0
 
 
+def local_world() -> int:
+    """How many of the processes that work together are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _together else 1
+
+
 def restarts() -> int:
     """How often `torchrun` has started all processes anew."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
@@ -64,8 +69,7 @@ def cores() -> int:
     """Processor cores that this process may use: its share of those of the machine."""
     restricted = hasattr(os, "sched_getaffinity")  # on Linux
     count = len(os.sched_getaffinity(0)) if restricted else os.cpu_count() or 1
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _together else 1
-    return max(1, count // here)
+    return max(1, count // local_world())
 
 
 def share(count: int, part: int, parts: int) -> slice:

@@ -1,1 +1,1 @@
-"""This package beside what people would otherwise use, measured side by side in one run."""
+"""Speed: this package and its alternatives, measured side by side in one run."""

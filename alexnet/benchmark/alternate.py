@@ -1,4 +1,4 @@
-"""Implementations measured in turns: each in a process of its own, one at work while the others wait."""
+"""Implementations measured alternately: each in its own process, one running while the others wait."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Measured:
 
 
 def alternate(comparison: Comparison, rounds: int, warmup: int) -> dict[str, Measured]:
-    """Time one step of each implementation in every round, in turns, after some rounds of warm-up.
+    """Time one step of each implementation in every round, after some rounds of warm-up.
 
     Raises EnvironmentProblem when one of them dies.
     """

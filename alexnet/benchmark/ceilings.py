@@ -1,4 +1,4 @@
-"""What the machine can do at most: float32 matrix products and copies of memory, on all cores."""
+"""Upper bounds of the machine: float32 matrix products and memory copies, on all cores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Training images ready for the network: 224 crops, reflected, coloured, less the mean, float32.
+"""Training images ready for the network: 224x224 crops, augmented, minus the mean, float32.
 
-The same images lie as raw shards, as JPEG shards, and as JPEG files for the peer, which makes of
-them what PyTorch's users would: Pillow decodes, NumPy augments, a DataLoader's process hands on.
+The same images are read from raw shards, from JPEG shards, and by the peer from JPEG files, as users of
+PyTorch would: Pillow decodes, NumPy augments, a worker process of a DataLoader delivers.
 """
 
 from __future__ import annotations

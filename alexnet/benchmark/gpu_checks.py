@@ -112,7 +112,9 @@ def check_steps(scale: Scale, report: Report) -> None:
         for precision in ("fp32", "bf16") if scale.is_quick else limits:
             ways = {}
             for graphs in (False,) if scale.is_quick else (False, True):
-                step = GpuStep(Placed(scale.network().to(scale.device), SGD), 0, precision, graphs=graphs)
+                step = GpuStep(
+                    Placed(scale.network().to(scale.device), SGD), 0, precision, graphs=graphs
+                )
                 batches = step.loader(loader).batches(0, 4)
                 outcomes = [one for batch in batches for one in step.take(batch, 0.01)]
                 outcomes += step.finish()

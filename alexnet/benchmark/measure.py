@@ -1,4 +1,4 @@
-"""The five benchmarks: what each measures, against whom, and how often."""
+"""The five benchmarks: what each measures, against which peers, and how often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The peers: what people would use instead, by name, and whether they can run here."""
+"""The peers: alternatives to this package, by name, and whether they can run here."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Full-size images to 256 x 256: this package, and Pillow as torchvision's transforms call it.
 
-First the way of one image, from the bytes of its file to pixels, at several sizes; then a whole
-preparation: ours decodes, scales, hashes, sums up and writes shards, the peer's DataLoader decodes
-and scales in its worker process and hands on.
+First single images, from the bytes of a file to pixels, at several sizes; then a whole preparation: this
+package decodes, scales, hashes, computes statistics and writes shards; the peer's DataLoader decodes and
+scales in a worker process and delivers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The paper's network of PyTorch's own modules, as its users build it: the peers `pytorch`, `compile`."""
+"""The paper's network in PyTorch's own modules: the peers `pytorch` and `compile`."""
 
 from __future__ import annotations
 

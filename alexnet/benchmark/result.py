@@ -1,4 +1,4 @@
-"""What a benchmark found: one form for all of them, as JSON and as the rows of a table."""
+"""What a benchmark found, in one format for all of them: as JSON and as a table."""
 
 from __future__ import annotations
 

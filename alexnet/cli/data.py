@@ -1,4 +1,4 @@
-"""`alexnet data`: prepare images for training, look at what is there, list the sets by name."""
+"""`alexnet data`: prepare images for training, inspect them, list the datasets by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ Src = Annotated[
         "builtin:photos, builtin:digits or synthetic:NxK.",
     ),
 ]
-Val = Annotated[float, typer.Option("--val", help="Share held out where there is no split.")]
+Val = Annotated[
+    float, typer.Option("--val", help="Share held out for validation where there is no split.")
+]
 WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="Default: all cores.")]
 Prepared = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
 
@@ -42,22 +44,22 @@ def prepare(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: prepared/NAME.")
     ] = None,
     storage: Annotated[
-        str, typer.Option(help="raw: fast to read, 197 kB an image; jpeg: about 40 kB.")
+        str, typer.Option(help="raw: fastest, 197 kB an image; jpeg: about 40 kB.")
     ] = "raw",
     side: Annotated[int, typer.Option(help="Pixels: 256, or 32 for the nets of CIFAR-10.")] = 256,
     val: Val = 0.1,
     workers: WorkerCount = None,
     allowed_rejected: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of images that may be unusable.")
+        float, typer.Option(min=0, max=1, help="Share of images that may be rejected.")
     ] = 0.01,
     accept_truncated: Annotated[
-        bool, typer.Option("--accept-truncated", help="Use what a broken-off archive holds.")
+        bool, typer.Option("--accept-truncated", help="Use what a truncated archive holds.")
     ] = False,
     download: Download = False,
 ) -> None:
     """Turn images into 256x256 pixels (or --side), with the mean image and the colour PCA.
 
-    A stopped preparation goes on with the same command.
+    An interrupted preparation is continued by the same command.
     """
     from alexnet import prepared
     from alexnet.sources import open_source
@@ -77,7 +79,7 @@ def prepare(
         raise Stopped(
             "Stopped; whole shards are kept.",
             signal_number=signal.SIGINT,
-            remedy="The same command goes on where this one stopped.",
+            remedy="The same command continues where this one stopped.",
         ) from None
     _show_dataset(dataset)
 
@@ -90,7 +92,7 @@ def check(
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decode every image and report what preparation would find; write nothing."""
+    """Decode every image and report what preparation would find; writes nothing."""
     from alexnet import prepared
     from alexnet.sources import open_source
 
@@ -141,7 +143,7 @@ def verify(folder: Prepared) -> None:
 
     whole = prepared.verify(folder)
     for name in whole.unknown:
-        print(f"warning      {folder / name} is a shard that does not belong to the set")
+        print(f"warning      {folder / name} is a shard that does not belong to the dataset")
     print(
         f"whole        {folder}  {whole.files:,} files, {whole.bytes / 1e9:,.1f} GB, "
         f"fingerprint {whole.dataset.fingerprint[:12]}"
@@ -150,12 +152,12 @@ def verify(folder: Prepared) -> None:
 
 @app.command("list")
 def list_sets(as_json: AsJson = False) -> None:
-    """List the sets that have a name, and where they are found."""
+    """List the datasets that have a name, and where they are found."""
     from alexnet.sources import BUILTIN, NAMED_SETS, default_data_folder, find
 
     folder = default_data_folder()
     rows = [(name, "installed", about) for name, (_, about) in BUILTIN.items()]
-    rows.append(("synthetic:NxK", "made by arithmetic", "N striped images of K classes"))
+    rows.append(("synthetic:NxK", "generated", "N striped images of K classes"))
     for name, named in NAMED_SETS.items():
         path = find(named, folder)
         rows.append((name, str(path) if path else f"not in {folder}", named.about))
@@ -238,7 +240,7 @@ def _remarks(about: dict[str, Any] | Any) -> list[str]:
             lines.append(f"{say}: {_some(about[name])}")
     lines += [f"warning      {warning}" for warning in about["warnings"]]
     if about["truncated"]:
-        lines.append(f"truncated    the archive breaks off {about['truncated']}")
+        lines.append(f"truncated    the archive ends {about['truncated']}")
     return lines
 
 

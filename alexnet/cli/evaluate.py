@@ -13,9 +13,8 @@ import typer
 from alexnet import paper
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
-from alexnet.cli.options import AsJson, Device
+from alexnet.cli.options import AsJson, Device, take_device
 from alexnet.cli.tables import table
-from alexnet.network.devices import require_device
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +35,7 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Write predictions and tables to this folder.")
     ] = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="fp32, tf32 or bf16, the last two on a GPU.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +46,7 @@ def evaluate(
     from alexnet.prepared import open_or_prepare
 
     counts = _views(views)
-    require_device(device)
+    device = take_device(device)
     precision = choose_precision(precision, device, on_gpu="fp32")
     found = [find_model(model) for model in models]
     dataset = open_or_prepare(data, side=_side(found))
@@ -65,7 +64,7 @@ def predict(
     ],
     top: Annotated[int, typer.Option(min=1, help="How many labels.")] = paper.TOP,
     views: Annotated[int, typer.Option(help="Views per image: 1 or 10.")] = paper.VIEWS,
-    device: Device = "cpu",
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Name the most probable labels of images."""
@@ -74,7 +73,7 @@ def predict(
     from alexnet.evaluation.files import image_files
 
     _views(str(views))
-    require_device(device)
+    device = take_device(device)
     classifier = load(model, device)
     console = _console()
     shown: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""`alexnet import`: other people's weights become a model folder."""
+"""`alexnet import`: weights of other programs become a model folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_(
         typer.Option(
             "--from",
             metavar="NAME",
-            help="What the file does not tell: caffe, caffenet, cuda-convnet, torchvision, alexnet, "
+            help="Where the file does not say: caffe, caffenet, cuda-convnet, torchvision, alexnet, "
             "onnx, pt2, or any network that `alexnet summary` knows.",
         ),
     ] = "",
@@ -43,8 +43,9 @@ def import_(
 ) -> None:
     """Turn weights of Caffe, cuda-convnet or torchvision into a model folder.
 
-    No code in the file is run: pickles of cuda-convnet are read by a machine of our own, those of
-    PyTorch by its restricted unpickler. What does not fit is refused with every difference.
+    No code in the file is run: pickles of cuda-convnet are read by an interpreter that looks up no
+    name, those of PyTorch by its restricted unpickler. What does not fit is refused with every
+    difference.
     """
     from alexnet.exchange import read_foreign
     from alexnet.models.folder import save_model
@@ -52,7 +53,7 @@ def import_(
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
-            "There is something already, and nothing is overwritten.",
+            "This exists already, and nothing is overwritten.",
             where=out,
             remedy="Choose another folder: -o DIR",
         )

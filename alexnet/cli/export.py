@@ -1,4 +1,4 @@
-"""`alexnet export`: a trained network in the files of other programs, checked before they are kept."""
+"""`alexnet export`: a trained network in the formats of other programs, verified before it is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexnet.cli.options import AsJson
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
-    from alexnet.exchange.check import Difference
+    from alexnet.exchange.check import OutputDifference
     from alexnet.models.find import FoundModel
 
 
@@ -28,7 +28,7 @@ class Written(NamedTuple):
     """The files, and what the check of them found, if there was one."""
 
     files: list[Path]
-    apart: Difference | None
+    apart: OutputDifference | None
     checked_by: str
 
 
@@ -41,7 +41,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a model elsewhere: to ONNX, PyTorch alone, Hugging Face's tools, or Caffe."""
+    """Export a model to ONNX, plain PyTorch, Hugging Face's tools, or Caffe."""
     from alexnet.models.find import WEIGHTS, find_model
 
     if kind not in _WRITERS:
@@ -81,14 +81,14 @@ def _require_free(output: Path, kind: str, force: bool) -> None:
         return
     if output.is_dir() != is_folder:
         what = "a folder" if is_folder else "a file"
-        raise UsageError(f"{kind} is written as {what}, and this is none.", where=output)
+        raise UsageError(f"{kind} is written as {what}, which this is not.", where=output)
     if not force:
         raise UsageError(
-            "There is something already.", where=output, remedy="Choose another name, or --force."
+            "This exists already.", where=output, remedy="Choose another name, or --force."
         )
     if kind == "safetensors" and not {path.name for path in output.iterdir()} <= _MODEL_FILES:
         raise UsageError(
-            "The folder holds more than a model: it is not replaced.",
+            "The folder holds other files than a model's, so it is not replaced.",
             where=output,
             remedy="Choose another folder.",
         )
@@ -128,10 +128,10 @@ def _write_pt2(found: FoundModel, output: Path) -> Written:
 
 
 def _write_caffe(found: FoundModel, output: Path) -> Written:
-    from alexnet.exchange.caffe import write
+    from alexnet.exchange.caffe_writer import write_caffe
     from alexnet.models import load_model
 
-    return Written(write(*load_model(found.folder), output), None, "")
+    return Written(write_caffe(*load_model(found.folder), output), None, "")
 
 
 _WRITERS = {

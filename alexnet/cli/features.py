@@ -14,9 +14,8 @@ import typer
 from alexnet import __version__
 from alexnet.base import ranks
 from alexnet.base.errors import UsageError
-from alexnet.cli.options import AsJson, Device
+from alexnet.cli.options import AsJson, Device, take_device
 from alexnet.cli.tables import table
-from alexnet.network.devices import require_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +42,7 @@ def features(
     split: Annotated[
         str, typer.Option(help="Of which split, where SRC is a set.", show_default="val")
     ] = "",
-    device: Device = "cpu",
+    device: Device = "auto",
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +60,7 @@ def features(
     require_ending(output)
     if ranks.is_rank_0():
         require_new(files_of(output, names), force)
-    require_device(device)
+    device = take_device(device)
     keep_memory()
     classifier = load(model, device)
     row_shapes(classifier.network, names)  # before any image is looked at

@@ -34,14 +34,14 @@ def summary(
         ),
     ] = "paper",
     compare: Annotated[
-        str, typer.Option(metavar="MODEL", help="Show only what differs from this one.")
+        str, typer.Option(metavar="MODEL", help="Show what differs from this one.")
     ] = "",
     layout: Annotated[
-        bool, typer.Option("--layout", help="What several processes would exchange instead.")
+        bool, typer.Option("--layout", help="Show what several processes would send to each other.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every layer of a network, or in what it differs from another."""
+    """Show a network layer by layer, or what differs between two."""
     from alexnet.network.table import shapes
 
     about, folder = _convention(model)
@@ -76,7 +76,7 @@ def summary(
         "kernels",
         "each sees",
         "stride",
-        "zeros",
+        "padding",
         "output",
         "pooled",
     )
@@ -90,7 +90,7 @@ def summary(
         print(
             "Kernels are those of column 1 + column 2; each sees the maps of its own column or of both."
         )
-    print("Zeros are padding: left and top, right and bottom.")
+    print("Padding: left and top, right and bottom.")
 
 
 def _convention(model: str) -> tuple[Convention, Path | None]:
@@ -107,7 +107,7 @@ def _convention(model: str) -> tuple[Convention, Path | None]:
 
 
 def _sparsity(folder: Path, about: Convention) -> dict[str, Sparsity]:
-    """What is zero in the layers of a trained network, and how many values they have."""
+    """Of the layers of a trained network, the share of zeros and the number of distinct values."""
     from alexnet.exchange.imported import refused
     from alexnet.models.arrays import misfits, read_arrays
     from alexnet.models.sparsity import sparsity
@@ -122,7 +122,7 @@ def _sparsity(folder: Path, about: Convention) -> dict[str, Sparsity]:
 def _with_sparsity(
     lines: list[tuple[object, ...]], headers: tuple[str, ...], sparse: dict[str, Sparsity]
 ) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
-    """The table with two columns more, where a layer has zeros or few values."""
+    """The table, with two more columns where a layer has many zeros or few distinct values."""
     from alexnet.models.sparsity import is_sparse
 
     if not is_sparse(sparse):
@@ -151,7 +151,9 @@ def _show_differences(
     print()
     for name, one in zip(names, (first, second), strict=True):
         print(f"{name}: {one.about}.")
-    print("What is not named is the same in both. Alpha multiplies the sum of squares itself.")
+    print(
+        "All else is the same in both. Alpha multiplies the sum of squares, as the paper prints it."
+    )
 
 
 def _show_traffic(about: Convention, as_json: bool) -> None:
@@ -182,8 +184,8 @@ def _show_traffic(about: Convention, as_json: bool) -> None:
     print(table(rows, ("layout", "processes", "activations MB", "gradients MB", "sum MB", *links)))
     print()
     print(
-        f"What one process sends in a step of {paper.BATCH} images in float32; it receives as much. "
-        "Gradients are\nsummed in a ring, and hide under the backward pass as far as that lasts."
+        f"What each process sends in a step of {paper.BATCH} images in float32; it receives as much. "
+        "Gradients are\nsummed in a ring, and overlap with the backward pass as far as it lasts."
     )
 
 
@@ -286,7 +288,7 @@ def _extras() -> list[Finding]:
     try:
         requirements = metadata.requires("alexnet") or []
     except metadata.PackageNotFoundError:
-        return [Finding("extras", "not known: the package itself is not installed")]
+        return [Finding("extras", "unknown: the package itself is not installed")]
     for requirement in requirements:
         extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
         name = re.match(r"[\w.-]+", requirement)
@@ -297,7 +299,7 @@ def _extras() -> list[Finding]:
             except metadata.PackageNotFoundError:
                 lacks.append(name[0])
     return [
-        Finding(f"extra {extra}", f"lacks {', '.join(lacks)}" if lacks else "present")
+        Finding(f"extra {extra}", f"missing: {', '.join(lacks)}" if lacks else "present")
         for extra, lacks in missing.items()
     ]
 
@@ -322,7 +324,7 @@ def _hardware() -> list[Finding]:
         Finding("processor", about["processor"]),
         Finding("cores", f"{cores()} usable, {about['threads']} PyTorch threads"),
         Finding("memory", f"{memory_bytes() / 2**30:.1f} GiB"),
-        Finding("devices", "; ".join(devices) or "no GPU: the CPU trains"),
+        Finding("devices", "; ".join(devices) or "no GPU: training runs on the CPU"),
         Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),
         Finding("ALEXNET_DATA", os.environ.get("ALEXNET_DATA", "not set")),
     ]

@@ -33,10 +33,10 @@ def score(probs_NK: np.ndarray, labels_N: np.ndarray) -> Scores:
 
 def top_k_error(probs_NK: np.ndarray, labels_N: np.ndarray, k: int) -> float:
     """The share of images whose label is not among the k most probable (section 2)."""
-    return float(np.mean(ranks(probs_NK, labels_N) >= k))
+    return float(np.mean(rank_of_label(probs_NK, labels_N) >= k))
 
 
-def ranks(probs_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+def rank_of_label(probs_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     """How many classes stand before the correct one: int64, N; 0 where it is the first choice.
 
     Raises DataError where there is nothing to score, or a label or a probability cannot be one.
@@ -69,7 +69,7 @@ def confusion(probs_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
 def per_class_errors(probs_NK: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Top-1 and top-5 error of each class: float64, K each; NaN for a class without images."""
     K = probs_NK.shape[1]
-    ranks_N = ranks(probs_NK, labels_N)
+    ranks_N = rank_of_label(probs_NK, labels_N)
     count_K = np.bincount(labels_N, minlength=K).astype(float)
     count_K[count_K == 0] = np.nan
     top1_K, top5_K = (

@@ -1,4 +1,4 @@
-"""Networks that Caffe trained, read as ours where they are ours, and ours written for Caffe.
+"""Networks that Caffe trained, read as ours where they are ours.
 
 Caffe's images are blue, green, red; ours red, green, blue: the input maps of conv1 are turned around
 both ways. Its fc6 reads maps one after another, C x H x W, as ours does.
@@ -13,28 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet.base.errors import DataError, IncompatibleError
-from alexnet.base.files import drafts
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
 from alexnet.exchange.caffe_schema import (
     StoredLayer,
     array_of,
-    blob_of,
-    encoded,
     layers_in,
-    net_of,
 )
-from alexnet.exchange.classes import classes_text
 from alexnet.exchange.imported import Weights, layer_names, misplaced, refused, settled
-from alexnet.exchange.prototxt import deploy_text, layers_of
-from alexnet.formats.protobuf import Chunks, Message
-from alexnet.models.arrays import in_words, parameter_shapes, parameters_of
-from alexnet.models.card import ModelCard
-from alexnet.network.alexnet import AlexNet
+from alexnet.formats.protobuf import Message
+from alexnet.models.arrays import in_words, parameter_shapes
 from alexnet.network.table import Shape, is_connected, shapes
 
 NAMES = ("caffe", "caffenet")  # the conventions that Caffe itself has
-# In the order in which they get their names: the weights come last.
-_WRITTEN = ("classes.txt", "mean.binaryproto", "deploy.prototxt", "model.caffemodel")
 # What other types are called in our tables; a type that is neither here nor left out is refused.
 _KINDS = {"ReLU": "relu", "TanH": "tanh", "LRN": "norm", "Pooling": "pool", "Softmax": "softmax"}
 _UNCHANGED = ("Dropout", "Flatten", "Split")  # what they read, in tests
@@ -51,9 +41,6 @@ class _Stage(NamedTuple):
 
     weighted: StoredLayer
     followers: list[StoredLayer]
-
-
-# --- Reading --------------------------------------------------------------------------------------
 
 
 def read_caffe(
@@ -209,7 +196,7 @@ def _wrong_numbers(stages: Sequence[_Stage], names: Sequence[str], about: Conven
             wrong.append(f"{stage.weighted.name} is of type {stage.weighted.type}, not {kind}")
             continue
         for layer in (stage.weighted, *stage.followers):
-            wanted = _wanted(layer.type, rows[name], about)
+            wanted = numbers_of(layer.type, rows[name], about)
             for key, values in layer.numbers.items():
                 others = [n for n in values if not np.isclose(n, wanted[key], rtol=1e-4)]
                 if others:
@@ -217,7 +204,7 @@ def _wrong_numbers(stages: Sequence[_Stage], names: Sequence[str], about: Conven
     return wrong
 
 
-def _wanted(kind: str, row: Shape, about: Convention) -> dict[str, float]:
+def numbers_of(kind: str, row: Shape, about: Convention) -> dict[str, float]:
     """The numbers that a layer of this type has where a network of ours is computed by Caffe."""
     match kind:
         case "Convolution":
@@ -269,62 +256,3 @@ def _our_names(
     if wrong:
         raise refused(wrong, about, path)
     return names, notes
-
-
-# --- Writing --------------------------------------------------------------------------------------
-
-
-def write_caffe(network: AlexNet, card: ModelCard, out: Path) -> list[Path]:
-    """Write a folder that Caffe and OpenCV can read; returns the files written.
-
-    `model.caffemodel`, `deploy.prototxt` (the network for ten images), `mean.binaryproto` and
-    `classes.txt`; files of these names are replaced once all of them are whole. Raises
-    IncompatibleError for networks that Caffe has no layers for.
-    """
-    about = network.convention
-    if about.name not in NAMES:
-        raise IncompatibleError(
-            f"Caffe cannot compute {about.name}: {_why_not(about)}.",
-            where=out,
-            remedy="The networks caffe and caffenet can be written for Caffe; others as ONNX.",
-        )
-    files = [out / name for name in _WRITTEN]
-    mean_CHW = card.mean_HWC.transpose(2, 0, 1)[::-1]
-    contents: list[Chunks] = [
-        [classes_text(card.classes, card.titles).encode()],
-        blob_of(mean_CHW[np.newaxis], with_sides=True),
-        [deploy_text(about).encode()],
-        _net(network),
-    ]
-    with drafts(files) as places:
-        for place, content in zip(places, contents, strict=True):
-            with open(place, "wb") as file:
-                file.writelines(content)
-    return files[::-1]
-
-
-def _net(network: AlexNet) -> Chunks:
-    arrays, about = parameters_of(network), network.convention
-    first = f"{about.layers[0].name}.weight"
-    arrays[first] = arrays[first][:, ::-1]
-    rows = {row.layer.name: row for row in shapes(about)}
-    row = next(iter(rows.values()))
-    layers = []
-    for layer in layers_of(about):
-        row = rows.get(layer.name, row)  # that of the layer with weights, for what follows it
-        names = [f"{layer.name}.{part}" for part in ("weight", "bias")]
-        blobs = [arrays[name] for name in names if name in arrays]
-        layers.append(encoded(layer, blobs, row.layer.kernels, _wanted(layer.type, row, about)))
-    return net_of(f"alexnet {about.name}", layers)
-
-
-def _why_not(about: Convention) -> str:
-    """What of a network Caffe has no layer for."""
-    followers = {one for layer in about.layers for one in layer.followed_by}
-    if any(layer.padding[0] != layer.padding[1] for layer in about.layers):
-        return "its images are padded on two sides only"
-    if any(layer.name.startswith("local") for layer in about.layers):
-        return "it has locally connected layers"
-    if "norm within" in followers or (about.columns > 1 and about.norm_groups > 1):
-        return "its normalization is not over all maps"
-    return "it has no agreed form there"

@@ -18,79 +18,30 @@ layer itself under `neuron`; cuda-convnet2 leaves the name there when it makes t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alexnet import paper
-from alexnet.base.errors import DataError, IncompatibleError
+from alexnet.base.errors import IncompatibleError
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
+from alexnet.exchange.cuda_convnet_layers import (
+    DROPOUTS,
+    NORMS,
+    CheckpointLayer,
+    Stages,
+    layers_by_name,
+    number,
+    stages_of,
+)
 from alexnet.exchange.imported import Weights, misplaced, refused, settled
 from alexnet.formats.pickles import read_pickle
 from alexnet.models.arrays import in_words
 from alexnet.network.table import Shape, is_connected, is_local, shapes
 
-_MOST_LAYERS = 300
-_WEIGHTED = ("conv", "local", "fc")
-_POOLS = {"max": "pool", "avg": "average pool"}
-_NORMS = {"cmrnorm": "norm", "rnorm": "norm within", "cnorm": "contrast normalization"}
-_DROPOUTS = ("dropout", "dropout2")
-_NEURONS = {"ident": "", "tanh[1,1]": "tanh", "tanh[1.0,1.0]": "tanh"}  # [a,b]: a * tanh(b * x)
-_PASSING = ("pool", "neuron", "softmax", *_DROPOUTS, *_NORMS)
-_LEFT_OUT = ("data", "cost")  # beginnings of types that compute nothing of the network
 _KNOWN = ("original2012", "cifar13", "cifar11", "cifar18")
-
-
-@dataclass
-class _Layer:
-    """One layer of a checkpoint; `sources` are the weighted layers that each input comes from."""
-
-    name: str
-    type: str
-    inputs: list[str]
-    stored: Mapping[str, Any]
-    sources: list[str] = field(default_factory=list)
-    followers: list[_Layer] = field(default_factory=list)  # each reads the one before it
-    depth: int = 0  # of weighted layers, this one counted
-
-    @property
-    def kind(self) -> str:
-        """What a layer that follows another is called in our tables; "" where it changes nothing."""
-        match self.type:
-            case "pool":
-                told = self.stored.get("pool")
-                known = _POOLS.get(told) if isinstance(told, str) else None
-                return known or f"pooling {str(told)[:40]!r}"
-            case "neuron":
-                return _neuron(self.stored.get("neuron", "an unknown one"))
-            case "rnorm" if self.stored.get("crossMap"):
-                return "norm"
-        return _NORMS.get(self.type, self.type)
-
-    @property
-    def followed_by(self) -> tuple[str, ...]:
-        """What is done with its sums, but for dropout, in the words of our tables."""
-        chain, kinds = [self, *self.followers], []
-        for one, after in zip_longest(chain, chain[1:]):
-            if one is not self:
-                kinds.append(one.kind)
-            if one.type != "neuron" and (after is None or after.type != "neuron"):
-                kinds.append(_neuron(one.stored.get("neuron", "")))
-        return settled(kind for kind in kinds if kind and kind not in _DROPOUTS)
-
-    @property
-    def drops_out(self) -> bool:
-        """Whether some of its outputs are dropped: by a layer, or as a share that a layer names."""
-        chain = [self, *self.followers]
-        return any(one.type in _DROPOUTS or _number(one.stored.get("dropout")) for one in chain)
-
-
-Stages = list[list[_Layer]]
 
 
 def read_cuda_convnet(
@@ -102,7 +53,7 @@ def read_cuda_convnet(
     `source` names one of ours, that decides, and differences are noted. Raises DataError for what is no
     checkpoint, IncompatibleError with the differences for other networks.
     """
-    stages = _stages(_layers(read_pickle(path), path), path)
+    stages = stages_of(layers_by_name(read_pickle(path), path), path)
     about, notes = _convention(stages, source, known, path)
     about = about.with_classes(_neurons(stages[-1]) or about.output.kernels)
     rows = shapes(about)
@@ -122,108 +73,6 @@ def read_cuda_convnet(
         if names != row.layer.name:
             notes.append(f"{names}: our {row.layer.name}.")
     return Weights(arrays, about, tuple(notes))
-
-
-# --- What the file has ----------------------------------------------------------------------------
-
-
-def _layers(found: Any, path: Path) -> dict[str, _Layer]:
-    """Every layer by name, sources first."""
-    state = found.get("model_state") if isinstance(found, dict) else None
-    stored = state.get("layers") if isinstance(state, dict) else None
-    listed = list(stored.values()) if isinstance(stored, dict) else stored
-    if not isinstance(listed, list) or not 0 < len(listed) <= _MOST_LAYERS:
-        raise DataError("Not a checkpoint of cuda-convnet: no model_state with layers.", where=path)
-    named = [_layer(one, listed, path) for one in listed]
-    layers = {layer.name: layer for layer in named}
-    if len(layers) != len(named):
-        raise DataError("Two layers of the checkpoint have one name.", where=path)
-    return layers
-
-
-def _layer(one: Any, listed: Sequence[Any], path: Path) -> _Layer:
-    name, kind = (one.get("name"), one.get("type")) if isinstance(one, dict) else (None, None)
-    if not isinstance(name, str) or not isinstance(kind, str):
-        raise DataError("The checkpoint has a layer without a name or type.", where=path)
-    given = one.get("inputs", [])
-    inputs: list[str] = []
-    for entry in given if isinstance(given, list) else [None]:
-        if isinstance(entry, int) and 0 <= entry < len(listed):
-            entry = listed[entry].get("name") if isinstance(listed[entry], dict) else None
-        if not isinstance(entry, str):
-            raise DataError(f"The inputs of layer {name!r} are no layers.", where=path)
-        inputs.append(entry)
-    return _Layer(name, kind, inputs, one)
-
-
-def _stages(layers: Mapping[str, _Layer], path: Path) -> Stages:
-    """The weighted layers by how many such layers are before them; in each stage a before b."""
-    done: set[str] = set()
-    for (
-        _
-    ) in layers:  # layers wait for their inputs: after so many turns all are done, or in a circle
-        for layer in layers.values():
-            if layer.name not in done and all(name in done for name in layer.inputs):
-                _place(layer, layers, path)
-                done.add(layer.name)
-    if missing := [name for name in layers if name not in done]:
-        raise DataError(
-            f"Inputs of {', '.join(sorted(missing)[:8])} are missing, or go in a circle.",
-            where=path,
-        )
-    weighted = [layer for layer in layers.values() if layer.type in _WEIGHTED]
-    if not weighted:
-        raise DataError("The checkpoint has no layers with weights.", where=path)
-    for layer in weighted:
-        read = [name for name in layer.inputs if layers[name].type != "data"]
-        for name, before in zip(read, layer.sources, strict=True):
-            _require_end(layer.name, name, layers[before], path)
-    deepest = max(layer.depth for layer in weighted)
-    return [
-        sorted((layer for layer in weighted if layer.depth == depth), key=lambda one: one.name)
-        for depth in range(1, deepest + 1)
-    ]
-
-
-def _place(layer: _Layer, layers: Mapping[str, _Layer], path: Path) -> None:
-    """A layer's sources and depth, from those of its inputs."""
-    before = [layers[name] for name in layer.inputs]
-    if layer.type in _WEIGHTED:
-        layer.depth = 1 + max((one.depth for one in before), default=0)
-        for one in before:
-            if one.type == "data":
-                continue
-            source = [one.name] if one.type in _WEIGHTED else one.sources
-            if len(source) != 1:
-                raise DataError(
-                    f"Layer {layer.name!r} reads {one.name!r}, which comes from no weights.",
-                    where=path,
-                )
-            layer.sources += source
-        return
-    if layer.type.startswith(_LEFT_OUT):
-        return
-    if layer.type not in _PASSING or len(before) != 1:
-        raise DataError(
-            f"Layer {layer.name!r} is of type {layer.type!r}, which none of our networks has.",
-            where=path,
-        )
-    layer.depth = before[0].depth
-    layer.sources = [before[0].name] if before[0].type in _WEIGHTED else before[0].sources
-    if layer.sources:
-        followed = layers[layer.sources[0]]
-        _require_end(layer.name, layer.inputs[0], followed, path)
-        followed.followers.append(layer)
-
-
-def _require_end(reader: str, name: str, source: _Layer, path: Path) -> None:
-    """Refuse a layer that does not read the last of what follows `source`: none of ours divides there."""
-    end = [source, *source.followers][-1].name
-    if end != name:
-        raise DataError(
-            f"Layer {reader!r} reads {name!r}; the last of what follows {source.name!r} is {end!r}.",
-            where=path,
-        )
 
 
 # --- Which network it is --------------------------------------------------------------------------
@@ -268,7 +117,7 @@ def _convention(
     return about, notes
 
 
-def _after(layer: _Layer) -> tuple[str, ...]:
+def _after(layer: CheckpointLayer) -> tuple[str, ...]:
     """What follows a layer, but for the softmax at the end of the network."""
     found = layer.followed_by
     return found[:-1] if found[-1:] == ("softmax",) else found
@@ -298,79 +147,54 @@ def _type(row: Shape) -> str:
     return "local" if is_local(row.layer) else "conv"
 
 
-def _wrong_numbers(layer: _Layer, about: Convention) -> list[str]:
+def _wrong_numbers(layer: CheckpointLayer, about: Convention) -> list[str]:
     """What a layer, and those that follow it, say of themselves and the network has otherwise."""
     wrong = []
     for one in (layer, *layer.followers):
         wanted: dict[str, float] = {}
         if one.type == "pool":
             wanted = {"sizeX": about.pool.size, "stride": about.pool.stride, "start": 0}
-        elif one.type in _NORMS:
+        elif one.type in NORMS:
             norm = about.within if one.kind == "norm within" else about.norm
             size = norm.n
             wanted = {"size": size, "scale": norm.alpha, "pow": norm.beta, "minDiv": norm.k}
             wanted |= {"sizeX": size, "blocked": 0}  # the former as the first versions call it
-        elif one.type in _DROPOUTS:
+        elif one.type in DROPOUTS:
             wanted = {"keep": 1 - paper.DROPOUT, "enable": 1}
-        if _number(one.stored.get("dropout")):  # a share, which may be 0
+        if number(one.stored.get("dropout")):  # a share, which may be 0
             wanted["dropout"] = paper.DROPOUT
         wrong += _unequal(one, wanted)
     return wrong
 
 
-def _unequal(layer: _Layer, wanted: Mapping[str, float]) -> list[str]:
+def _unequal(layer: CheckpointLayer, wanted: Mapping[str, float]) -> list[str]:
     """Numbers that a layer has, in a list or not, and that are not those wanted."""
     wrong = []
     for key, value in wanted.items():
         given = layer.stored.get(key)
-        numbers = map(_number, given if isinstance(given, list) else [given])
+        numbers = map(number, given if isinstance(given, list) else [given])
         others = [n for n in numbers if n is not None and not np.isclose(n, value, rtol=1e-4)]
         if others:
             wrong.append(f"{layer.name} has {key} {others[0]:g}, not {value:g}")
     return wrong
 
 
-def _number(given: Any) -> float | None:
-    """A stored number, infinity for whole ones that are too large; None for anything else."""
-    if not isinstance(given, int | float | np.number | np.bool_):
-        return None
-    try:
-        return float(given)
-    except OverflowError:
-        return math.inf
-
-
-def _neuron(given: Any) -> str:
-    """What a neuron computes, in our words where we have it, else in theirs; "" for nothing.
-
-    `given` is a text, "relu" or "tanh[a,b]", or what that program makes of it: a `type` and `params`.
-    """
-    if isinstance(given, Mapping):
-        params = given.get("params")
-        numbers = list(map(_number, params.values())) if isinstance(params, Mapping) else []
-        told = str(given.get("type"))
-        given = (
-            f"{told}[{','.join(f'{n:g}' for n in numbers if n is not None)}]" if numbers else told
-        )
-    return _NEURONS.get(str(given).replace(" ", ""), str(given)[:40])
-
-
 # --- How it lies in memory ------------------------------------------------------------------------
 
 
-def _matrices(layer: _Layer) -> list[Any]:
+def _matrices(layer: CheckpointLayer) -> list[Any]:
     """A layer's weights: one matrix for each input, which the first versions have without a list."""
     given = layer.stored.get("weights")
     return given if isinstance(given, list) and given else [given]
 
 
-def _neurons(stage: Sequence[_Layer]) -> int:
+def _neurons(stage: Sequence[CheckpointLayer]) -> int:
     """Outputs of a fully connected stage: columns of its matrices."""
     firsts = [_matrices(layer)[:1] for layer in stage]
     return sum(one.shape[-1] for (one,) in firsts if isinstance(one, np.ndarray) and one.ndim == 2)
 
 
-def _wrong(stage: Sequence[_Layer], row: Shape) -> list[str]:
+def _wrong(stage: Sequence[CheckpointLayer], row: Shape) -> list[str]:
     """How a stage's matrices, biases and geometry differ from a row of our table."""
     wrong, ours = [], row.layer
     if len(stage) > paper.COLUMNS or ours.kernels % len(stage):
@@ -405,7 +229,7 @@ def _wrong(stage: Sequence[_Layer], row: Shape) -> list[str]:
     return wrong
 
 
-def _wrong_inputs(stage: Sequence[_Layer], before: Sequence[str], row: Shape) -> list[str]:
+def _wrong_inputs(stage: Sequence[CheckpointLayer], before: Sequence[str], row: Shape) -> list[str]:
     """Which layers of a stage do not read what they should: their own column, or all before."""
     wrong = []
     for n, layer in enumerate(stage):
@@ -418,7 +242,7 @@ def _wrong_inputs(stage: Sequence[_Layer], before: Sequence[str], row: Shape) ->
 
 
 def _laid_out(
-    layer: _Layer, row: Shape, places: Mapping[str, int]
+    layer: CheckpointLayer, row: Shape, places: Mapping[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """A layer's weights, kernels first, and biases; the matrices of the first column's maps first.
 

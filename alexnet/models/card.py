@@ -236,7 +236,7 @@ def _limitations(card: ModelCard) -> str:
         f"It names one of its {len(card.classes):,} classes whatever the image shows, and knows only "
         f"what {what} showed it.\n"
         "Its probabilities are not calibrated, it was not examined for bias, and what is not in the "
-        "table of\nresults was not measured. It is a network of 2012: newer ones err less."
+        "table of\nresults was not measured. It is a network of 2012: newer ones make fewer errors."
     )
 
 

@@ -132,13 +132,15 @@ class AlexNet(nn.Module):
         """The output of a stage; adds those of its activations that are named to `found`."""
         *inside, last = stage.activations
         if fast and not set(inside) & set(names):
-            x = found[last] = fused.run(self, stage.without_dropout, x)
+            x = fused.run(self, stage.without_dropout, x)
+            if last in names:
+                found[last] = x
             return self.get_submodule(stage.names[-1])(x) if stage.drops else x
         x = x.flatten(1) if is_connected(stage.layer) else x
         activations = {module: name for name, module in stage.activations.items()}
         for module in stage.names:
             x = self.get_submodule(module)(x)
-            if module in activations:
+            if activations.get(module) in names:
                 found[activations[module]] = x
         return x
 
@@ -198,7 +200,8 @@ def _sums(shape: Shape) -> nn.Module:
     """The module with a layer's weights and biases, their values not yet set."""
     layer = shape.layer
     if is_connected(layer):
-        return skip_init(nn.Linear, shape.inputs_seen, layer.kernels)
+        module: nn.Linear = skip_init(nn.Linear, shape.inputs_seen, layer.kernels)
+        return module
     if is_local(layer):
         return LocallyConnected2d(shape)
     return conv2d(shape.inputs[0], layer, shape.groups)

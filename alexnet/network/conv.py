@@ -6,8 +6,6 @@ and, for conv1 with its stride, `cpu.fold`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,10 +22,17 @@ class PaddedConv2d(nn.Conv2d):
     """A convolution whose zeros are not the same before (left, top) and after (right, bottom)."""
 
     def __init__(
-        self, *sizes: int, padding: tuple[int, int], groups: int = 1, device: Any = None
+        self,
+        maps: int,
+        kernels: int,
+        size: int,
+        stride: int,
+        zeros: tuple[int, int],
+        groups: int = 1,
+        device: torch.device | str | None = None,
     ) -> None:
-        super().__init__(*sizes, groups=groups, device=device)
-        self.zeros = padding
+        super().__init__(maps, kernels, size, stride, groups=groups, device=device)
+        self.zeros = zeros
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """N x K x Y x X."""
@@ -35,7 +40,7 @@ class PaddedConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """As PyTorch's, with the zeros."""
-        return f"{super().extra_repr()}, zeros={self.zeros}"
+        return f"{super().extra_repr()}, zeros={self.zeros}"  # type: ignore[no-untyped-call]
 
 
 class Scale(nn.Module):
@@ -57,8 +62,10 @@ def conv2d(maps: int, layer: Layer, groups: int) -> nn.Conv2d:
     sizes = (maps, layer.kernels, layer.size, layer.stride)
     before, after = layer.padding
     if before == after:
-        return skip_init(nn.Conv2d, *sizes, padding=before, groups=groups)
-    return skip_init(PaddedConv2d, *sizes, padding=layer.padding, groups=groups)
+        module: nn.Conv2d = skip_init(nn.Conv2d, *sizes, padding=before, groups=groups)
+    else:
+        module = skip_init(PaddedConv2d, *sizes, zeros=layer.padding, groups=groups)
+    return module
 
 
 def convolve(
@@ -166,7 +173,7 @@ def _remember(ctx, inputs, output):  # type: ignore[no-untyped-def]
 def _pass_back(ctx, g):  # type: ignore[no-untyped-def]
     needs_dx = ctx.needs_input_grad[0]
     if torch.is_grad_enabled():
-        return (*_differentiable_gradients(ctx, g), *[None] * 5)
+        return (*_differentiable_gradients(ctx, g), *[None] * 5)  # type: ignore[no-untyped-call]
     dx, dw, dbias = _conv_backward(g, *ctx.saved_tensors, ctx.stride, ctx.before, needs_dx)
     return dx if needs_dx else None, dw, dbias, None, None, None, None, None
 

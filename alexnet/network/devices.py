@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from alexnet.base import ranks
 from alexnet.base.errors import EnvironmentProblem
 
 AUTO = "auto"
@@ -12,11 +13,13 @@ AUTO = "auto"
 def choose_device(asked: str) -> str:
     """The device asked for, as PyTorch names it; of `auto`, a GPU where there is one, else the CPU.
 
-    Raises EnvironmentProblem where PyTorch cannot compute on it.
+    Of several processes each takes a GPU of its own, if there are as many. Raises EnvironmentProblem
+    where PyTorch cannot compute on the device.
     """
     device = asked
     if asked == AUTO:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        is_enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks.local_world()
+        device = "cuda" if is_enough else "cpu"
     require_device(device)
     return device
 

@@ -9,12 +9,14 @@ Shape letters: N images, C input maps and K kernels, H x W positions, U units.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 
+from alexnet.conventions import Convention
 from alexnet.network.conv import PaddedConv2d, Scale, convolve
 from alexnet.network.dropout import Dropout, relu_dropout
 from alexnet.network.linear import linear
@@ -22,8 +24,25 @@ from alexnet.network.local import LocallyConnected2d
 from alexnet.network.lrn import LocalResponseNorm, LocalResponseNormWithin, block, relu_pool
 from alexnet.network.table import Stage, is_connected, is_local
 
-if TYPE_CHECKING:
-    from alexnet.network.alexnet import AlexNet
+
+class Network(Protocol):
+    """What the fast path needs of a network: `AlexNet`, or one of its columns."""
+
+    convention: Convention
+    fast: bool
+
+    def children(self) -> Iterator[nn.Module]:
+        """The modules of all operations."""
+        ...
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """One of them by name."""
+        ...
+
+    def weight_and_bias(self, layer: str) -> tuple[nn.Parameter, nn.Parameter]:
+        """The parameters of one layer."""
+        ...
+
 
 _KNOWN = {
     Scale,
@@ -32,7 +51,7 @@ _KNOWN = {
 }
 
 
-def applies(network: AlexNet, x: Tensor) -> bool:
+def applies(network: Network, x: Tensor) -> bool:
     """Whether nothing looks inside a forward pass: no hook, transform, tracer, mode or autocast."""
     return (
         network.fast
@@ -52,12 +71,12 @@ def is_traced(x: Tensor) -> bool:
     """Whether x stands for other numbers: in a tracer, or inside a transform of `torch.func`."""
     return (
         not isinstance(x, Tensor)
-        or torch.jit.is_tracing()
+        or torch._C._get_tracing_state() is not None
         or torch._C._functorch.peek_interpreter_stack() is not None
     )
 
 
-def _is_sharded(network: nn.Module) -> bool:
+def _is_sharded(network: Network) -> bool:
     """Whether FSDP2 owns the memory of the weights: it could not free what NumPy has seen."""
     fsdp = sys.modules.get("torch.distributed.fsdp")
     return fsdp is not None and isinstance(network, fsdp.FSDPModule)
@@ -78,7 +97,7 @@ def _is_as_built(module: nn.Module) -> bool:
     )
 
 
-def run(network: AlexNet, stage: Stage, x: Tensor) -> Tensor:
+def run(network: Network, stage: Stage, x: Tensor) -> Tensor:
     """One layer with all that follows it."""
     layer = stage.layer
     module = network.get_submodule(layer.name)
@@ -95,7 +114,7 @@ def run(network: AlexNet, stage: Stage, x: Tensor) -> Tensor:
     return _followers(network, stage, convolve(x, weight, bias, layer), 0)
 
 
-def after_maps(network: AlexNet, stage: Stage, x_NKHW: Tensor, bias_K: Tensor) -> Tensor:
+def after_maps(network: Network, stage: Stage, x_NKHW: Tensor, bias_K: Tensor) -> Tensor:
     """What follows a convolution's sums, to which the biases are still to be added."""
     about = network.convention
     size, stride = about.pool
@@ -109,7 +128,7 @@ def after_maps(network: AlexNet, stage: Stage, x_NKHW: Tensor, bias_K: Tensor) -
     return _followers(network, stage, x_NKHW + bias_K[:, None, None], 0)
 
 
-def after_units(network: AlexNet, stage: Stage, x_NU: Tensor) -> Tensor:
+def after_units(network: Network, stage: Stage, x_NU: Tensor) -> Tensor:
     """What follows the sums of a fully connected layer."""
     if stage.followers == ("relu", "dropout"):
         module = network.get_submodule(stage.names[-1])
@@ -119,7 +138,7 @@ def after_units(network: AlexNet, stage: Stage, x_NU: Tensor) -> Tensor:
     return _followers(network, stage, x_NU, 0)
 
 
-def _followers(network: AlexNet, stage: Stage, x: Tensor, done: int) -> Tensor:
+def _followers(network: Network, stage: Stage, x: Tensor, done: int) -> Tensor:
     """What follows a layer's sums, of which the first `done` are computed already."""
     about = network.convention
     for place in range(done, len(stage.followers)):

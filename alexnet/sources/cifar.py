@@ -120,16 +120,14 @@ def _unpickle(data: bytes, where: str) -> tuple[list[int], np.ndarray]:
         batch = unpickled(data)
     except BadPickle as error:
         raise DataError(f"Not a batch of CIFAR-10: {error}.", where=where) from None
-    labels_N, pixels = (
-        (batch.get("labels"), batch.get("data")) if isinstance(batch, dict) else (None, None)
-    )
-    good = (
+    parts = batch if isinstance(batch, dict) else {}
+    labels_N, pixels = parts.get("labels"), parts.get("data")
+    if not (
         isinstance(labels_N, list)
         and all(type(label) is int for label in labels_N)
         and isinstance(pixels, np.ndarray)
         and pixels.dtype == np.uint8
         and pixels.shape == (len(labels_N), _VALUES)
-    )
-    if not good:
+    ):
         raise DataError("Not a batch of CIFAR-10: no uint8 array with a label a row.", where=where)
     return labels_N, pixels

@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "read", "checked_by"),
-    [("onnx", onnx_files.read, "onnxruntime"), ("pt2", program.read, "PyTorch alone")],
+    [("onnx", onnx_files.read_onnx, "onnxruntime"), ("pt2", program.read_pt2, "PyTorch alone")],
 )
 def test_files_have_the_weights_and_the_class_names(  # type: ignore[no-untyped-def]
     kind: str,
@@ -111,7 +111,7 @@ def test_what_is_there_is_replaced_only_when_asked(
     assert main.run(arguments) == 2
     assert "--force" in capsys.readouterr().err and output.read_bytes() == b"old"
     assert main.run([*arguments, "--force"]) == 0
-    assert onnx_files.read(output).classes == CLASSES
+    assert onnx_files.read_onnx(output).classes == CLASSES
 
     hub = tmp_path / "hub"
     hub.mkdir()  # an empty one is as good as none
@@ -121,11 +121,11 @@ def test_what_is_there_is_replaced_only_when_asked(
     assert main.run([*arguments, "--force"]) == 0
     (hub / "thesis.tex").write_text("years of work")
     assert main.run([*arguments, "--force"]) == 2
-    assert "holds more than a model" in capsys.readouterr().err
+    assert "holds other files than a model" in capsys.readouterr().err
     for kind, there in (("onnx", hub), ("safetensors", output)):
         wrong = ["export", str(folder), "--format", kind, "-o", str(there), "--force"]
         assert main.run(wrong) == 2
-        assert "and this is none" in capsys.readouterr().err
+        assert "which this is not" in capsys.readouterr().err
     assert not [path for path in tmp_path.rglob("*") if ".tmp." in path.name]
 
 

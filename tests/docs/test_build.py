@@ -7,7 +7,8 @@ from pathlib import Path
 import build
 import pytest
 
-from alexnet.conventions import CAFFE, PAPER
+from alexnet.conventions import CAFFE, CONVENTIONS, PAPER
+from alexnet.network.table import shapes
 
 
 def test_every_page_is_up_to_date() -> None:
@@ -34,7 +35,9 @@ def test_a_table_replaces_what_stands_between_its_marks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "ROOT", tmp_path)
-    (tmp_path / "page.md").write_text("before\n<!-- speed -->\nold\n\nold\n<!-- /speed -->\nafter\n")
+    (tmp_path / "page.md").write_text(
+        "before\n<!-- speed -->\nold\n\nold\n<!-- /speed -->\nafter\n"
+    )
     found = build.filled("page.md", speed="new")
     assert found == "before\n<!-- speed -->\nnew\n<!-- /speed -->\nafter\n"
     with pytest.raises(ValueError, match="no <!-- other -->"):
@@ -57,3 +60,9 @@ def test_reliability_is_told_by_files_and_in_minutes_or_seconds() -> None:
     assert "| It holds | 1,234 | 89 s |" in page and "| It holds | 1,234 | 2 min |" in page
     assert "## A prepared set cannot lie" in page
     assert "torch 9; 2026-01-01 at commit abc." in page
+
+
+def test_parameters_written_by_hand_are_those_of_the_networks() -> None:
+    page = (build.ROOT / "docs" / "which-alexnet.md").read_text(encoding="utf-8")
+    for name in ("paper", "onetower", "alexnet6", "one_column", "no_links"):
+        assert f"{sum(row.parameters for row in shapes(CONVENTIONS[name])):,}" in page

@@ -14,7 +14,7 @@ from alexnet.evaluation.scores import (
     confusion,
     most_probable,
     per_class_errors,
-    ranks,
+    rank_of_label,
     score,
     top_k_error,
 )
@@ -45,7 +45,7 @@ def test_top_k_error_agrees_with_sorting_every_image_by_the_written_rule(case) -
 def test_the_list_of_labels_and_the_rank_of_the_correct_one_follow_one_rule(case) -> None:
     probs_NK, labels_N, _ = case
     order_NK = most_probable(probs_NK, probs_NK.shape[1])
-    assert (order_NK[np.arange(len(labels_N)), ranks(probs_NK, labels_N)] == labels_N).all()
+    assert (order_NK[np.arange(len(labels_N)), rank_of_label(probs_NK, labels_N)] == labels_N).all()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

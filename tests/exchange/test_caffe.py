@@ -15,6 +15,7 @@ from exchange.conftest import card_of, narrow, network_of, probabilities
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS
 from alexnet.exchange import Imported, caffe, read_foreign
+from alexnet.exchange.caffe_writer import write_caffe
 from alexnet.formats import protobuf
 from alexnet.models.arrays import parameters_of
 from alexnet.network import AlexNet
@@ -32,7 +33,7 @@ def read(path: Path, name: str = "caffe", **options: Any) -> Imported:
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(network, folder) of a narrow network that was written for Caffe."""
     net, folder = network_of(narrow(request.param)), tmp_path_factory.mktemp("caffe") / "out"
-    assert [path.name for path in caffe.write_caffe(net, card_of(), folder)] == [
+    assert [path.name for path in write_caffe(net, card_of(), folder)] == [
         *("model.caffemodel", "deploy.prototxt", "mean.binaryproto", "classes.txt")
     ]
     return net, folder
@@ -47,7 +48,7 @@ def test_opencv_computes_what_we_do(
 ) -> None:
     about = narrow(name, fc6=64, fc7=48)  # the convolutions at full width
     net, card = network_of(about, gain=0.75), card_of()
-    weights, deploy, *_ = caffe.write_caffe(net, card, tmp_path / "out")
+    weights, deploy, *_ = write_caffe(net, card, tmp_path / "out")
     middle = slice((about.side - about.crop) // 2, (about.side + about.crop) // 2)
     x_NHWC = np.ascontiguousarray((pixels(about.side) - card.mean_HWC)[:, middle, middle])
     theirs = cv2.dnn.readNetFromCaffe(str(deploy), str(weights))
@@ -68,7 +69,7 @@ def test_opencv_computes_what_we_do_at_full_size(
     name: str, tmp_path: Path, pixels: Callable[[int], np.ndarray]
 ) -> None:
     net = network_of(CONVENTIONS[name], gain=0.8, classes=1000)
-    weights, deploy, *_ = caffe.write_caffe(net, card_of(1000), tmp_path / "out")
+    weights, deploy, *_ = write_caffe(net, card_of(1000), tmp_path / "out")
     x_NHWC = pixels(227) - 117
     theirs = cv2.dnn.readNetFromCaffe(str(deploy), str(weights))
     theirs.setInput(np.ascontiguousarray(x_NHWC[..., ::-1].transpose(0, 3, 1, 2)))
@@ -104,7 +105,7 @@ def test_what_is_written_is_what_is_read(written: tuple[AlexNet, Path]) -> None:
 def test_written_again_it_is_the_same(written: tuple[AlexNet, Path]) -> None:
     net, folder = written
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    caffe.write_caffe(net, card_of(), folder)
+    write_caffe(net, card_of(), folder)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -115,7 +116,7 @@ def test_written_again_it_is_the_same(written: tuple[AlexNet, Path]) -> None:
 )  # fmt: skip
 def test_other_networks_are_not_written_for_caffe(name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(IncompatibleError, match=why):
-        caffe.write_caffe(AlexNet(2, narrow(name)), card_of(2), tmp_path / "out")
+        write_caffe(AlexNet(2, narrow(name)), card_of(2), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -430,7 +431,7 @@ def test_tanh_is_told_by_its_layers(tmp_path: Path) -> None:
     for version in (0, 1, 2):
         found = read(saved(tmp_path, encoded(layers_of(net), version)))
         assert found.convention == net.convention
-    weights = caffe.write_caffe(net, card_of(), tmp_path / "out")[0]
+    weights = write_caffe(net, card_of(), tmp_path / "out")[0]
     assert read(weights).convention == net.convention
 
 
@@ -464,17 +465,18 @@ def test_interrupted_writing_leaves_the_old_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    caffe.write_caffe(network_of(narrow("caffe")), card_of(), out)
+    write_caffe(network_of(narrow("caffe")), card_of(), out)
     before = {path: path.read_bytes() for path in out.iterdir()}
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        caffe, "_net", lambda _: (b"new" if n < 2 else interrupt() for n in range(3))
+        "alexnet.exchange.caffe_writer._net",
+        lambda _: (b"new" if n < 2 else interrupt() for n in range(3)),
     )
     with pytest.raises(KeyboardInterrupt):
-        caffe.write_caffe(network_of(narrow("caffenet")), card_of(), out)
+        write_caffe(network_of(narrow("caffenet")), card_of(), out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 

@@ -177,6 +177,12 @@ def test_dictionaries_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read(tmp_path, pickle.dumps({n: n for n in range(101)}, 2))
 
 
+def test_protocols_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    assert read(tmp_path, b"\x80\5N.") is None
+    with pytest.raises(DataError, match="of protocol 6, at byte 2"):
+        read(tmp_path, b"\x80\6N.")
+
+
 @pytest.mark.parametrize("data", [b"\x80", b"", b"\x80\2", b"\x80\6", b"\x1f"])
 def test_the_shortest_files_are_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(data)

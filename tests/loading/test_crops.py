@@ -89,6 +89,10 @@ def test_crops_of_other_networks(side: int, crop: int) -> None:
     expected += [view[:, ::-1] for view in expected]
     np.testing.assert_array_equal(cut_views(image, mean, 10, crop), expected)
     np.testing.assert_array_equal(cut_views(image, mean, 1, crop)[0], expected[4])
+    out = np.empty((crop, crop, 3), np.float32)
+    for view, by_hand in zip(views(10, room), expected, strict=True):
+        cut(image, mean, view, out)
+        np.testing.assert_array_equal(out, by_hand)
     drawn = random_views(0, 0, np.arange(2000), True, room)
     assert set(drawn[:, 0]) == set(drawn[:, 1]) == set(range(max(room, 1)))
 

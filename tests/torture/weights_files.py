@@ -24,6 +24,7 @@ from torture.mutate import MUTATORS
 from alexnet.base.errors import AlexNetError
 from alexnet.conventions import CONVENTIONS
 from alexnet.exchange import caffe, read_foreign
+from alexnet.exchange.caffe_writer import write_caffe
 from alexnet.formats import protobuf
 
 CAFFE, PICKLES = 1000, 300
@@ -40,7 +41,7 @@ def originals(folder: Path) -> dict[str, list[bytes]]:
     models = []
     for name in caffe.NAMES:
         network = network_of(narrow(name))
-        models.append(caffe.write_caffe(network, card_of(), folder / name)[0].read_bytes())
+        models.append(write_caffe(network, card_of(), folder / name)[0].read_bytes())
         models += [encoded(layers_of(network), version, NUMBERS) for version in (0, 1, 2)]
     kernels = {"conv1": 4, "conv2": 4, "local3": 2, "local4": 2}
     small = CONVENTIONS["cifar11"].with_kernels(kernels)

@@ -109,7 +109,7 @@ def test_epoch_rows_average_their_steps(run: Run, loader: Loader) -> None:
     assert epochs[0]["val_top1_error"] == 0.75
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@pytest.mark.parametrize("name", ["figure1_relu", "figure1_tanh"])
 def test_both_lines_of_figure_1_learn_from_the_first_steps(name: str, tmp_path: Path) -> None:
     """At a rate or from a start that is too large, every ReLU is off for good after three steps."""
     about = recipe(name).config

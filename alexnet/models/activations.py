@@ -1,4 +1,4 @@
-"""Named activations of the test network, averaged over the views of each image.
+"""Named activations of a trained network as arrays, averaged over the views of each image.
 
 Shape letters: B images of a batch, V views, C maps, H x W positions.
 """
