@@ -2,10 +2,11 @@
 
     import alexnet
 
-    model = alexnet.load("runs/photos")
-    print(model.predict("dog.jpg"))
+    run = alexnet.train("photos", epochs=5)
+    print(alexnet.load(run).predict("dog.jpg"))
 
-Importing the package loads no other; PyTorch comes with the first name that needs it.
+Importing the package loads no other; PyTorch comes with the first call that needs it. The verbs are in
+`alexnet.api`, the network is in `alexnet.network`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alexnet.evaluation.classifier import load as load
+    from alexnet.api import evaluate as evaluate
+    from alexnet.api import load as load
+    from alexnet.api import prepare as prepare
+    from alexnet.api import resume as resume
+    from alexnet.api import train as train
     from alexnet.network.alexnet import AlexNet as AlexNet
 
 __version__ = "0.1.0"
-__all__ = ["AlexNet", "__version__", "load"]
+__all__ = ["AlexNet", "__version__", "evaluate", "load", "prepare", "resume", "train"]
 
-_HOMES = {"load": "alexnet.evaluation.classifier", "AlexNet": "alexnet.network.alexnet"}
+_HOMES = {
+    "AlexNet": "alexnet.network.alexnet",
+    **dict.fromkeys(("evaluate", "load", "prepare", "resume", "train"), "alexnet.api"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -87,7 +87,7 @@ def original2012() -> Recipe:
         departures={
             "network.convention": "another order in the first two layers, alpha divided by n, a second "
             "normalization, wider weights in conv3 to conv5",
-            "augmentation.crops": "one crop for 32 images, of 33 x 33 places",
+            "augmentation.crops": "one crop for 32 images, of 33 x 33 positions",
             "augmentation.colour_until": "its last epochs had none",
             "augmentation.colour_divisor": "keeps the scale that the noise widens",
             "optimizer.bias_rate": "twice that of the weights",
@@ -152,8 +152,8 @@ def onetower() -> Recipe:
         ),
         departures={
             "network.convention": "one tower of 64, 192, 384, 256 and 256 kernels",
-            "network.start.rule": "PyTorch's start has a deviation of sqrt(1 / 3 inputs)",
-            "network.start.gain": "that deviation, from sqrt(2 / inputs)",
+            "network.start.rule": "PyTorch's start has a standard deviation of sqrt(1 / 3 inputs)",
+            "network.start.gain": "that standard deviation, from sqrt(2 / inputs)",
             "augmentation.colour": "torchvision's was trained without",
             "optimizer.weight_decay": "torchvision's",
             "schedule.kind": "planned",
@@ -272,7 +272,7 @@ def _figure1(
         departures={
             "network.convention": "figure 1 has a four-layer net and does not say which",
             "network.start.rule": "the first steps teach every layer, whatever the nonlinearity",
-            "network.start.gain": "pixels have a deviation near 64",
+            "network.start.gain": "pixels have a standard deviation near 64",
             **departures,
             "augmentation.reflections": "figure 1 has no regularization",
             "augmentation.colour": "figure 1 has no regularization",
@@ -316,8 +316,8 @@ def small() -> Recipe:
         departures={
             "network.start.rule": "keeps the signal alive through all eight layers, so that the first "
             "steps already teach every layer",
-            "network.start.gain": "pixels have a deviation near 64 and logits should have one near 1: "
-            "each of the eight layers takes the same part of the way, so that none learns too fast",
+            "network.start.gain": "pixels have a standard deviation near 64, logits should have one near "
+            "1: each of the eight layers takes the same part of the way, so that none learns too fast",
             "network.start.bias": "ones keep units active where weights are too small to; with these "
             "weights they would only drown the differences between images",
             "optimizer.batch": "more updates from the same number of images",

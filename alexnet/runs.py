@@ -87,6 +87,9 @@ class Run:
                 return cls(folder) if ranks.is_rank_0() else Onlooker(folder)
         raise UsageError(f"There is no run {str(name)!r}.", remedy=did_you_mean(str(name), names()))
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
     @property
     def name(self) -> str:
         """The folder's own name."""

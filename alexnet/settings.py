@@ -102,26 +102,38 @@ def from_yaml(text: str, where: object = "") -> RunConfig:
     return from_dict({} if values is None else values, where)
 
 
-def settings_of(texts: Iterable[str] = (), **options: tuple[str, object]) -> tuple[Setting, ...]:
-    """The settings of `--set` and of options that stand for one: `epochs=("length", 5)`.
+def asked_for(
+    settings: Iterable[str | Setting] = (),
+    *,
+    epochs: float | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+    init: str = "",
+) -> list[Setting]:
+    """The settings of `--set` and of the options that stand for one; `init` is a model folder.
 
-    An option whose value is None is left out. Raises UsageError where both set the same key.
+    Raises UsageError where a setting and an option have the same key.
     """
-    by_text = [Setting.parse(text) for text in texts]
-    by_option = [
-        Setting(key, str(value), f"--{name} {value}")
-        for name, (key, value) in options.items()
-        if value is not None
+    options = [
+        Setting(key, text, f"--{name} {text}")
+        for name, key, value in (
+            ("epochs", "length", epochs),
+            ("batch", "optimizer.batch", batch),
+            ("seed", "seed", seed),
+            ("init", "network.start.model", init or None),
+        )
+        if value is not None and (text := str(value).removesuffix(".0"))
     ]
-    for one in by_option:
-        for other in by_text:
-            if one.key == other.key:
-                raise UsageError(
-                    f"{one.option} and {other.option} set the same key.",
-                    where=one.key,
-                    remedy="Leave one of them out.",
-                )
-    return (*by_text, *by_option)
+    by_key = {one.key: one for one in options}
+    parsed = _parsed(settings)
+    for one in parsed:
+        if one.key in by_key:
+            raise UsageError(
+                f"{by_key[one.key].option} and {one.option} set the same key.",
+                where=one.key,
+                remedy="Leave one of them out.",
+            )
+    return [*parsed, *options]
 
 
 def with_settings(config: RunConfig, settings: Iterable[str | Setting]) -> RunConfig:

@@ -10,9 +10,9 @@ beside it say
 
     model_registry[IDENTIFIER] = get_commitment
 
-Activations are read by their names, of which `conv3` is after the ReLU; a hook of Brain-Score's own wrapper
-on the module `conv3` would see the values before it. Tasks with ImageNet's labels need a model of those
-1000 classes, in their order.
+Activations are read by their names, of which `conv3` is after the ReLU; a hook of Brain-Score's own
+wrapper on the module `conv3` would see the values before it. Tasks with ImageNet's labels need a model of
+those 1000 classes, in their order.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from alexnet.evaluation import Classifier, load
-from alexnet.evaluation.activations import named_activations
-from alexnet.evaluation.classifier import pixels_of
 from alexnet.loading.crops import cut_views
+from alexnet.loading.files import pixels_of
+from alexnet.models.activations import named_activations
 
 MODEL = "runs/paper"
 IDENTIFIER = "alexnet-2012"  # results are kept by this name: another model needs another one

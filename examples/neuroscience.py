@@ -29,15 +29,15 @@ SHOWN = 5  # keys of other stimuli
 def matrices(model: str, stimuli: str, out: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Each area's matrix, N x N, and the keys of the N stimuli; activations go to OUT/features.h5."""
     classifier = alexnet.load(model)
+    path, layers = out / "features.h5", list(AREAS.values())
     images = of_files([stimuli])
-    for one in images.skipped:
+    found = extract(classifier.network, classifier.card, images, layers, path, force=True)
+    for one in found.skipped:
         print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
-    path = out / "features.h5"
-    extract(classifier.network, classifier.card, images, list(AREAS.values()), path, force=True)
     with stored(path) as features:
         rdms = {area: dissimilarities(features.layer(name)) for area, name in AREAS.items()}
-    write_png(heat_maps(rdms, images.keys, "1 - Pearson correlation"), out / "areas.png")
-    return rdms, images.keys
+    write_png(heat_maps(rdms, found.keys, "1 - Pearson correlation"), out / "areas.png")
+    return rdms, found.keys
 
 
 def measured(path: Path, keys: tuple[str, ...]) -> np.ndarray:

@@ -34,9 +34,9 @@ from typing import Any, NoReturn
 TESTS = Path(__file__).parent
 PATHS = {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
 PROGRAMS = (  # what training, the verbs and `torchrun` import
-    *("alexnet.cli.main", "alexnet.network", "alexnet.training.train", "alexnet.training.session"),
-    *("alexnet.evaluation", "alexnet.models.find", "alexnet.prepared.verify", "alexnet.sources"),
-    *("torch.distributed.run", "torture.narrow_run"),
+    *("alexnet.cli.main", "alexnet.models.find", "alexnet.training.train", "alexnet.training.session"),
+    *("alexnet.evaluation.evaluate", "alexnet.evaluation.classifier", "alexnet.prepared.verify"),
+    *("alexnet.sources.open", "torch.distributed.run", "torture.narrow_run"),
 )
 WORKERS = ("alexnet.prepared.work", "alexnet.prepared.worker")  # what a worker of a preparation imports
 # No library may begin a thread when it is loaded; Arrow's allocator would.
@@ -152,11 +152,11 @@ class Parent:
             _prctl(_SUBREAPER, 1)  # whose parent ends is then our child
             try:
                 socket.send_fds(self._channel, [json.dumps(request).encode()], streams)
-                answer = self._channel.recv(64)
+                return int(self._channel.recv(64))
+            except (OSError, ValueError) as error:
+                raise RuntimeError("What others are forked from has ended, and said why.") from error
             finally:
                 _prctl(_SUBREAPER, 0)
-        assert answer, "the process that others are forked from has ended"
-        return int(answer)
 
 
 _parents: dict[tuple[str, ...] | None, Parent] = {}

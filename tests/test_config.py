@@ -16,17 +16,22 @@ from alexnet.config import (
     CheckpointConfig,
     Epochs,
     Images,
+    Milestones,
     OptimizerConfig,
     Plateau,
     RunConfig,
     Steps,
 )
+from alexnet.recipes import recipe
 from alexnet.settings import (
+    asked_for,
     differences,
     flat,
     from_dict,
     from_yaml,
+    meanings,
     origins,
+    shortened,
     to_yaml,
     with_settings,
 )
@@ -170,6 +175,63 @@ def test_a_warm_up_longer_than_the_run_is_refused() -> None:
     message = refused(["schedule.kind=anneal", "schedule.warmup=3", "length=3"])
     assert "schedule.warmup is 3" in message
     assert "below 3" in message
+
+
+def test_a_recipes_warm_up_keeps_its_share_of_a_run_that_it_would_outlast() -> None:
+    small = recipe("small").config
+    for settings, warmup, told in [
+        (["length=1"], 1 / 13, "1 epoch does not fit into 1 epoch: it takes 0.0769 epochs"),
+        (["length=0.26"], 0.02, "it takes 0.02 epochs"),
+        (["length=2"], 1, ""),
+        (["length=3", "schedule.warmup=2"], 2, ""),
+        (["schedule.kind=plateau", "length=0.5"], None, ""),
+    ]:
+        config = with_settings(small, settings)
+        if warmup is not None:
+            assert isinstance(config.schedule, Anneal)
+            assert config.schedule.warmup.count == pytest.approx(warmup, rel=0.001)
+        said = shortened(config, small, settings)
+        assert told in said and bool(said) == bool(told)
+    short = with_settings(PAPER, ["schedule.kind=anneal", "length=0.9"])
+    assert isinstance(short.schedule, Anneal) and short.schedule.warmup.count == 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "faulty"),
+    [
+        (["seed=3", "optimizer.momentum=2", "length=4"], "optimizer.momentum=2"),
+        (["seed=x", "optimizer.batch=4"], "seed=x"),
+        (["optimizer.batch=4", "optimizer.bacth=4"], "optimizer.bacth=4"),
+        (["optimizer.batch=4", "optimizer.rates=conv9: 1"], "optimizer.rates=conv9: 1"),
+        (["schedule.kind=cosine", "seed=4"], "schedule.kind=cosine"),
+        (["length=long", "schedule.kind=anneal"], "length=long"),
+    ],
+)
+def test_only_the_setting_at_fault_is_named(settings: list[str], faulty: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_settings(PAPER, settings)
+    assert caught.value.where == f"--set {faulty}"
+
+
+def test_options_are_settings_and_no_key_is_set_twice() -> None:
+    asked = asked_for(["optimizer.momentum=0.8"], epochs=5.0, batch=64, seed=0)
+    config = with_settings(PAPER, asked)
+    assert (config.length, config.optimizer.batch, config.seed) == (Epochs(5), Images(64), 0)
+    assert config.optimizer.momentum == 0.8
+    assert {row.key: row.origin for row in origins(config, PAPER, asked)}["length"] == "--epochs"
+    with pytest.raises(UsageError, match="--epochs 5 and --set length=3 set the same key"):
+        asked_for(["length=3"], epochs=5)
+    with pytest.raises(UsageError) as caught:
+        with_settings(PAPER, asked_for(["seed=3"], batch=0))
+    assert caught.value.where == "--batch 0"
+
+
+def test_every_key_has_a_meaning() -> None:
+    schedules = (Plateau(), Anneal(), Milestones())
+    keys = {key for one in schedules for key in flat(replace(PAPER, schedule=one))}
+    assert meanings().keys() == keys
+    assert all(text.endswith(".") and len(text) < 95 for text in meanings().values())
+    assert meanings()["checkpoint.keep"] == "How many of the newest checkpoints stay."
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import re
 import shlex
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import alexnet
 from alexnet.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +98,18 @@ def test_python_examples_compile_and_the_network_one_runs(tmp_path: Path) -> Non
     for code in blocks("python"):
         compile(code, "README.md", "exec")
     assert "torch.Size([1, 1000])" in run_python(example("AlexNet(classes=1000)"), tmp_path)
+
+
+def test_calls_of_the_package_have_arguments_that_it_takes() -> None:
+    called = set()
+    for code in blocks("python"):
+        for call in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)):
+            match call.func:
+                case ast.Attribute(value=ast.Name(id="alexnet"), attr=name):
+                    words = {word.arg: None for word in call.keywords if word.arg}
+                    inspect.signature(getattr(alexnet, name)).bind(*call.args, **words)
+                    called.add(name)
+    assert {"prepare", "train", "evaluate", "load", "AlexNet"} <= called
 
 
 def test_the_loop_learns_as_it_is_printed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from alexnet.base.errors import UsageError
 from alexnet.config import RunConfig
-from alexnet.recipes import RECIPES, recipe
+from alexnet.recipes import RECIPES, recipe, recipe_for
 from alexnet.settings import differences, from_yaml, to_yaml
 
 
@@ -31,6 +31,11 @@ def test_every_recipe_can_be_written_and_read(name: str) -> None:
 
 def test_the_paper_departs_from_nothing() -> None:
     assert recipe("paper").config == RunConfig()
+
+
+@pytest.mark.parametrize(("images", "name"), [(0, "small"), (99_999, "small"), (100_000, "paper")])
+def test_the_number_of_training_images_chooses_a_recipe(images: int, name: str) -> None:
+    assert recipe_for(images).name == name
 
 
 def test_the_nearest_recipe_is_named() -> None:

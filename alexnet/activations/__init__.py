@@ -1,13 +1,15 @@
-"""Stage 7: named activations of any number of images, and dissimilarities between them."""
+"""Stage 6: named activations of any number of images, as files, and dissimilarities between them."""
 
-from alexnet.activations.extract import Extracted, extract
+from alexnet.activations.arrays import Stored
+from alexnet.activations.extract import Extracted, Skipped, extract
 from alexnet.activations.rdm import METRICS, dissimilarities, spearman
 from alexnet.activations.stimuli import Stimuli, of_files, of_split
-from alexnet.activations.stored import Stored, stored
+from alexnet.activations.store import stored
 
 __all__ = [
     "METRICS",
     "Extracted",
+    "Skipped",
     "Stimuli",
     "Stored",
     "dissimilarities",

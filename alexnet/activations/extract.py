@@ -7,32 +7,57 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from alexnet import __version__, paper
-from alexnet.activations.output import Output, files_of, require_new, require_room
+from alexnet.activations.arrays import Output
 from alexnet.activations.stimuli import Stimuli
+from alexnet.activations.store import (
+    files_of,
+    require_new,
+    require_possible,
+    require_room,
+    writing,
+)
 from alexnet.base import ranks
-from alexnet.base.errors import NumericsError, UsageError
+from alexnet.base.errors import DataError, NumericsError, UsageError
 from alexnet.base.progress import progress
-from alexnet.evaluation.activations import named_activations, row_shapes
-from alexnet.evaluation.predictions import VIEWS_AT_ONCE
+from alexnet.loading.files import READ
+from alexnet.loading.views import turns
 from alexnet.models import ModelCard
+from alexnet.models.activations import named_activations, row_shapes
 from alexnet.network import AlexNet
 
 FORMAT = "alexnet-features"
 VERSION = 1
 
 
+class Skipped(NamedTuple):
+    """An image that cannot be used, and why."""
+
+    image: str
+    reason: str
+
+
 class Extracted(NamedTuple):
-    """The files written, and the shape of each layer's array, its images first."""
+    """The files written, the shape of each layer's array, its images first, and what was left out."""
 
     written: tuple[Path, ...]
+    keys: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
+    skipped: tuple[Skipped, ...]
+
+
+class _Found(NamedTuple):
+    """What a few batches came to."""
+
+    keys: list[str]
+    rows: dict[str, np.ndarray]
+    skipped: list[Skipped]
 
 
 def extract(
@@ -50,46 +75,49 @@ def extract(
 
     The ending of `out` says in which format: .npy, .h5, .csv or .mat. `model` goes into the provenance.
     Several processes take batches in turn, and the first writes them. Raises UsageError for an
-    activation or an ending that does not exist, for files that exist (unless `force`), NumericsError
-    where a number is not finite, EnvironmentProblem where the disk is too small.
+    activation or an ending that does not exist, for files that exist (unless `force`), DataError where
+    no image can be used, NumericsError where a number is not finite, EnvironmentProblem where the disk
+    is too small.
     """
     if views not in (1, paper.VIEWS):
         raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
     shapes = row_shapes(network, layers)
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "alexnet": __version__,
         "model": dict(model or {}),
         "views": views,
         "source": dict(stimuli.source),
-        "images": len(stimuli.keys),
-        "skipped": [one._asdict() for one in stimuli.skipped],
     }
+    files = files_of(out, list(shapes))
+    output = Output(out, len(stimuli.keys), shapes, np.dtype("<f4"), about)
+    require_possible(output)
     if ranks.is_rank_0():
-        require_new(files_of(out, list(shapes)), force)
-    output = Output(out, stimuli.keys, shapes, np.dtype("<f4"), about)
+        require_new(files, force)
     identity = hashlib.sha256("\0".join(stimuli.keys).encode("utf-8", "surrogateescape"))
     ranks.require_same(
         {"the images": identity.hexdigest(), **{k: str(v) for k, v in about.items()}}
     )
+    if ranks.is_rank_0():
+        require_room(output)
+    keys: list[str] = []
+    skipped: list[Skipped] = []
     with (
-        closing(_found(network, card, stimuli, shapes, views)) as found,
+        closing(_found(network, card, stimuli, shapes, views)) as parts,
         progress("activations", len(stimuli.keys), "images") as shown,
+        writing(output) if ranks.is_rank_0() else nullcontext() as write,
     ):
-        if not ranks.is_rank_0():
-            for _ in found:
-                pass
-        else:
-            require_room(output)
-            with output.writing() as write:
-                for rows in found:
-                    write(rows)
-                    shown.advance(len(rows[layers[0]]))
-    return Extracted(
-        tuple(output.files),
-        {name: (len(stimuli.keys), *shape) for name, shape in shapes.items()},
-    )
+        for found in parts:
+            keys += found.keys
+            skipped += found.skipped
+            if write and found.keys:
+                write(found.keys, found.rows)
+            shown.advance(len(found.keys) + len(found.skipped))
+        _require_any(keys, skipped, stimuli)
+        about |= {"images": len(keys), "skipped": [one._asdict() for one in skipped]}
+    whole = {name: (len(keys), *shape) for name, shape in shapes.items()}
+    return Extracted(tuple(files), tuple(keys), whole, tuple(skipped))
 
 
 def _found(
@@ -98,24 +126,36 @@ def _found(
     stimuli: Stimuli,
     shapes: Mapping[str, tuple[int, ...]],
     views: int,
-) -> Generator[dict[str, np.ndarray]]:
-    """The activations of all images in order, batch by batch; the processes exchange one each at a
-    time.
+) -> Generator[_Found]:
+    """What all images come to, in order; the processes compute a batch each at a time.
 
     The batches are those of one process.
     """
-    count, size = len(stimuli.keys), VIEWS_AT_ONCE // views
-    batches = [range(first, min(first + size, count)) for first in range(0, count, size)]
-    mine = batches[ranks.rank() :: ranks.world()]
-    with closing(stimuli.inputs(network, card.mean_HWC, views, mine)) as x_of_batches:
-        for number in range(-(-len(batches) // ranks.world())):
+    mine = turns(len(stimuli.keys), views)
+    with closing(stimuli.batches(network, card.mean_HWC, views, mine)) as inputs:
+        for batch, (faults, x_NCHW) in zip(mine, inputs, strict=True):
+            images = [*zip([stimuli.keys[n] for n in batch], faults, strict=True)]
             rows = {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
-            if number < len(mine):
-                rows = named_activations(network, next(x_of_batches), list(shapes), views)
-                _require_finite(rows, [stimuli.keys[n] for n in mine[number]])
-            rows = {name: ranks.collected(rows[name]) for name in shapes}
-            for first in range(0, len(rows[next(iter(shapes))]), size):
-                yield {name: values[first : first + size] for name, values in rows.items()}
+            if len(x_NCHW):
+                rows = named_activations(network, x_NCHW, list(shapes), views)
+                _require_finite(rows, [key for key, fault in images if fault is None])
+            images = ranks.gathered(images)
+            yield _Found(
+                [key for key, fault in images if fault is None],
+                {name: ranks.collected(rows[name]) for name in shapes},
+                [Skipped(key, fault) for key, fault in images if fault is not None],
+            )
+
+
+def _require_any(keys: Sequence[str], skipped: Sequence[Skipped], stimuli: Stimuli) -> None:
+    """Raise DataError, with the reasons, where none of the images can be used."""
+    if not keys:
+        reasons = [f"{one.image}: {one.reason}" for one in skipped[:3]]
+        raise DataError(
+            "None of the images could be used.",
+            where=" ".join(reasons) or ", ".join(map(str, stimuli.source.get("files", ()))),
+            remedy=READ,
+        )
 
 
 def _require_finite(rows: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:

@@ -31,9 +31,9 @@ def train(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Training steps, against pytorch, compile, jax, tensorflow, allocator.
+    """Training steps: forward, backward, update, in float32.
 
-    Forward, backward, update, in float32 on all cores. `compile` is PyTorch's network after
+    On all cores, against pytorch, compile, jax, tensorflow, allocator. `compile` is PyTorch's network after
     torch.compile; `allocator` is this package with the C library's default allocator.
     """
     _measure("train", against, rounds, save, as_json, batch=batch)
@@ -47,7 +47,10 @@ def infer(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forward passes at test time, against pytorch, compile, jax, tensorflow."""
+    """Forward passes at test time, in float32.
+
+    On all cores, against pytorch, compile, jax, tensorflow.
+    """
     _measure("infer", against, rounds, save, as_json, batch=batch)
 
 
@@ -59,7 +62,10 @@ def lrn(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """ReLU, normalization and max-pool, forward and backward, against pytorch, compile."""
+    """ReLU, normalization and max-pool, forward and backward.
+
+    On all cores, against pytorch, compile.
+    """
     _measure("lrn", against, rounds, save, as_json, batch=batch)
 
 
@@ -72,9 +78,9 @@ def data(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Training crops from prepared images, on one core, against pillow.
+    """Training crops from prepared images.
 
-    From raw and JPEG shards; the peer is Pillow in PyTorch's DataLoader.
+    On one core, from raw and JPEG shards, against pillow in PyTorch's DataLoader.
     """
     _measure("data", against, rounds, save, as_json, batch=batch, images=images)
 
@@ -90,7 +96,10 @@ def prepare(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Preparation of full-size images, on one core, against Pillow as torchvision calls it."""
+    """Preparation of full-size images.
+
+    On one core, against pillow as torchvision calls it.
+    """
     _measure("prepare", against, rounds, save, as_json, source=source, images=images)
 
 
@@ -103,7 +112,10 @@ def gpu(
         bool, typer.Option("--quick", help="Try this program on a CPU, in Triton's interpreter.")
     ] = False,
 ) -> None:
-    """Check every GPU kernel, measure training and its parts: eight minutes on a GPU."""
+    """Checks of every GPU kernel, speed of training and its parts.
+
+    Takes eight minutes on a GPU; with --quick it runs without one.
+    """
     if quick:  # Triton asks for this when it is first imported
         os.environ.setdefault("TRITON_INTERPRET", "1")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products

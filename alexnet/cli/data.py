@@ -61,19 +61,19 @@ def prepare(
 
     An interrupted preparation is continued by the same command.
     """
-    from alexnet import prepared
-    from alexnet.sources import open_source
+    from alexnet import api
 
-    source = open_source(src, validation_share=val, download=download)
     try:
-        dataset = prepared.prepare(
-            source,
-            out or prepared.default_folder(src, side),
+        dataset = api.prepare(
+            src,
+            out,
             storage=storage,
             side=side,
+            validation_share=val,
             workers=workers,
             allowed_rejected=allowed_rejected,
             accept_truncated=accept_truncated,
+            download=download,
         )
     except KeyboardInterrupt:
         raise Stopped(

@@ -1,30 +1,26 @@
-"""`alexnet evaluate`, `predict` and `report`: what a trained network is worth, and what it says."""
+"""`alexnet evaluate`, `predict` and `report`: a network's errors, its predictions, a run's report."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alexnet import paper
-from alexnet.base import ranks
-from alexnet.base.errors import DataError, IncompatibleError, UsageError
+from alexnet.base.errors import DataError, UsageError
 from alexnet.cli.options import AsJson, Device, take_device
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from alexnet.evaluation import Classifier, Evaluation, Prediction
-    from alexnet.models.find import FoundModel
-
+    from alexnet.evaluation import Evaluation, Prediction
 
 _BAR = 24  # characters
-_IMAGES_AT_ONCE = 8
 
 
 def evaluate(
@@ -40,17 +36,17 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure top-1 and top-5 error; several models also count as one, their average."""
-    from alexnet.evaluation.evaluate import evaluate_models
-    from alexnet.models.find import find_model
-    from alexnet.network.precision import choose_precision
-    from alexnet.prepared import open_or_prepare
+    from alexnet import api
 
-    counts = _views(views)
-    device = take_device(device)
-    precision = choose_precision(precision, device, on_gpu="fp32")
-    found = [find_model(model) for model in models]
-    dataset = open_or_prepare(data, side=_side(found))
-    evaluation = evaluate_models(found, dataset, split, counts, predictions, device, precision)
+    evaluation = api.evaluate(
+        models,
+        data,
+        split=split,
+        views=_views(views),
+        predictions=predictions,
+        device=take_device(device),
+        precision=precision,
+    )
     if as_json:
         print(json.dumps(_as_dict(evaluation, data, split), indent=1))
     else:
@@ -69,19 +65,22 @@ def predict(
 ) -> None:
     """Name the most probable labels of images."""
     from alexnet.base.names import printable
-    from alexnet.evaluation import load
-    from alexnet.evaluation.files import image_files
+    from alexnet.evaluation.classifier import load
+    from alexnet.loading.files import READ, image_files
 
     _views(str(views))
+    files = image_files(images)
     device = take_device(device)
     classifier = load(model, device)
+    if len(files) == 1 and device == "cpu":
+        classifier.network.fast = False  # its kernels take longer to load than they save
     console = _console()
     shown: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
-    for image, answer in _answers(classifier, image_files(images), top, views):
+    for image, answer in classifier.answers(files, top, views):
         if isinstance(answer, DataError):
             rejected.append({"image": image, "reason": answer.what})
-            print(f"skipped {printable(str(image))}: {answer.what}", file=sys.stderr)
+            print(f"skipped {printable(image)}: {answer.what}", file=sys.stderr)
             continue
         shown.append({"image": image, "predictions": [one._asdict() for one in answer]})
         if not as_json:
@@ -90,11 +89,7 @@ def predict(
         about = {"model": model, "views": views, "images": shown, "rejected": rejected}
         print(json.dumps(about, indent=1))
     if not shown:
-        raise DataError(
-            "None of the images could be used.",
-            where=", ".join(images),
-            remedy="JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read.",
-        )
+        raise DataError("None of the images could be used.", where=", ".join(images), remedy=READ)
 
 
 def report(
@@ -111,10 +106,10 @@ def report(
 
 
 def described(evaluation: Evaluation, data: str, split: str) -> str:
-    """An evaluation as text: errors and accuracies, chance, what ten views are worth."""
+    """An evaluation as text: errors, accuracies, chance, and the effect of ten views."""
     from alexnet.evaluation.evaluate import weakest
 
-    predictions, guess = evaluation.predictions, evaluation.chance
+    predictions, chance = evaluation.predictions, evaluation.chance
     heading = (
         f"{data}, {split}: {len(predictions.keys):,} images of {len(predictions.classes):,} classes"
     )
@@ -123,8 +118,8 @@ def described(evaluation: Evaluation, data: str, split: str) -> str:
         (row.model, str(row.views), *_percents(row.scores.top1_error, row.scores.top5_error))
         for row in evaluation.rows
     ]
-    chance = ("chance", "", *_percents(guess.top1_error, guess.top5_error))
-    lines = [heading, "", table([*rows, chance], headers), "", *_beside_the_paper(evaluation)]
+    rows.append(("chance", "", *_percents(chance.top1_error, chance.top5_error)))
+    lines = [heading, "", table(rows, headers), "", *_beside_the_paper(evaluation)]
     if weak := weakest(predictions):
         named = ", ".join(f"{one.title} {100 * one.top1_error:.0f} %" for one in weak)
         lines.append(f"Highest top-1 error: {named}.")
@@ -171,20 +166,6 @@ def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
     }
 
 
-def _side(models: Sequence[FoundModel]) -> int:
-    """The side of the images that the models' networks read; raises IncompatibleError for several."""
-    from alexnet.models.folder import convention_of, read_config
-
-    sides = {convention_of(read_config(model.folder)).side: model.name for model in models}
-    if len(sides) > 1:
-        raise IncompatibleError(
-            "The models read images of different sizes.",
-            where="; ".join(f"{name}: {side} pixels" for side, name in sides.items()),
-            remedy="Evaluate them one at a time.",
-        )
-    return next(iter(sides))
-
-
 def _views(text: str) -> list[int]:
     """The numbers of views asked for, few first."""
     try:
@@ -198,29 +179,6 @@ def _views(text: str) -> list[int]:
             remedy=f"For example: --views 1,{paper.VIEWS}",
         )
     return sorted(counts)
-
-
-def _answers(
-    classifier: Classifier, files: Sequence[str], top: int, views: int
-) -> Iterator[tuple[str, list[Prediction] | DataError]]:
-    """Each file with its labels, or with why it cannot be used, in order.
-
-    Several processes take groups of files in turn; all get all answers.
-    """
-    from alexnet.evaluation.classifier import pixels_of
-
-    together = _IMAGES_AT_ONCE * ranks.world()
-    for first in range(0, len(files), together):
-        group = files[first : first + together][ranks.rank() * _IMAGES_AT_ONCE :]
-        group = group[:_IMAGES_AT_ONCE]
-        pixels, problems = {}, {}
-        for file in group:
-            try:
-                pixels[file] = pixels_of(file, classifier.network.convention.side)
-            except DataError as error:
-                problems[file] = error
-        answers = dict(zip(pixels, classifier.predict([*pixels.values()], top, views), strict=True))
-        yield from ranks.gathered([(file, problems.get(file) or answers[file]) for file in group])
 
 
 def _console() -> Console | None:

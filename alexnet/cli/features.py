@@ -1,4 +1,4 @@
-"""`alexnet features` and `rdm`: what a network's layers make of images, and how unlike those are."""
+"""`alexnet features` and `rdm`: activations of images, and dissimilarities between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from alexnet.activations import Stimuli, Stored
-    from alexnet.activations.output import Output
+    from alexnet.activations.arrays import Output
 
 Force = Annotated[bool, typer.Option("--force", help="Write anew what is there already.")]
 
@@ -46,49 +46,48 @@ def features(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write what images activate in layers of a network."""
+    """Write the activations of images in layers of a network."""
     from alexnet.activations import extract
-    from alexnet.activations.output import files_of, require_ending, require_new
+    from alexnet.activations.store import files_of, require_new
     from alexnet.base.names import printable
-    from alexnet.evaluation import load
-    from alexnet.evaluation.activations import row_shapes
-    from alexnet.models import find_model
+    from alexnet.models import find_model, load_model
+    from alexnet.models.activations import row_shapes
     from alexnet.models.folder import read_config
     from alexnet.network import keep_memory
 
     names = list(dict.fromkeys(one for text in layer or ["fc7"] for one in text.split(",")))
-    require_ending(output)
+    files = files_of(output, names)
     if ranks.is_rank_0():
-        require_new(files_of(output, names), force)
+        require_new(files, force)
     device = take_device(device)
     keep_memory()
-    classifier = load(model, device)
-    row_shapes(classifier.network, names)  # before any image is looked at
-    stimuli = _stimuli(images, split, classifier.network.convention.side)
-    for one in stimuli.skipped:
-        print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
-    sha256 = read_config(find_model(model).folder)["weights_sha256"]
+    folder = find_model(model).folder
+    network, card = load_model(folder)
+    row_shapes(network.to(device), names)  # before any image is looked at
+    stimuli = _stimuli(images, split, network.convention.side)
+    sha256 = read_config(folder)["weights_sha256"]
     made_by = {"name": printable(model), "weights_sha256": sha256}
-    written, shapes = extract(
-        classifier.network, classifier.card, stimuli, names, output,
-        views=views, model=made_by, force=force,
-    )  # fmt: skip
+    found = extract(network, card, stimuli, names, output, views=views, model=made_by, force=force)
+    for one in found.skipped:
+        print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
     if as_json:
         about = {
             "model": made_by,
             "views": views,
-            "images": len(stimuli.keys),
-            "skipped": [one._asdict() for one in stimuli.skipped],
-            "layers": shapes,
-            "written": [str(path) for path in written],
+            "images": len(found.keys),
+            "skipped": [one._asdict() for one in found.skipped],
+            "layers": found.shapes,
+            "written": [str(path) for path in found.written],
         }
         print(json.dumps(about, indent=1))
         return
-    rows = [(name, " × ".join(f"{size:,}" for size in shape)) for name, shape in shapes.items()]
+    rows = [
+        (name, " × ".join(f"{size:,}" for size in shape)) for name, shape in found.shapes.items()
+    ]
     print(table(rows, ("layer", "array")))
-    used, left = len(stimuli.keys), len(stimuli.skipped)
-    print(f"\nPictures: {used + left:,} = {used:,} used + {left:,} skipped.")
-    for path in written:
+    used, left = len(found.keys), len(found.skipped)
+    print(f"\nImages: {used + left:,} = {used:,} used + {left:,} skipped.")
+    for path in found.written:
         print(f"Wrote {path}")
 
 
@@ -107,9 +106,16 @@ def rdm(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write and draw how unlike every two images are to each layer of a file."""
+    """Write and draw the dissimilarity matrix of the images for each layer of a file."""
     from alexnet.activations import METRICS, spearman, stored
-    from alexnet.activations.output import require_ending, require_new, require_room
+    from alexnet.activations.store import (
+        files_of,
+        require_ending,
+        require_new,
+        require_possible,
+        require_room,
+        writing,
+    )
     from alexnet.figures.heatmaps import heat_maps
     from alexnet.figures.style import write_png
 
@@ -120,12 +126,13 @@ def rdm(
         asked = [one for text in layer or [] for one in text.split(",")] or list(found.layers)
         arrays = {name: found.layer(name) for name in asked}
         planned = _planned(output, arrays, metric, found)
-        written = [*planned.files, png]
+        require_possible(planned)
+        written = [*files_of(output, tuple(planned.shapes)), png]
         require_new(written, force)
         require_room(planned)
         rdms = _computed(arrays, metric, found.keys)
-        with planned.writing() as write:
-            write(rdms)
+        with writing(planned) as write:
+            write(found.keys, rdms)
         write_png(heat_maps(rdms, found.keys, METRICS[metric]), png)
     correlations = spearman(rdms)
     if as_json:
@@ -192,7 +199,7 @@ def _planned(output: Path, names: Iterable[str], metric: str, found: Stored) -> 
     """The files of the matrices of the layers named."""
     import numpy as np
 
-    from alexnet.activations.output import Output
+    from alexnet.activations.arrays import Output
 
     about = {
         "format": "alexnet-rdm",
@@ -202,11 +209,12 @@ def _planned(output: Path, names: Iterable[str], metric: str, found: Stored) -> 
         "features": dict(found.about),
     }
     shapes = {name: (len(found.keys),) for name in names}
-    return Output(output, found.keys, shapes, np.dtype("<f8"), about, columns=found.keys)
+    size = len(found.keys)
+    return Output(output, size, shapes, np.dtype("<f8"), about, columns=found.keys)
 
 
 def _summary(rdms: Mapping[str, np.ndarray]) -> tuple[list[list[str]], list[str]]:
-    """Least, middle and greatest dissimilarity of each layer, and the headers of that."""
+    """Minimum, median and maximum dissimilarity of each layer, and the headers of that."""
     import numpy as np
 
     rows = []
@@ -214,7 +222,7 @@ def _summary(rdms: Mapping[str, np.ndarray]) -> tuple[list[list[str]], list[str]
         above = rdm_NN[np.triu_indices(len(rdm_NN), k=1)]
         three = (above.min(), np.median(above), above.max())
         rows.append([name, *(f"{value:8.4g}" for value in three)])
-    return rows, ["layer", "   least", "  median", "greatest"]
+    return rows, ["layer", " minimum", "  median", " maximum"]
 
 
 def _as_dict(

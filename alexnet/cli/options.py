@@ -13,10 +13,10 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch a named set fr
 
 
 def take_device(asked: str) -> str:
-    """The device of `--device`, checked; one that was not named by the user is named on stderr."""
+    """The device of `--device`, checked; a GPU that `auto` took is named on stderr."""
     from alexnet.network.devices import AUTO, choose_device, describe_device
 
     device = choose_device(asked)
-    if asked == AUTO:
+    if asked == AUTO and device != "cpu":
         print(f"device  {describe_device(device)}", file=sys.stderr)
     return device

@@ -16,21 +16,16 @@ def quickstart(
     name: Annotated[str, typer.Option(help="The run's name.")] = "",
 ) -> None:
     """Prepare built-in photographs, train, evaluate, predict, and write a report: a few minutes."""
+    from alexnet import api
     from alexnet.base.progress import clock
     from alexnet.cli.evaluate import evaluate, predict, report
-    from alexnet.prepared import open_or_prepare
-    from alexnet.recipes import recipe
+    from alexnet.cli.train import data_of
     from alexnet.sources.photos import PHOTOGRAPHS, locate
-    from alexnet.training.session import start
 
     begun = time.monotonic()
-    dataset = open_or_prepare(DATA)
-    run = start(
-        recipe("quickstart").config,
-        dataset,
-        name or time.strftime("quickstart-%Y%m%d-%H%M%S"),
-    )
-    evaluate([str(run.folder)], str(dataset.folder))
+    name = name or time.strftime("quickstart-%Y%m%d-%H%M%S")
+    run = api.train(DATA, recipe="quickstart", name=name)
+    evaluate([str(run.folder)], data_of(run))
     print()
     predict(str(run.folder), [str(locate(PHOTOGRAPHS[name])) for name in SHOWN])
     print()

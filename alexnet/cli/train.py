@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alexnet.base import ranks
-from alexnet.base.errors import UsageError, did_you_mean
+from alexnet.base.errors import UsageError
+from alexnet.cli.options import Download
 from alexnet.cli.tables import table
-from alexnet.conventions import CONVENTIONS
-from alexnet.recipes import RECIPES
+from alexnet.recipes import RECIPES, recipe_for
 from alexnet.recipes import recipe as find_recipe
-from alexnet.settings import differences, from_dict, origins, to_dict, with_settings
-from alexnet.training.session import go_on_with, is_done, start, try_one_batch, where_of
+from alexnet.settings import asked_for, differences, meanings, origins, with_settings
 
 if TYPE_CHECKING:
     from alexnet.runs import Run
+    from alexnet.settings import Setting
 
 Hybrid = Annotated[
     bool, typer.Option("--hybrid", help="Pairs of processes share images, then units.")
@@ -25,17 +26,30 @@ Hybrid = Annotated[
 
 def train(
     data: Annotated[str, typer.Argument(help="A folder, a prepared set, or a set's name.")],
-    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "paper",
-    name: Annotated[str, typer.Option(help="The run's name; by default data, recipe, seed.")] = "",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help=f"One of {', '.join(RECIPES)}; by default paper from 100,000 training images on, "
+            "small for fewer."
+        ),
+    ] = "",
+    epochs: Annotated[float | None, typer.Option(help="The length, in epochs.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = None,
     init: Annotated[
         str, typer.Option(metavar="MODEL", help="Start with this model's weights.")
     ] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")
     ] = None,
+    name: Annotated[str, typer.Option(help="The run's name; by default data, recipe, seed.")] = "",
     device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1 ...; cuda:0,cuda:1 for a column on each.")
-    ] = "cpu",
+        str,
+        typer.Option(
+            help="auto: a GPU where there is one; cpu, cuda, cuda:1 ...; "
+            "cuda:0,cuda:1 for a column on each."
+        ),
+    ] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, tf32 or bf16; by default bf16 on a GPU.")
     ] = "",
@@ -46,32 +60,37 @@ def train(
     go_on: Annotated[
         bool, typer.Option("--go-on", help="Resume the run of this name if there is one.")
     ] = False,
-    download: Annotated[bool, typer.Option(help="Fetch a named set that is missing.")] = False,
-    print_config: Annotated[bool, typer.Option(help="Show settings and their origins.")] = False,
+    download: Download = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show settings, their origins and meanings.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option(help="One batch forward and back, nothing kept.")
+        bool, typer.Option("--dry-run", help="One batch forward and back, nothing kept.")
     ] = False,
 ) -> None:
     """Train the network on DATA."""
-    from alexnet.prepared import open_or_prepare
+    from alexnet.models import find_model
 
-    chosen = find_recipe(recipe)
-    settings = settings or []
-    if init:
-        from alexnet.models.find import find_model
-
-        settings = [*settings, f"network.start.model={find_model(init).folder.resolve()}"]
-    config = with_settings(chosen.config, settings)
+    folder = str(find_model(init).folder.resolve()) if init else ""
+    asked = asked_for(settings or [], epochs=epochs, batch=batch, seed=seed, init=folder)
     if print_config:
-        print(table(origins(config, chosen.config, settings), ("key", "value", "origin")))
-        print(f"Expected of {chosen.name}: {chosen.expected}.")
+        _show_config(data, recipe, asked)
         return
-    where = where_of(device, precision, columns, hybrid)
-    dataset = open_or_prepare(data, download, CONVENTIONS[config.network.convention].side)
+
+    from alexnet.evaluation import validation_errors
+    from alexnet.training.placement import place
+    from alexnet.training.session import make_plan, start, try_one_batch
+
+    placement = place(device, precision, columns, hybrid)
+    plan = make_plan(data, recipe, asked, download)
     if dry_run:
-        try_one_batch(config, dataset, where)
+        loss, said = try_one_batch(plan, placement)
+        for line in (*plan.notes, *said):
+            print(line, file=sys.stderr)
+        count = plan.config.optimizer.batch.count
+        print(f"One batch of {count} images went forward and back: loss {loss:.3f}.")
     else:
-        start(config, dataset, name, where, go_on)
+        _tell_what_is_next(start(plan, validation_errors, placement, name, go_on))
 
 
 def resume(
@@ -89,30 +108,22 @@ def resume(
     hybrid: Hybrid = False,
 ) -> None:
     """Go on with a stopped run, in its folder and (on a CPU) bit for bit."""
+    from alexnet.evaluation import validation_errors
     from alexnet.runs import Run
-    from alexnet.training.state import CHANGE_BY_NAME
+    from alexnet.training import session
 
-    override = override or []
-    for key in override:
-        if key not in (may := ("data", *CHANGE_BY_NAME)):
-            raise UsageError(
-                f"--override {key!r} is nothing a run can go on with.",
-                remedy=did_you_mean(key, may),
-            )
     found = Run.open(run)
-    if columns is None and not hybrid and ranks.world() % 2 == 0:
-        columns, hybrid = (2 if found.layout == "columns" else 1), found.layout == "hybrid"
-    where = where_of(device or found.device, precision or found.precision, columns or 1, hybrid)
-    config = found.config
-    if epochs is not None:
-        config = from_dict({**to_dict(config), "length": epochs})
-    if is_done(found, config, longer=epochs is not None):
-        raise UsageError(
-            f"This run has done {config.length} already.",
-            where=found.folder,
-            remedy=f"To go on: alexnet resume {run} --epochs {2 * config.length.count:g}",
-        )
-    go_on_with(found, config, where, override)
+    session.resume(
+        found,
+        validation_errors,
+        epochs=epochs,
+        override=override or [],
+        device=device,
+        precision=precision,
+        columns=columns,
+        hybrid=hybrid,
+    )
+    _tell_what_is_next(found)
 
 
 def runs(
@@ -146,6 +157,37 @@ def runs(
             f"Cannot do this: runs {' '.join([action, *(names or [])])}.",
             remedy="Say: alexnet runs, runs show RUN, or runs compare RUN RUN",
         )
+
+
+def _show_config(data: str, recipe: str, asked: list[Setting]) -> None:
+    """Every setting with its origin and meaning, of the recipe that is named or would be chosen."""
+    chosen = find_recipe(recipe) if recipe else recipe_for(_images_of(data))
+    config, means = with_settings(chosen.config, asked), meanings()
+    rows = [(*one, means[one.key]) for one in origins(config, chosen.config, asked)]
+    print(table(rows, ("key", "value", "origin", "meaning")))
+    print(f"Expected of {chosen.name}: {chosen.expected}.")
+
+
+def _images_of(data: str) -> int:
+    """How many training images a prepared set has; how many images, where none is prepared yet."""
+    from alexnet.prepared import PreparedDataset, default_folder
+    from alexnet.sources import open_source
+
+    for folder in (Path(data), default_folder(data)):
+        if (folder / "dataset.json").is_file():
+            return len(PreparedDataset.open(folder).split("train"))
+    return open_source(data).count
+
+
+def data_of(run: Run) -> str:
+    """The folder of a run's data, as short as it can be typed from here."""
+    folder, here = Path(run.data["folder"]), Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
+def _tell_what_is_next(run: Run) -> None:
+    print(f"Trained: {run.folder}", file=sys.stderr)
+    print(f"Next:    alexnet evaluate {run.name} {data_of(run)}", file=sys.stderr)
 
 
 def _progress_of(run: Run) -> tuple[object, object, object]:

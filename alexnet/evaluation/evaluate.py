@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet.base import ranks
-from alexnet.base.errors import UsageError
+from alexnet.base.errors import IncompatibleError, UsageError
 from alexnet.base.files import write_atomically, write_json
 from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.predictions import Predictions, matching_columns, predict_split
@@ -32,10 +32,11 @@ from alexnet.evaluation.scores import (
 )
 from alexnet.models import load_model
 from alexnet.models.find import FoundModel
-from alexnet.models.folder import read_config
+from alexnet.models.folder import convention_of, read_config
 from alexnet.network import keep_memory
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.prepared import PreparedDataset
+from alexnet.prepared.pixels import SIZE
 
 
 class Row(NamedTuple):
@@ -56,7 +57,7 @@ class Evaluation:
 
     @property
     def chance(self) -> Scores:
-        """The errors of guessing."""
+        """The errors of chance: of an order of the classes drawn at random."""
         return chance(len(self.predictions.classes))
 
 
@@ -114,6 +115,18 @@ def evaluate_models(
             if ranks.is_rank_0():
                 write_evaluation(written[-1], found)
     return Evaluation(tuple(rows), found[max(views)], tuple(written))
+
+
+def side_of(models: Sequence[FoundModel]) -> int:
+    """The side of the images that the models' networks read; raises IncompatibleError for several."""
+    sides = {convention_of(read_config(model.folder)).side: model.name for model in models}
+    if len(sides) > 1:
+        raise IncompatibleError(
+            "The models read images of different sizes.",
+            where="; ".join(f"{name}: {side} pixels" for side, name in sides.items()),
+            remedy="Evaluate them one at a time.",
+        )
+    return next(iter(sides), SIZE)
 
 
 def write_evaluation(folder: Path, found: dict[int, Predictions]) -> None:

@@ -8,7 +8,7 @@ Shape letters: B images of a batch, V views, N images, K classes, H x W pixels, 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +16,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, IncompatibleError, NumericsError
 from alexnet.base.files import canonical_json, write_atomically
 from alexnet.base.progress import Progress, progress
+from alexnet.evaluation.probabilities import average_over_views
 from alexnet.evaluation.scores import score
-from alexnet.loading.loader import view_batches
+from alexnet.loading.views import batches, split_views
 from alexnet.models import ModelCard
 from alexnet.network import AlexNet
-from alexnet.network.alexnet import as_batch
-from alexnet.network.kernels.gpu import HAS_TRITON
 from alexnet.prepared import PreparedDataset, Split
 
 FORMAT = "alexnet-predictions"
 VERSION = 1
 _METADATA = b"alexnet"
-VIEWS_AT_ONCE = 80  # some 400 MB of activations; more is not faster on a CPU
 
 
 @dataclass(frozen=True)
@@ -181,22 +177,6 @@ def matching_columns(
     return np.array([place[name] for name in dataset])
 
 
-def average_over_views(network: AlexNet, x_NHWC: np.ndarray, views: int) -> np.ndarray:
-    """Softmax of every view, then the average of each image's: float64, B x K (section 4.1).
-
-    `x_NHWC` are the B * V views, those of one image together.
-    """
-    return _average(network, as_batch(x_NHWC), views)
-
-
-@torch.inference_mode()
-def _average(network: AlexNet, x_NCHW: Tensor, views: int) -> np.ndarray:
-    weights = next(network.parameters())
-    logits_NK = network(x_NCHW.to(weights.device, weights.dtype))
-    probs_BVK = torch.softmax(logits_NK.double(), dim=1).unflatten(0, (-1, views))
-    return np.asarray(probs_BVK.mean(dim=1).cpu())
-
-
 def _probabilities(
     network: AlexNet,
     mean_HWC: np.ndarray,
@@ -210,16 +190,14 @@ def _probabilities(
 
     Several processes do whole batches each, and all get all; the batches are those of one process.
     """
-    size = VIEWS_AT_ONCE // views
-    batches = [
-        range(first, min(first + size, len(images))) for first in range(0, len(images), size)
-    ]
-    mine = batches[ranks.share(len(batches), ranks.rank(), ranks.world())]
+    every = batches(len(images), views)
+    mine = every[ranks.share(len(every), ranks.rank(), ranks.world())]
     first, last = (mine[0][0], mine[-1][-1] + 1) if mine else (0, 0)
     found_NK = np.empty((last - first, len(np.arange(network.classes)[columns_K])), dtype)
-    with closing(inputs(network, mean_HWC, images, views, mine)) as views_of:
+    weights, crop = next(network.parameters()), network.convention.crop
+    with closing(split_views(images, mean_HWC, views, mine, weights, crop)) as views_of:
         for batch, x_NCHW in zip(mine, views_of, strict=True):
-            probs_BK = _average(network, x_NCHW, views)
+            probs_BK = average_over_views(network, x_NCHW, views)
             if not np.isfinite(probs_BK).all():
                 worst = batch[int(np.argmin(np.isfinite(probs_BK).all(axis=1)))]
                 raise NumericsError(
@@ -231,27 +209,6 @@ def _probabilities(
             if bar:
                 bar.advance(len(batch) * ranks.world())  # the others are as far
     return ranks.collected(found_NK)
-
-
-def inputs(
-    network: AlexNet,
-    mean_HWC: np.ndarray,
-    images: Split,
-    views: int,
-    batches: Sequence[range],
-) -> Generator[Tensor]:
-    """The views of each batch: cut on the GPU if the network is there.
-
-    Close it: threads that it leaves behind would be waited for by whatever comes upon it.
-    """
-    weights, crop = next(network.parameters()), network.convention.crop
-    if weights.is_cuda and HAS_TRITON:
-        from alexnet.loading.gpu import device_view_batches
-
-        like = (weights.device, weights.dtype, crop)
-        yield from device_view_batches(images, mean_HWC, views, batches, *like)
-    else:
-        yield from map(as_batch, view_batches(images, mean_HWC, views, batches, crop))
 
 
 def _images_of(dataset: PreparedDataset, split: str) -> Split:

@@ -79,5 +79,5 @@ def per_class_errors(probs_NK: np.ndarray, labels_N: np.ndarray) -> tuple[np.nda
 
 
 def chance(classes: int) -> Scores:
-    """The errors of guessing."""
+    """The errors of chance: of an order of the classes drawn at random."""
     return Scores(1 - 1 / classes, 1 - min(paper.TOP, classes) / classes)

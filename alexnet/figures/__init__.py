@@ -1,1 +1,1 @@
-"""One look for every figure, and the figures."""
+"""Stage 6: one look for every figure, and the figures: functions from numbers to a drawing."""

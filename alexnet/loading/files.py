@@ -54,7 +54,9 @@ def file_batches(
     end; raises UsageError for pixels of another shape, type or range. Close it if it is left early.
     """
 
-    reading = Lock()  # an opened image may be there twice, and Pillow does not read it twice at once
+    reading = (
+        Lock()
+    )  # an opened image may be there twice, and Pillow does not read it twice at once
 
     def cut(image: ImageLike, out_VHWC: np.ndarray) -> DataError | None:
         try:

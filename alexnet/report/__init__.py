@@ -1,1 +1,1 @@
-"""Stage 7: the paper's figures from a run's own numbers, and the report that shows them."""
+"""Stage 8: the report of a run, one HTML file of its numbers and figures."""

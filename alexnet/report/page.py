@@ -24,11 +24,15 @@ from alexnet.config import OUR_DEFAULTS, RunConfig
 from alexnet.evaluation.evaluate import class_scores, predictions_file, weakest
 from alexnet.evaluation.predictions import Predictions
 from alexnet.evaluation.scores import chance, confusion
-from alexnet.figures import training as figures
+from alexnet.figures.confusion import confusion_matrix
+from alexnet.figures.curves import PANELS, curves
+from alexnet.figures.examples import Example, predictions_with_bars
+from alexnet.figures.kernels import first_layer_kernels
 from alexnet.figures.style import inline_svg, write_png
 from alexnet.models import load_model
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
+from alexnet.report.examples import bars_of, telling
 from alexnet.runs import Run
 from alexnet.settings import differences
 
@@ -122,18 +126,13 @@ def _dataset(run: Run) -> PreparedDataset | None:
     return dataset if dataset.fingerprint == run.data["fingerprint"] else None
 
 
-def _examples(found: Predictions, dataset: PreparedDataset | None) -> list[figures.Example]:
+def _examples(found: Predictions, dataset: PreparedDataset | None) -> list[Example]:
     if dataset is None:
         return []
     split = dataset.split(found.provenance["split"])
     return [
-        figures.Example(
-            pixels_HWC=split.pixels(n),
-            label=found.classes[found.labels_N[n]],
-            title=found.titles[found.labels_N[n]],
-            answer=figures.answer_of(found, n),
-        )
-        for n in figures.telling(found, paper.TEST_IMAGES_WITH_LABELS).tolist()
+        Example(split.pixels(n), found.titles[found.labels_N[n]], bars_of(found, n))
+        for n in telling(found, paper.TEST_IMAGES_WITH_LABELS).tolist()
     ]
 
 
@@ -192,10 +191,9 @@ def _trained(
 def _curves(run: Run, rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
-    write_png(figures.curves(rows), run.folder / "plots" / "curves.png")
+    write_png(curves(rows), run.folder / "plots" / "curves.png")
     return [
-        inline_svg(figures.curves(rows, [key]), f"{title} against epochs")
-        for key, title in figures.PANELS.items()
+        inline_svg(curves(rows, [key]), f"{title} against epochs") for key, title in PANELS.items()
     ]
 
 
@@ -203,22 +201,21 @@ def _kernels(run: Run, network: AlexNet | None) -> str:
     if network is None:
         return ""
     weights = network.get_submodule("conv1").get_parameter("weight").detach().cpu().numpy()
-    png = _png(figures.first_layer_kernels(weights, network.convention.columns))
+    png = _png(first_layer_kernels(weights, network.convention.columns))
     write_atomically(run.folder / "plots" / "conv1.png", png)
     return _data_uri(png, "png")
 
 
-def _cards(run: Run, examples: list[figures.Example]) -> list[dict[str, Any]]:
+def _cards(run: Run, examples: list[Example]) -> list[dict[str, Any]]:
     if not examples:
         return []
-    figure = figures.predictions_with_bars(examples)
+    figure = predictions_with_bars(examples)
     write_png(figure, run.folder / "plots" / "predictions.png")
     return [
         {
             "image": _data_uri(_jpeg(example.pixels_HWC), "jpeg"),
-            "label": example.label,
             "title": example.title,
-            "answer": example.answer,
+            "bars": example.bars,
             "is_right": example.is_right,
         }
         for example in examples
@@ -228,9 +225,9 @@ def _cards(run: Run, examples: list[figures.Example]) -> list[dict[str, Any]]:
 def _confusion(run: Run, evaluated: _Evaluated | None, counts_KK: np.ndarray | None) -> str:
     if evaluated is None or counts_KK is None:
         return ""
-    figure = figures.confusion(counts_KK, evaluated.predictions.titles)
+    figure = confusion_matrix(counts_KK, evaluated.predictions.titles)
     write_png(figure, run.folder / "plots" / "confusion.png")
-    return inline_svg(figure, "What images of each class were taken for")
+    return inline_svg(figure, "Confusion matrix")
 
 
 def _weak_rows(evaluated: _Evaluated | None) -> dict[str, Any] | None:

@@ -95,9 +95,7 @@ def build_step(
     return step_for(placed, config.seed, placement.precision, objective)
 
 
-def step_for(
-    placed: Placed, seed: int, precision: str, objective: Objective | None = None
-) -> Step:
+def step_for(placed: Placed, seed: int, precision: str, objective: Objective | None = None) -> Step:
     """The way to train a network on the device that it is on; raises EnvironmentProblem."""
     on_gpu = next(placed.whole.parameters()).is_cuda
     if on_gpu and HAS_TRITON and not isinstance(placed.network, Columns):

@@ -93,10 +93,9 @@ def save(training: Training) -> None:
     )
 
 
-def is_unborn(run: Run) -> bool:
-    """Whether the run was ended before its first checkpoint: there is nothing yet that could be lost."""
-    is_empty = not checkpoint.paths(run.checkpoints) and not run.metrics()
-    return ranks.from_rank_0(is_empty)
+def has_begun(run: Run) -> bool:
+    """Whether the run got as far as a checkpoint or a row: to something that could be lost."""
+    return ranks.from_rank_0(bool(checkpoint.paths(run.checkpoints) or run.metrics()))
 
 
 def restore(training: Training, override: Collection[str]) -> None:

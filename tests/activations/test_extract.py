@@ -17,8 +17,11 @@ import pytest
 import scipy.io
 import torch
 
-from alexnet.activations import Stimuli, extract, features, of_files, of_split, stored
+from alexnet.activations import Stimuli, extract, of_files, of_split, stored
+from alexnet.activations.stimuli import Inputs
 from alexnet.base.errors import DataError, NumericsError, UsageError
+from alexnet.loading import files as image_files
+from alexnet.loading import views as loading_views
 from alexnet.loading.crops import cut_views
 from alexnet.models import ModelCard
 from alexnet.network import AlexNet
@@ -58,18 +61,17 @@ def with_bad(photo_folder: Path, tmp_path: Path) -> Path:
 def test_rows_are_those_of_each_image_and_keys_say_which(
     narrow: AlexNet, card: ModelCard, with_bad: Path, tmp_path: Path
 ) -> None:
-    stimuli = of_files([str(with_bad)])
-    assert stimuli.keys == (
+    found = extract(narrow, card, of_files([str(with_bad)]), LAYERS, tmp_path / "f.npy")
+    assert found.keys == (
         *(f"seen/{n}.png" for n in range(5)),
         *(f"unseen/{n}.png" for n in range(5, 9)),
     )
-    assert [(one.image, one.reason.partition("(")[0]) for one in stimuli.skipped] == [
+    assert [(one.image, one.reason.partition("(")[0]) for one in found.skipped] == [
         ("a page.png", "The image cannot be used: not an image "),
         ("seen/1b.jpg", "The image cannot be used: truncated "),
         ("unseen/5b.jpg", "The image cannot be used: empty "),
     ]
-    extract(narrow, card, stimuli, LAYERS, tmp_path / "f.npy")
-    for n, key in enumerate(stimuli.keys):
+    for n, key in enumerate(found.keys):
         pixels_HWC = prepare_image((with_bad / key).read_bytes())
         for name, values in expected(narrow, card, pixels_HWC).items():
             rows = np.load(tmp_path / f"f.{name}.npy", mmap_mode="r")
@@ -77,8 +79,57 @@ def test_rows_are_those_of_each_image_and_keys_say_which(
             assert rows[n] == pytest.approx(values, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize("ending", ["npy", "csv", "h5", "mat"])
+def test_every_format_has_the_rows_of_the_images_that_can_be_used(
+    narrow: AlexNet, card: ModelCard, with_bad: Path, tmp_path: Path, ending: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(loading_views, "VIEWS_AT_ONCE", 4)  # three batches
+    out = tmp_path / f"f.{ending}"
+    found = extract(narrow, card, of_files([str(with_bad)]), ["fc6", "fc7"], out)
+    assert found.shapes == {"fc6": (9, 32), "fc7": (9, 32)}
+    with stored(out) as read:
+        assert read.keys == found.keys and len(read.keys) == 9
+        assert read.about["images"] == 9 and len(read.about["skipped"]) == 3
+        assert [layer["shape"] for layer in read.about["layers"]] == [[9, 32], [9, 32]]
+        for n, key in ((0, "seen/0.png"), (8, "unseen/8.png")):
+            pixels_HWC = prepare_image((with_bad / key).read_bytes())
+            values = expected(narrow, card, pixels_HWC)["fc7"]
+            assert read.layers["fc7"][n : n + 1][0] == pytest.approx(values, rel=1e-4, abs=1e-4)
+
+
+def test_each_image_is_read_once(
+    narrow: AlexNet, card: ModelCard, with_bad: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    read: list[object] = []
+    pixels_of = image_files.pixels_of
+
+    def counted(image: Any, side: int) -> np.ndarray:
+        read.append(image)
+        return pixels_of(image, side)
+
+    monkeypatch.setattr(image_files, "pixels_of", counted)
+    extract(narrow, card, of_files([str(with_bad)]), ["fc7"], tmp_path / "f.npy")
+    assert len(read) == len(set(read)) == 12
+
+
+def test_a_network_in_training_mode_gives_the_activations_of_the_test_network(
+    narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path
+) -> None:
+    stimuli, layers = of_split(photo_set, "val"), ["fc7", "fc8"]
+    narrow.eval()
+    extract(narrow, card, stimuli, layers, tmp_path / "eval.npy")
+    narrow.train()
+    extract(narrow, card, stimuli, layers, tmp_path / "train.npy")
+    assert narrow.training
+    for name in layers:
+        tested = np.load(tmp_path / f"eval.{name}.npy")
+        assert (np.load(tmp_path / f"train.{name}.npy") == tested).all()
+
+
 def test_the_order_is_that_of_the_paths_and_links_to_folders_are_named(
-    with_bad: Path, tmp_path: Path
+    narrow: AlexNet, card: ModelCard, with_bad: Path, tmp_path: Path
 ) -> None:
     image = (with_bad / "seen" / "0.png").read_bytes()
     (with_bad / "z.png").write_bytes(image)
@@ -86,16 +137,17 @@ def test_the_order_is_that_of_the_paths_and_links_to_folders_are_named(
     (with_bad / "seen" / "inner" / "0.png").write_bytes(image)
     (with_bad / "seen-too.png").symlink_to(with_bad / "z.png")
     (with_bad / "later").symlink_to(with_bad / "seen")
-    stimuli = of_files([str(with_bad)])
-    assert stimuli.keys == (
+    found = extract(narrow, card, of_files([str(with_bad)]), ["fc7"], tmp_path / "f.npy")
+    assert found.keys == (
         *(f"seen/{n}.png" for n in range(5)),
         *("seen/inner/0.png", "seen-too.png"),
         *(f"unseen/{n}.png" for n in range(5, 9)),
         "z.png",
     )
-    assert ("later", "A link to a folder, which is not followed.") in stimuli.skipped
+    assert ("later", "A link to a folder, which is not followed.") in found.skipped
     (tmp_path / "link").symlink_to(with_bad)
-    assert of_files([str(tmp_path / "link")]).keys == stimuli.keys  # named itself, it is followed
+    same = of_files([str(tmp_path / "link")])  # named itself, it is followed
+    assert same.keys == of_files([str(with_bad)]).keys
 
 
 def test_a_folder_that_cannot_be_read_is_named(
@@ -118,7 +170,7 @@ def test_ten_views_are_averaged_and_a_split_keeps_its_order(
     narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(features, "VIEWS_AT_ONCE", 50)  # three batches, the last one shorter
+    monkeypatch.setattr(loading_views, "VIEWS_AT_ONCE", 50)  # three batches, the last one shorter
     stimuli = of_split(photo_set, "val")
     extract(narrow, card, stimuli, LAYERS, tmp_path / "f.h5", views=10)
     split = photo_set.split("val")
@@ -183,11 +235,11 @@ def test_a_number_that_is_not_finite_names_its_image(
 ) -> None:
     stimuli = of_split(photo_set, "val")
 
-    def broken(*about: object) -> Iterator[torch.Tensor]:
-        for x_NCHW in stimuli.inputs(*about):  # type: ignore[arg-type]
+    def broken(*about: Any) -> Iterator[Inputs]:
+        for faults, x_NCHW in stimuli.batches(*about):
             x_NCHW = x_NCHW.clone()
             x_NCHW[7, 0, 100, 100] = np.inf
-            yield x_NCHW
+            yield Inputs(faults, x_NCHW)
 
     spoilt = Stimuli(stimuli.keys, broken, stimuli.source)
     with pytest.raises(NumericsError, match="conv3 are not finite") as caught:
@@ -199,10 +251,10 @@ def test_a_number_that_is_not_finite_names_its_image(
 def test_what_cannot_be_written_is_refused_before_any_image_is_seen(
     narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path
 ) -> None:
-    def never(*about: object) -> Iterator[torch.Tensor]:
+    def never(*about: object) -> Iterator[Inputs]:
         raise AssertionError
 
-    stimuli = replace(of_split(photo_set, "val"), inputs=never)
+    stimuli = replace(of_split(photo_set, "val"), batches=never)
 
     def refused(name: str, layers: Sequence[str] = ("fc7",), **more: int) -> UsageError:
         with pytest.raises(UsageError) as caught:
@@ -219,8 +271,14 @@ def test_what_cannot_be_written_is_refused_before_any_image_is_seen(
     assert "g.fc7.csv exists" in refused("g.csv", ["fc6", "fc7"]).what
 
 
-def test_none_usable_is_a_data_error(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"nothing")
+@pytest.mark.parametrize("ending", ["npy", "csv", "h5", "mat"])
+def test_none_usable_is_a_data_error(
+    narrow: AlexNet, card: ModelCard, tmp_path: Path, ending: str
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match="None of the images") as caught:
-        of_files([str(tmp_path)])
+        extract(narrow, card, of_files([str(images)]), ["fc7"], tmp_path / f"f.{ending}")
+    assert list(tmp_path.iterdir()) == [images]
     assert "a.png: The image cannot be used: not an image" in caught.value.where

@@ -21,41 +21,41 @@ import pytest
 import scipy.io
 from launch import PATHS
 
-from alexnet.activations.output import (
-    Output,
-    about_file,
-    import_h5py,
-    keys_file,
-    require_new,
-    require_room,
-)
-from alexnet.activations.stored import stored
+from alexnet.activations.arrays import Output, about_file, array_files, keys_file
+from alexnet.activations.hdf5 import import_h5py
+from alexnet.activations.store import require_new, require_room, space, stored, writing
 from alexnet.base import files
 from alexnet.base.errors import DataError, EnvironmentProblem
 
 ENDINGS = ["npy", "csv", "h5", "mat"]
 ROWS = np.arange(40, dtype=np.float32).reshape(4, 10)
 SHAPES = {"fc6": (10,), "fc7": (10,)}
-ADDED = {"old": 0.0, "new": 100.0}  # to the rows of images, whose keys begin so
+ADDED = {"old": 0.0, "new": 100.0, "fewer": 200.0}  # to the rows of images, whose keys begin so
 
 
 def output(path: Path, images: str = "old") -> Output:
-    keys = [f"{images}{n}" for n in range(4)]
-    return Output(path, keys, SHAPES, np.dtype("<f4"), {"views": 1})
+    """Of four images; "fewer" are four where five were expected."""
+    return Output(path, 5 if images == "fewer" else 4, SHAPES, np.dtype("<f4"), {"views": 1})
+
+
+def arrays_of(path: Path) -> dict[str, Path]:
+    """The file of each array."""
+    return array_files(path, [*SHAPES]) if path.suffix in (".npy", ".csv") else {}
 
 
 def write(path: Path, images: str = "old") -> None:
-    with output(path, images).writing() as take:
+    with writing(output(path, images)) as take:
         for first in (0, 2):
-            take(dict.fromkeys(SHAPES, ROWS[first : first + 2] + ADDED[images]))
+            keys = [f"{images}{n}" for n in range(first, first + 2)]
+            take(keys, dict.fromkeys(SHAPES, ROWS[first : first + 2] + ADDED[images]))
 
 
 def read(path: Path) -> set[str]:
     """The images that the file, or one of a layer, is said to be of; their rows are theirs."""
     of = set()
-    for place in {path, *output(path).arrays.values()}:
+    for place in {path, *arrays_of(path).values()}:
         with suppress(DataError), stored(place) as found:
-            images = found.keys[0][:3]
+            images = found.keys[0].rstrip("0")
             for rows in found.layers.values():
                 assert (rows[:] == ROWS + ADDED[images]).all()
             of.add(images)
@@ -89,12 +89,12 @@ class Step:
         return None
 
 
-def changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def changes(path: Path, monkeypatch: pytest.MonkeyPatch, images: str = "new") -> list[str]:
     """What replacing the file does to the disk."""
     step = Step(-1)
     with monkeypatch.context() as patched:
         patched.setattr(files, "step", step)
-        write(path, "new")
+        write(path, images)
     return step.seen
 
 
@@ -136,20 +136,22 @@ def test_a_killed_process_leaves_no_half_file_and_none_that_is_said_to_be_of_oth
     assert contents(tmp_path) == new  # what the dead had left is swept up
 
 
+@pytest.mark.parametrize("images", ["new", "fewer"])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_disk_that_fails_leaves_what_was_there_or_says_so(
-    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ending: str, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / f"f.{ending}"
     write(path)
     before = contents(tmp_path)
-    seen = changes(path, monkeypatch)
+    seen = changes(path, monkeypatch, images)
+    assert read(path) == {images}
     first = 1 + min(seen.index(one) for one in ("remove", "rename") if one in seen)
     for k in range(1, len(seen) + 1):
         put(tmp_path, before)
         monkeypatch.setattr(files, "step", Step(k, errno.ENOSPC))
         with pytest.raises(EnvironmentProblem, match="No space left") as caught:
-            write(path, "new")
+            write(path, images)
         assert "Free some space" in caught.value.remedy
         assert not list(tmp_path.glob(".*"))
         if k <= first:
@@ -181,7 +183,7 @@ def test_a_disk_that_is_really_full_is_told(ending: str, tmp_path: Path) -> None
 def test_a_process_whose_disk_was_full_ends_well(tmp_path: Path) -> None:
     """HDF5's library would crash it at the end, over a file that it could not close."""
     program = (
-        "import sys; from retrieval.test_output import *; sys.exit(full(Path(sys.argv[1]), 2000))"
+        "import sys; from activations.test_output import *; sys.exit(full(Path(sys.argv[1]), 2000))"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "f.h5")]
     done = subprocess.run(command, env=os.environ | PATHS, capture_output=True, text=True)
@@ -194,7 +196,7 @@ def test_files_that_do_not_belong_together_are_refused(ending: str, tmp_path: Pa
     write(path)
     old = contents(tmp_path)
     write(path, "new")
-    arrays = output(path).arrays
+    arrays = arrays_of(path)
 
     def refused(place: Path) -> str:
         with pytest.raises(DataError) as caught, stored(place):
@@ -221,14 +223,14 @@ def test_files_that_do_not_belong_together_are_refused(ending: str, tmp_path: Pa
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_memory_does_not_grow_with_the_rows(ending: str, tmp_path: Path) -> None:
-    keys = list(map(str, range(480)))
-    whole = len(keys) * 576 * 4
+    N = 480
+    whole = N * 576 * 4
     rows = {"conv3": np.zeros((8, 4, 12, 12), np.float32)}
     path, shapes = tmp_path / f"f.{ending}", {"conv3": (4, 12, 12)}
     tracemalloc.start()
-    with Output(path, keys, shapes, np.dtype("<f4"), {}).writing() as take:
-        for _ in range(len(keys) // 8):
-            take(rows)
+    with writing(Output(path, N, shapes, np.dtype("<f4"), {})) as take:
+        for first in range(0, N, 8):
+            take([str(n) for n in range(first, first + 8)], rows)
         peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < whole / 4
@@ -247,10 +249,10 @@ def test_a_disk_too_small_and_files_that_exist_are_found_before_the_work(
 @pytest.mark.parametrize("dtype", ["<f4", "<f8"])
 def test_numbers_of_a_table_take_the_space_that_is_reckoned(dtype: str, tmp_path: Path) -> None:
     path, rows = tmp_path / "f.csv", np.random.default_rng(0).random((20, 500)).astype(dtype)
-    planned = Output(path, list(map(str, range(20))), {"fc7": (500,)}, np.dtype(dtype), {})
-    with planned.writing() as take:
-        take({"fc7": rows})
-    assert 0.8 < path.stat().st_size / planned.space() < 1.05
+    planned = Output(path, 20, {"fc7": (500,)}, np.dtype(dtype), {})
+    with writing(planned) as take:
+        take([str(n) for n in range(20)], {"fc7": rows})
+    assert 0.8 < path.stat().st_size / space(planned) < 1.05
 
 
 def test_without_h5py_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from torture.narrow_run import KERNELS
 
-from alexnet import retrieval
-from alexnet.activations import output
+from alexnet import activations
+from alexnet.activations import mat
 from alexnet.base import files
 from alexnet.cli.main import run
 from alexnet.config import StartConfig
@@ -130,8 +130,8 @@ def test_dissimilarities_are_planned_before_they_are_computed(
     def never(*about: object) -> np.ndarray:
         raise AssertionError
 
-    monkeypatch.setattr(retrieval, "dissimilarities", never)
-    monkeypatch.setattr(output, "MAT_BYTES", 100)
+    monkeypatch.setattr(activations, "dissimilarities", never)
+    monkeypatch.setattr(mat, "LARGEST", 100)
     assert run(["rdm", "f.npy", "-o", "r.mat"]) == 2
     assert "a .mat file ends at" in capsys.readouterr().err
     usage = namedtuple("usage", "total used free")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def test_processes_that_disagree_are_told_before_the_first_step(
     photo_set: PreparedDataset, tmp_path: Path
 ) -> None:
     line = f'{sys.executable} -m alexnet train {photo_set.folder} --recipe small --set seed="$RANK"'
-    process = torchrun(2, "--no-python", "bash", "-c", line, cwd=tmp_path)
+    process = torchrun(
+        2, "--no-python", "bash", "-c", line, cwd=tmp_path, popen=subprocess.Popen
+    )  # started, not forked: as a user has it
     said, _ = process.communicate(timeout=200)
     assert process.returncode != 0
     assert said.count("do not agree on seed: process 0 has 0, process 1 has 1") == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from alexnet.cli.main import run
 
@@ -52,6 +54,38 @@ def test_a_run_is_a_folder_with_everything_in_it(place: Path) -> None:
         *("model.safetensors", "config.json", "statistics.safetensors", "README.md")
     }
     assert not list(it.rglob(".*")), "nothing temporary is left"
+
+
+def test_what_is_chosen_for_the_user_is_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe, the device, and a warm-up that would outlast the run; the name has recipe and seed."""
+    short = ["--epochs", "1", "--batch", "4", "--seed", "3", "--set", "network.convention=cifar18"]
+    assert run(["train", DATA, *short]) == 0
+    folder = place / "runs" / "synthetic-16x2-32-small-3"
+    log = (folder / "log.txt").read_text()
+    assert "recipe  small: 1 epoch, batches of 4 images" in log
+    assert "chosen  small: 15 training images are fewer than 100,000" in log
+    assert "! a warm-up of 1 epoch does not fit into 1 epoch: it takes 0.0769 epochs" in log
+    assert f"device  {'cuda' if torch.cuda.is_available() else 'cpu'}" in log
+    assert "seed: 3" in (folder / "config.yaml").read_text()
+    told = capsys.readouterr().err
+    assert f"Next:    alexnet evaluate {folder.name} prepared/synthetic-16x2-32\n" in told
+    shutil.rmtree(folder)
+
+
+def test_settings_are_looked_at_before_images_are(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a recipe too: they have to fit one that may be chosen."""
+    for setting, words in [("optimizer.bach=3", "'optimizer.batch'"), ("seed=-1", "seed is -1")]:
+        message = said(capsys, ["train", "synthetic:20x2", "--set", setting], code=2)
+        assert words in message and f"--set {setting}" in message
+    message = said(
+        capsys, ["train", "synthetic:20x2", "--epochs", "2", "--set", "length=3"], code=2
+    )
+    assert "--epochs 2 and --set length=3 set the same key" in message
+    assert not list((place / "prepared").glob("synthetic-20x2*"))
 
 
 def test_going_on_with_a_finished_run_does_nothing(place: Path) -> None:
@@ -120,13 +154,20 @@ def test_runs_lists_shows_and_compares(capsys: pytest.CaptureFixture[str]) -> No
     assert "runs show RUN" in said(capsys, ["runs", "shwo"], code=2)
 
 
-def test_print_config_says_where_each_value_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = ["--recipe", "small", "--set", "optimizer.learning_rate=0.02", "--print-config"]
-    lines = said(capsys, ["train", DATA, *settings]).splitlines()
-    rows = {line.split()[0]: line for line in lines}
-    assert rows["optimizer.learning_rate"].split()[1:] == ["0.02", "--set"]
-    assert rows["optimizer.momentum"].split()[1:] == ["0.9", "paper"]
-    assert rows["network.start.rule"].split()[1:] == ["he", "recipe", "small"]
+def test_print_config_says_where_each_value_comes_from_and_what_it_means(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = ["--recipe", "small", "--set", "optimizer.learning_rate=0.02", "--epochs", "0.5"]
+    lines = said(capsys, ["train", DATA, *settings, "--print-config"]).splitlines()
+    rows = {line.split()[0]: re.split(r" {2,}", line)[1:] for line in lines}
+    assert rows["optimizer.learning_rate"][:2] == ["0.02", "--set"]
+    assert rows["length"][:2] == ["0.5 epochs", "--epochs"]
+    assert rows["optimizer.momentum"][:2] == ["0.9", "paper"]
+    assert rows["network.start.rule"][:2] == ["he", "recipe small"]
+    assert rows["schedule.warmup"][:2] == ["0.0385 epochs", "shortened"]
+    assert (
+        rows["optimizer.momentum"][2] == "The share of the velocity that stays from step to step."
+    )
 
 
 def test_a_dry_run_leaves_no_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,7 +265,7 @@ def test_a_checkpoint_of_another_network_or_format_is_refused(
 
     from alexnet.training import checkpoint
 
-    for change, words in [("fc4", "fc4.weight is [3, 1024], not [2, 1024]"), ("format", "format")]:
+    for change, words in [("fc4", "fc4.weight is 3 x 1024, not 2 x 1024"), ("format", "format")]:
         shutil.rmtree("runs/other", ignore_errors=True)
         shutil.copytree("runs/it", "runs/other")
         (path,) = checkpoint.paths(Path("runs/other/checkpoints"))[-1:]

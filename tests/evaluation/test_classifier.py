@@ -51,8 +51,9 @@ def test_labels_come_most_probable_first(classifier: Classifier, image: Path) ->
 
 
 def test_every_kind_of_image_is_the_same_image(classifier: Classifier, image: Path) -> None:
-    image = Image.open(image)
-    kinds = [image, str(image), image.read_bytes(), image, np.asarray(image)]
+    opened = Image.open(image)
+    kinds = [image, str(image), image.read_bytes(), opened, np.asarray(opened), Image.open(image)]
+    kinds += [kinds[-1]] * 2  # not yet decoded, and there three times
     answers = classifier.predict(kinds, views=1)
     assert all(answer == answers[0] for answer in answers)
     alone = classifier.predict(image, views=1)  # in a batch of one, rounded a little differently

@@ -40,7 +40,9 @@ def evaluation(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Evaluation:
     folder = tmp_path_factory.mktemp("out")
-    models = [FoundModel(path, path.name, path / "evaluation") for path in (model_folder, other_folder)]
+    models = [
+        FoundModel(path, path.name, path / "evaluation") for path in (model_folder, other_folder)
+    ]
     return evaluate_models(models, photo_set, "val", [1, 10], folder)
 
 
@@ -108,7 +110,9 @@ def test_models_of_other_classes_are_found_before_the_first_is_evaluated(
 ) -> None:
     titles = ("cat", "dog")
     save_model(tmp_path / "other", AlexNet(2), ModelCard(titles, titles, card.statistics))
-    models = [FoundModel(path, path.name, path / "e") for path in (model_folder, tmp_path / "other")]
+    models = [
+        FoundModel(path, path.name, path / "e") for path in (model_folder, tmp_path / "other")
+    ]
     with pytest.raises(IncompatibleError, match="2 classes"):
         evaluate_models(models, photo_set, "val", [1], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -12,15 +12,12 @@ import torch
 from sklearn.metrics import log_loss
 
 from alexnet.base.errors import DataError, IncompatibleError, NumericsError, UsageError
-from alexnet.evaluation.predictions import (
-    Predictions,
-    average_over_views,
-    predict_split,
-    validation_errors,
-)
+from alexnet.evaluation.predictions import Predictions, predict_split, validation_errors
+from alexnet.evaluation.probabilities import average_over_views
 from alexnet.evaluation.scores import score
 from alexnet.models import ModelCard
 from alexnet.network import AlexNet
+from alexnet.network.alexnet import as_batch
 from alexnet.prepared import PreparedDataset
 
 
@@ -39,10 +36,20 @@ def test_probabilities_are_averaged_not_logits() -> None:
     sure, unsure = np.array([0.998, 0.001, 0.001]), np.array([0.0001, 0.6, 0.3999])
     logits_VC = np.log(np.stack([sure, unsure]))
     x_VHWC = np.broadcast_to(logits_VC[:, None, None], (2, 224, 224, 3)).astype(np.float32)
-    (probs_K,) = average_over_views(ColourIsLogit(), x_VHWC.copy(), views=2)
+    (probs_K,) = average_over_views(ColourIsLogit(), as_batch(x_VHWC.copy()), views=2)
     assert probs_K == pytest.approx((sure + unsure) / 2, rel=1e-4)
     assert probs_K.argmax() == 0
     assert logits_VC.mean(axis=0).argmax() == 1  # averaged logits would name another class
+
+
+def test_a_network_in_training_mode_is_evaluated_as_the_test_network_and_goes_on_training(
+    network: AlexNet, photo_set: PreparedDataset
+) -> None:
+    network.eval()
+    tested = validation_errors(network, photo_set)
+    network.train()
+    assert validation_errors(network, photo_set) == tested
+    assert network.training and all(module.training for module in network.modules())
 
 
 def test_ten_views_agree_with_crops_written_out_one_by_one(

@@ -124,8 +124,8 @@ def test_headline_numbers_are_those_of_the_evaluation(page: Page, run: Run) -> N
     views = read_json(path)["views"]
     for errors in views.values():
         assert f"{100 * errors['top1_error']:.1f} %" in page.text
-        assert f"{100 * (1 - errors['top1_error']):.1f} % right" in page.text
-    assert "guessing errs 83.3 %" in page.text
+        assert f"accuracy {100 * (1 - errors['top1_error']):.1f} %" in page.text
+    assert "chance error 83.3 %" in page.text
     assert "12 images of 6 classes" in page.text
 
 

@@ -15,7 +15,7 @@ from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet, keep_memory
 from alexnet.prepared import PreparedDataset
 from alexnet.training.mesh import Placed
-from alexnet.training.session import step_for
+from alexnet.training.placement import step_for
 
 KERNELS = {"conv1": 32, "conv2": 32, "conv3": 32, "conv4": 32, "conv5": 32, "fc6": 64, "fc7": 64}
 

@@ -30,6 +30,7 @@ from alexnet.prepared import PreparedDataset, prepare
 from alexnet.recipes import recipe
 from alexnet.runs import Run
 from alexnet.sources import open_source
+from alexnet.training import records
 from alexnet.training import train as training
 from alexnet.training.checkpoint import newest
 from alexnet.training.eager import EagerStep
@@ -154,7 +155,7 @@ def test_it_learns_the_synthetic_classes(run: Run, loader: Loader) -> None:
 def test_a_stalled_start_is_told(
     run: Run, loader: Loader, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "_STALL_STEPS", 5)
+    monkeypatch.setattr(records, "STALL_STEPS", 5)
     network = narrow()
     with torch.no_grad():
         network.fc8.weight.zero_()

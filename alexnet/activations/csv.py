@@ -1,0 +1,117 @@
+"""Tables as .csv: one file for each array, an image a line after its key, and a .csv.json beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from alexnet.activations.arrays import (
+    Output,
+    Stored,
+    Write,
+    about_file,
+    array_files,
+    described_arrays,
+    described_files,
+    description,
+    mixed,
+    utf8,
+    writers,
+)
+from alexnet.base.files import canonical_json
+
+_BYTES = {4: 13, 8: 25}  # of a number of so many bytes, with its comma
+_DIGITS = {4: 9, 8: 17}  # as many as every number needs
+
+
+def files_of(path: Path, names: Sequence[str]) -> list[Path]:
+    """All files that arrays of these names come to, in the order in which they get their names."""
+    return [*array_files(path, names).values(), about_file(path)]
+
+
+def space(output: Output) -> int:
+    """Bytes that the numbers come to, about."""
+    return output.numbers * _BYTES[output.dtype.itemsize]
+
+
+def require_possible(output: Output) -> None:
+    """Any array can be written."""
+
+
+@contextmanager
+def writing(output: Output) -> Iterator[Write]:
+    """A function that takes the next rows of every array; the files are there after the block."""
+    names = tuple(output.shapes)
+    arrays = array_files(output.path, names)
+    digits = _DIGITS[output.dtype.itemsize]
+    with writers(files_of(output.path, names)) as opened:
+        keys: list[str] = []
+        for name, path in arrays.items():
+            opened[path].write(utf8(_line(["key", *_columns(output, name)])))
+
+        def write(some: Sequence[str], rows: Mapping[str, np.ndarray]) -> None:
+            keys.extend(some)
+            for name, path in arrays.items():
+                values_BU = rows[name].reshape(len(some), -1)
+                pattern = ",".join([f"%.{digits}g"] * values_BU.shape[1])
+                for key, values_U in zip(some, values_BU, strict=True):
+                    numbers = pattern % tuple(values_U.tolist())
+                    opened[path].write(utf8(f"{_line([key])[:-1]},{numbers}\n"))
+
+        yield write
+        digests = {path: opened[path].digest.hexdigest() for path in arrays.values()}
+        about = described_files(output, keys, digests)
+        opened[about_file(output.path)].write(canonical_json(about))
+
+
+def read(path: Path, stack: ExitStack) -> Stored:
+    """The arrays that `path` stands for, float64."""
+    about, _ = description(path)
+    tables = {name: _table(file, stack) for name, file in described_arrays(path, about).items()}
+    keys, *others = [keys for keys, _ in tables.values()]
+    if any(one != keys for one in others):
+        raise mixed("The layers' files have different keys.", path)
+    return Stored(tuple(keys), {name: numbers for name, (_, numbers) in tables.items()}, about)
+
+
+def _table(path: Path, stack: ExitStack) -> tuple[list[str], np.ndarray]:
+    """Keys and numbers of one file, which go through a nameless one to be read anywhere."""
+    keys = []
+    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - as long as the stack
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        lines = csv.reader(file)
+        columns = len(next(lines, [])) - 1
+        for number, (key, *numbers) in enumerate(lines, start=2):
+            if len(numbers) != columns:
+                raise ValueError(f"line {number} has {len(numbers)} numbers, not {columns}")
+            keys.append(key)
+            spool.write(np.array(numbers, np.float64).tobytes())
+    spool.flush()
+    if not keys or columns < 1:
+        raise ValueError("there are no numbers in it")
+    with open(path, "rb") as end:
+        end.seek(-1, os.SEEK_END)
+        if end.read() != b"\n":
+            raise ValueError("it is cut: the last line has no end")
+    return keys, np.memmap(spool, np.float64, "r", shape=(len(keys), columns))
+
+
+def _columns(output: Output, name: str) -> Iterator[str]:
+    if output.columns:
+        yield from output.columns
+        return
+    for place in np.ndindex(output.shapes[name]):
+        yield f"{name}[{','.join(map(str, place))}]"
+
+
+def _line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

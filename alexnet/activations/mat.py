@@ -1,0 +1,112 @@
+"""MATLAB's .mat, version 5: all arrays in one file, with their keys and what they are."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet import __version__
+from alexnet.activations.arrays import (
+    NOT_ARRAYS,
+    Output,
+    Stored,
+    Write,
+    in_order,
+    names,
+    numbered,
+)
+from alexnet.base import files
+from alexnet.base.errors import UsageError
+from alexnet.base.files import drafts
+
+LARGEST = 2**31  # bytes: the format counts them in 32 bits, and MATLAB reads half of what that can
+_TITLE_BYTES = 116  # where SciPy puts the time
+
+
+def files_of(path: Path, names: Sequence[str]) -> list[Path]:
+    """The one file."""
+    return [path]
+
+
+def space(output: Output) -> int:
+    """Bytes that the arrays come to, with the rows that are gathered beside the file."""
+    return 2 * output.numbers * output.dtype.itemsize
+
+
+def require_possible(output: Output) -> None:
+    """Raise UsageError, before there is any work, for arrays that would be too large."""
+    size = output.numbers * output.dtype.itemsize
+    if size >= LARGEST:
+        raise UsageError(
+            f"The arrays are {size / 1e9:.1f} GB; a .mat file ends at {LARGEST / 1e9:.1f} GB.",
+            where=output.path,
+            remedy=f"Write {output.path.with_suffix('.h5').name}: MATLAB reads it with h5read.",
+        )
+
+
+@contextmanager
+def writing(output: Output) -> Iterator[Write]:
+    """A function that takes the next rows of every array; the file is there after the block.
+
+    Rows are gathered in nameless files; SciPy takes each array as a whole, in MATLAB's order.
+    """
+    import scipy.io
+
+    with drafts([output.path]) as (draft,), ExitStack() as stack:
+        keys: list[str] = []
+        spools = {
+            name: stack.enter_context(tempfile.TemporaryFile(dir=draft.parent))
+            for name in output.shapes
+        }
+
+        def write(some: Sequence[str], rows: Mapping[str, np.ndarray]) -> None:
+            files.step("write", draft)
+            keys.extend(some)
+            for name, spool in spools.items():
+                spool.write(np.ascontiguousarray(rows[name], output.dtype).data)
+
+        yield write
+        variables: dict[str, Any] = {}
+        for name, spool in spools.items():
+            spool.flush()
+            whole = (len(keys), *output.shapes[name])
+            variables[variable(name)] = np.memmap(spool, output.dtype, "r", shape=whole)
+        variables["keys"] = np.array(keys, object)[:, None]
+        variables["about"] = json.dumps(output.described(len(keys)))
+        files.step("create", draft)
+        with open(draft, "w+b") as file:
+            scipy.io.savemat(file, variables, oned_as="column")
+            file.seek(0)  # the same arrays give the same bytes
+            title = f"MATLAB 5.0 MAT-file, by alexnet {__version__}"
+            file.write(title.encode().ljust(_TITLE_BYTES))
+
+
+def read(path: Path, stack: ExitStack) -> Stored:
+    """The arrays of a file."""
+    import scipy.io
+
+    with open(path, "rb") as file:
+        try:
+            found = scipy.io.loadmat(file)
+        except NotImplementedError:  # MATLAB's own version 7.3 is HDF5
+            raise ValueError("it is of another version; save it with -v7") from None
+    about = json.loads(found["about"][0]) if "about" in found else {}
+    named = {variable(name): name for name in names(about)}
+    layers = {
+        named.get(name, name): value
+        for name, value in found.items()
+        if not name.startswith("__") and name not in NOT_ARRAYS
+    }
+    keys = [str(one[0]) for one in found["keys"][:, 0]] if "keys" in found else numbered(layers)
+    return Stored(tuple(keys), in_order(layers, about), about)
+
+
+def variable(name: str) -> str:
+    """A layer's name as MATLAB may have it: fc7_pre of fc7.pre."""
+    return name.replace(".", "_")

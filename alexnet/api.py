@@ -1,0 +1,171 @@
+"""The verbs as functions: what `alexnet.train`, `prepare`, `evaluate` and `load` are.
+
+    dataset = alexnet.prepare("photos")
+    run = alexnet.train(dataset.folder, epochs=5)
+    print(alexnet.evaluate(run, dataset.folder).rows)
+    print(alexnet.load(run).predict("dog.jpg"))
+
+Progress is shown on stderr; errors are those of `alexnet.base.errors`. What a function needs is imported
+when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alexnet.runs import Run
+from alexnet.settings import Setting, asked_for
+
+if TYPE_CHECKING:
+    from alexnet.evaluation import Classifier, Evaluation
+    from alexnet.prepared import PreparedDataset
+
+Model = str | Path | Run  # a run or its name, a model folder, or a `.safetensors` file
+
+
+def prepare(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    storage: str = "raw",
+    side: int = 256,
+    validation_share: float = 0.1,
+    workers: int | None = None,
+    allowed_rejected: float = 0.01,
+    accept_truncated: bool = False,
+    download: bool = False,
+) -> PreparedDataset:
+    """Turn images into side x side pixels, with their mean image and colour PCA (sections 2 and 4.1).
+
+    `source` is a folder of class folders, a tar file or the name of a set; `output` is prepared/NAME by
+    default. `storage` is "raw" or "jpeg", `validation_share` what is held out where there is no split.
+    What is prepared already is opened, and a stopped preparation goes on. Raises UsageError for a source
+    that does not exist, DataError where more than the share `allowed_rejected` of it cannot be used.
+    """
+    from alexnet import prepared
+    from alexnet.sources import open_source
+
+    spec = str(source)
+    return prepared.prepare(
+        open_source(spec, validation_share=validation_share, download=download),
+        Path(output) if output else prepared.default_folder(spec, side),
+        storage=storage,
+        side=side,
+        workers=workers,
+        allowed_rejected=allowed_rejected,
+        accept_truncated=accept_truncated,
+    )
+
+
+def train(
+    data: str | Path,
+    *,
+    recipe: str = "",
+    epochs: float | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+    init: Model = "",
+    settings: Iterable[str | Setting] = (),
+    name: str = "",
+    device: str = "auto",
+    precision: str = "",
+    columns: int = 1,
+    hybrid: bool = False,
+    go_on: bool = False,
+    download: bool = False,
+) -> Run:
+    """Train the network on `data`, a prepared set or what one is made from (sections 3 to 5).
+
+    Returns the run, a folder `runs/NAME` that holds the model, the log and the metrics of every step.
+    Without a `recipe` it is `paper` from 100,000 training images on, and `small` for fewer. `settings`
+    are of the form "optimizer.momentum=0.8"; `init` is a model whose weights it starts with. With
+    `go_on`, a run of this name that was stopped goes on. Raises UsageError for what does not exist or
+    fit, DataError for images that cannot be trained on, NumericsError where values are not finite,
+    Stopped, after saving, on an interrupt.
+    """
+    from alexnet.evaluation import validation_errors
+    from alexnet.models import find_model
+    from alexnet.training.placement import place
+    from alexnet.training.session import make_plan, start
+
+    folder = str(find_model(_named(init)).folder.resolve()) if init else ""
+    asked = asked_for(settings, epochs=epochs, batch=batch, seed=seed, init=folder)
+    placement = place(device, precision, columns, hybrid)
+    plan = make_plan(str(data), recipe, asked, download)
+    return start(plan, validation_errors, placement, name, go_on)
+
+
+def resume(
+    run: str | Path | Run,
+    *,
+    epochs: float | None = None,
+    override: Sequence[str] = (),
+    device: str = "",
+    precision: str = "",
+) -> Run:
+    """Go on with a run that was stopped, to its end or to a new total of `epochs`; the run.
+
+    Device and precision are the run's own unless given. Raises IncompatibleError where its data or its
+    configuration have changed and `override` does not name them, UsageError where it is at its end.
+    """
+    from alexnet.evaluation import validation_errors
+    from alexnet.training import session
+
+    found = run if isinstance(run, Run) else Run.open(run)
+    session.resume(
+        found,
+        validation_errors,
+        epochs=epochs,
+        override=override,
+        device=device,
+        precision=precision,
+    )
+    return found
+
+
+def evaluate(
+    models: Model | Sequence[Model],
+    data: str | Path,
+    *,
+    split: str = "val",
+    views: Sequence[int] = (1, 10),
+    predictions: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "",
+) -> Evaluation:
+    """Top-1 and top-5 errors of models, and of their average where there are several (section 4.1).
+
+    `views` are the numbers of views per image: 1 (the centre), 10. Predictions and tables are written
+    to the models' evaluation folders, or to the folder `predictions`. Raises IncompatibleError where a
+    model's classes or images are not those of `data`.
+    """
+    from alexnet.evaluation.evaluate import evaluate_models, side_of
+    from alexnet.models import find_model
+    from alexnet.network.devices import choose_device
+    from alexnet.network.precision import choose_precision
+    from alexnet.prepared import open_or_prepare
+
+    several = [models] if isinstance(models, str | Path | Run) else models
+    device = choose_device(device)
+    precision = choose_precision(precision, device, on_gpu="fp32")
+    found = [find_model(_named(model)) for model in several]
+    dataset = open_or_prepare(str(data), side=side_of(found))
+    out = Path(predictions) if predictions else None
+    return evaluate_models(found, dataset, split, views, out, device, precision)
+
+
+def load(model: Model, device: str = "auto") -> Classifier:
+    """The classifier of a trained model: `predict`, `probabilities` and `features` of images.
+
+    Raises UsageError with the nearest run names where there is no such model.
+    """
+    from alexnet.evaluation import classifier
+    from alexnet.network.devices import choose_device
+
+    return classifier.load(_named(model), choose_device(device))
+
+
+def _named(model: Model) -> str | Path:
+    return model.folder if isinstance(model, Run) else model
