@@ -12,10 +12,10 @@ run: $(VENV)/.installed  ## the whole system on built-in photographs, in a few m
 	$(BIN)/alexnet quickstart
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m ""
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m ""
 
 torture: $(VENV)/.installed-dev  ## every promise of docs/reliability.md tested in full and recorded
 	$(BIN)/python -m pytest -m "" tests/torture --record docs/reliability.json

@@ -43,6 +43,25 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
+# `make test` hands out files in this order, so that two workers are busy to the end and compile nothing
+# twice: one begins with what compiles kernels for all others, one with what needs none. Then comes what
+# takes longest, and what is not here fills what is left.
+_FIRST = """
+    network/test_conventions.py torture/test_images.py torture/test_preparation.py
+    torture/test_hostile.py prepared/test_prepare.py network/test_lrn.py network/test_alexnet.py
+    torture/test_processes.py training/test_mesh.py cli/test_benchmark.py cli/test_processes.py
+    network/kernels/gpu/test_compiled.py test_readme.py torture/test_training.py
+    benchmark/test_networks.py evaluation/test_classifier.py training/test_step.py
+    training/test_train.py exchange/test_program.py cli/test_main.py cli/test_train.py
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {forking.TESTS / name: n for n, name in enumerate(_FIRST.split())}
+    assert all(path.exists() for path in place), "a file has another name now"
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", metavar="FILE", help="write what the torture tests came to here")
 

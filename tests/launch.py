@@ -44,7 +44,7 @@ def train(processes: int, prepared: Path, *jobs: str, **more: str) -> str:
     """The jobs of `mesh_run.py` on so many processes."""
     command = [str(MESH_RUN), str(prepared), *jobs]
     if processes > 1:
-        return finish(torchrun(processes, *command, **more))
+        return finish(torchrun(processes, *command, **more))  # type: ignore[arg-type]
     process = Forked(
         [sys.executable, *command], env=os.environ | PATHS, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

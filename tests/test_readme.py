@@ -133,7 +133,7 @@ def test_commands_that_read_only_run(tmp_path: Path) -> None:
 
 
 def test_bad_data_policy_is_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    from alexnet.prepared.prepare import DEFAULT_ALLOWED_REJECTED
+    from alexnet.prepared.preparation import DEFAULT_ALLOWED_REJECTED
 
     assert f"More than {DEFAULT_ALLOWED_REJECTED:.0%}".replace("%", " %") in README
     assert "--allowed-rejected" in help_of(["data", "prepare"], capsys)

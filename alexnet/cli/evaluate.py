@@ -64,14 +64,22 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Name the most probable labels of images."""
-    from alexnet.base.names import printable
-    from alexnet.evaluation.classifier import load
-    from alexnet.loading.files import READ, image_files
+    from alexnet.models.find import WEIGHTS, find_model
+    from alexnet.models.weights import begin_reading
 
     _views(str(views))
+    folder = find_model(model).folder
+    reading = begin_reading(folder / WEIGHTS)  # while PyTorch is loaded
+
+    from alexnet.base.names import printable
+    from alexnet.evaluation.classifier import Classifier
+    from alexnet.loading.files import READ, image_files
+    from alexnet.models.folder import load_model
+
     files = image_files(images)
     device = take_device(device)
-    classifier = load(model, device)
+    network, card = load_model(folder, reading)
+    classifier = Classifier(network.to(device), card)
     if len(files) == 1 and device == "cpu":
         classifier.network.fast = False  # its kernels take longer to load than they save
     console = _console()

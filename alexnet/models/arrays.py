@@ -27,6 +27,20 @@ def parameters_of(network: AlexNet) -> dict[str, np.ndarray]:
 
 def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: object) -> None:
     """Copy arrays into the network; raises IncompatibleError with the differences, changing nothing."""
+    _require_fitting(network, arrays, where)
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            value.copy_(torch.from_numpy(arrays[name]))
+
+
+def take_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: object) -> None:
+    """As `set_parameters`, but float32 arrays are not copied: their memory becomes the network's."""
+    _require_fitting(network, arrays, where)
+    tensors = {name: torch.from_numpy(array).float() for name, array in arrays.items()}
+    network.load_state_dict(tensors, assign=True)
+
+
+def _require_fitting(network: AlexNet, arrays: Mapping[str, np.ndarray], where: object) -> None:
     wrong = misfits(arrays, network.convention)
     wrong += [
         f"{name} is of {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"
@@ -35,9 +49,6 @@ def set_parameters(network: AlexNet, arrays: Mapping[str, np.ndarray], where: ob
         raise IncompatibleError(
             f"The weights do not fit this network: {listed(wrong)}.", where=where
         )
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            value.copy_(torch.from_numpy(arrays[name]))
 
 
 def parameter_shapes(convention: Convention) -> dict[str, tuple[int, ...]]:

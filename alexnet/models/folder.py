@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,11 +19,12 @@ import safetensors
 import safetensors.numpy
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
-from alexnet.base.files import make_folder, read_json, sha256_of, write_atomically, write_json
+from alexnet.base.files import make_folder, read_json, write_atomically, write_json
 from alexnet.base.provenance import classes_hash
 from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
-from alexnet.models.arrays import parameters_of, read_arrays, set_parameters
+from alexnet.models.arrays import parameters_of, read_arrays, take_parameters
 from alexnet.models.card import ModelCard, ModelResult, hub_config, readme
+from alexnet.models.weights import Weights, arrays_in, read_weights
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 2
@@ -91,17 +93,22 @@ def load_pretrained(folder: str | Path) -> tuple[AlexNet, ModelCard]:
     return load_model(Path(folder))
 
 
-def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
+def load_model(folder: Path, reading: Future[Weights] | None = None) -> tuple[AlexNet, ModelCard]:
     """The test network of a model folder (`network.eval()`), and its card.
 
-    Raises DataError for damaged files, IncompatibleError for other networks.
+    `reading` are its weights, if that was begun before. Raises DataError for damaged files,
+    IncompatibleError for other networks.
     """
     config = read_config(folder)
-    weights = folder / "model.safetensors"
-    if not weights.exists() or sha256_of(weights) != config["weights_sha256"]:
+    path = folder / "model.safetensors"
+    try:
+        weights = reading.result() if reading else read_weights(path)
+    except FileNotFoundError:
+        weights = None
+    if not weights or weights.sha256 != config["weights_sha256"]:
         raise DataError(
             "The weights are missing, damaged, or belong to another config.json.",
-            where=weights,
+            where=path,
             remedy="Copy the whole model folder again, or export it from its run.",
         )
     classes = tuple(config["classes"])
@@ -110,17 +117,17 @@ def load_model(folder: Path) -> tuple[AlexNet, ModelCard]:
     mean = statistics.get("mean")
     if mean is None or mean.shape != (about.side, about.side, 3) or mean.dtype != np.float32:
         raise DataError("It holds no mean image.", where=folder / "statistics.safetensors")
-    arrays = read_arrays(weights)
+    arrays = arrays_in(weights, path)
     for layer in about.layers:  # before there is a network of so many
         rows = arrays.get(f"{layer.name}.weight", np.empty(0)).shape[:1]
         if rows != (layer.kernels,):
             what = "classes" if layer == about.output else f"kernels of {layer.name}"
             raise IncompatibleError(
                 f"The weights are not of the {layer.kernels:,} {what} of config.json.",
-                where=weights,
+                where=path,
             )
     network = AlexNet.without_weights(about)
-    set_parameters(network, arrays, weights)
+    take_parameters(network, arrays, path)
     network.eval()
     card = ModelCard(
         classes,

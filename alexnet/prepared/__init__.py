@@ -1,27 +1,43 @@
-"""Stage 2: images as 256x256 pixels in Arrow shards, with the mean image and the colour PCA."""
+"""Stage 2: images as 256x256 pixels in Arrow shards, with the mean image and the colour PCA.
 
-from alexnet.prepared.batches import Account, in_two_splits
-from alexnet.prepared.dataset import PreparedDataset, Split
-from alexnet.prepared.look import check
-from alexnet.prepared.pages import Advice
-from alexnet.prepared.pixels import Rejected, prepare_image
-from alexnet.prepared.prepare import default_folder, open_or_prepare, prepare
-from alexnet.prepared.statistics import Statistics
-from alexnet.prepared.verify import Verified, verify
+A name brings only the modules it needs: the pixels of an image need no Arrow.
+"""
 
-__all__ = [
-    "Account",
-    "Advice",
-    "PreparedDataset",
-    "Rejected",
-    "Split",
-    "Statistics",
-    "Verified",
-    "check",
-    "default_folder",
-    "in_two_splits",
-    "open_or_prepare",
-    "prepare",
-    "prepare_image",
-    "verify",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alexnet.prepared.batches import Account as Account
+    from alexnet.prepared.batches import in_two_splits as in_two_splits
+    from alexnet.prepared.dataset import PreparedDataset as PreparedDataset
+    from alexnet.prepared.dataset import Split as Split
+    from alexnet.prepared.look import check as check
+    from alexnet.prepared.pages import Advice as Advice
+    from alexnet.prepared.pixels import Rejected as Rejected
+    from alexnet.prepared.pixels import prepare_image as prepare_image
+    from alexnet.prepared.preparation import default_folder as default_folder
+    from alexnet.prepared.preparation import open_or_prepare as open_or_prepare
+    from alexnet.prepared.preparation import prepare as prepare
+    from alexnet.prepared.statistics import Statistics as Statistics
+    from alexnet.prepared.verification import Verified as Verified
+    from alexnet.prepared.verification import verify as verify
+
+_HOMES = {
+    **dict.fromkeys(("Account", "in_two_splits"), "batches"),
+    **dict.fromkeys(("PreparedDataset", "Split"), "dataset"),
+    "check": "look",
+    "Advice": "pages",
+    **dict.fromkeys(("Rejected", "prepare_image"), "pixels"),
+    **dict.fromkeys(("default_folder", "open_or_prepare", "prepare"), "preparation"),
+    "Statistics": "statistics",
+    **dict.fromkeys(("Verified", "verify"), "verification"),
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

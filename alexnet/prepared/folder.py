@@ -28,7 +28,7 @@ from alexnet.prepared.description import FILE as DESCRIPTION
 from alexnet.prepared.description import FORMAT, VERSION
 from alexnet.prepared.shards import Form
 from alexnet.prepared.statistics import FILE as STATISTICS
-from alexnet.prepared.verify import verify
+from alexnet.prepared.verification import verify
 from alexnet.sources import Source
 
 _JOB = "job.json"

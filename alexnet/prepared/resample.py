@@ -7,90 +7,65 @@ are the same on every machine.
 Legend: H, W height and width of the image, T places of the result, K taps of one place.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-
 from __future__ import annotations
 
+import sys
+
 import numpy as np
-from numba import njit
 
 _SHARPNESS = -0.5  # of the bicubic kernel; the value of Keys (1981), which Pillow has too
-_ROWS = 32  # of the result at a time: all sides are multiples of it
+_MOST_PLAIN = 2**22  # pixels of an image for which loading a compiler would take longer
 
 
 def central_square(rgb_HWC: np.ndarray, out_TT3: np.ndarray) -> None:
-    """Fill `out_TT3`, uint8 T x T x 3, with the central square of `rgb_HWC`, uint8 H x W x 3."""
-    assert len(out_TT3) % _ROWS == 0
-    _central_square(np.ascontiguousarray(rgb_HWC), out_TT3)
+    """Fill `out_TT3`, uint8 T x T x 3, with the central square of `rgb_HWC`, uint8 H x W x 3.
+
+    A program that has no other use for the compiler yet is done with an image before it is loaded.
+    """
+    if "numba" in sys.modules or rgb_HWC[..., 0].size > _MOST_PLAIN:
+        from alexnet.prepared import resample_kernel
+
+        assert len(out_TT3) % resample_kernel.ROWS == 0
+        resample_kernel.central_square(np.ascontiguousarray(rgb_HWC), out_TT3)
+    else:
+        out_TT3[...] = plain_central_square(rgb_HWC, len(out_TT3))
 
 
-@njit(cache=True, inline="always")
-def _bicubic(x):
-    x, a = abs(x), _SHARPNESS
-    if x < 1.0:
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    if x < 2.0:
-        return (((x - 5.0) * x + 8.0) * x - 4.0) * a
-    return 0.0
+def plain_central_square(rgb_HWC: np.ndarray, places: int) -> np.ndarray:
+    """What the kernel computes, with the same bits, in NumPy: uint8 T x T x 3 for T `places`."""
+    H, W, _ = rgb_HWC.shape
+    side, T = min(H, W), places
+    sums_TW3 = np.zeros((T, W, 3), np.float32)
+    for row_T, weight_T in _taps(H, side, T):
+        sums_TW3 += weight_T[:, None, None] * rgb_HWC[row_T].astype(np.float32)
+    total_TT3 = np.full((T, T, 3), 0.5, np.float32)  # so that cutting the fraction off rounds
+    for column_T, weight_T in _taps(W, side, T):
+        total_TT3 += weight_T[None, :, None] * sums_TW3[:, column_T]
+    return total_TT3.clip(0, 255).astype(np.int32).astype(np.uint8)
 
 
-@njit(cache=True)
-def _taps(length, side, places):
-    """For each of `places` on the central `side` of `length` pixels: first tap, count, weights."""
+def _taps(length: int, side: int, places: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each of `places` on the central `side` of `length` pixels, tap by tap: which, its weight."""
     scale = side / places
     widened = max(scale, 1.0)  # shrinking averages over more pixels: this is the antialiasing
-    offset = (length - side) / 2.0
-    first_T = np.empty(places, np.int64)
-    count_T = np.empty(places, np.int64)
-    weights_TK = np.zeros((places, int(4.0 * widened) + 2), np.float32)
-    for t in range(places):
-        centre = offset + (t + 0.5) * scale
-        first = max(0, int(np.floor(centre - 2.0 * widened + 0.5)))
-        count = min(length, int(np.floor(centre + 2.0 * widened + 0.5))) - first
-        total = 0.0
-        for k in range(count):
-            total += _bicubic((first + k + 0.5 - centre) / widened)
-        for k in range(count):
-            weights_TK[t, k] = _bicubic((first + k + 0.5 - centre) / widened) / total
-        first_T[t], count_T[t] = first, count
-    return first_T, count_T, weights_TK
+    centre_T = (length - side) / 2.0 + (np.arange(places) + 0.5) * scale
+    first_T = np.maximum(0, np.floor(centre_T - 2.0 * widened + 0.5).astype(np.int64))
+    end_T = np.minimum(length, np.floor(centre_T + 2.0 * widened + 0.5).astype(np.int64))
+    taps = [first_T + k for k in range((end_T - first_T).max())]
+    found = [
+        np.where(tap_T < end_T, _bicubic((tap_T + 0.5 - centre_T) / widened), 0.0) for tap_T in taps
+    ]
+    total_T = np.zeros(places)
+    for value_T in found:  # one after the other, for the same bits
+        total_T += value_T
+    return [
+        (np.minimum(tap_T, length - 1), (value_T / total_T).astype(np.float32))
+        for tap_T, value_T in zip(taps, found, strict=True)
+    ]
 
 
-@njit(cache=True, nogil=True)
-def _central_square(rgb_HWC, out_TT3):
-    H, W, _ = rgb_HWC.shape
-    T = out_TT3.shape[0]
-    side = min(H, W)
-    top_T, rows_T, down_TK = _taps(H, side, T)
-    left_T, columns_T, across_TK = _taps(W, side, T)
-    first, last = left_T[0], left_T[T - 1] + columns_T[T - 1]
-    rows = rgb_HWC.reshape(H, W * 3)[:, first * 3 : last * 3]
-    sums = np.empty((_ROWS, rows.shape[1]), np.float32)
-    # Turned, so that a column's sum too runs over neighbours in memory: [column, colour * row].
-    turned = np.empty((last - first, 3 * _ROWS), np.float32)
-    shrunk = np.empty((T, 3 * _ROWS), np.uint8)
-    total = np.empty(3 * _ROWS, np.float32)
-    for y in range(0, T, _ROWS):
-        for n in range(_ROWS):
-            sums[n] = 0
-            for k in range(rows_T[y + n]):
-                weight, row = down_TK[y + n, k], rows[top_T[y + n] + k]
-                for i in range(row.size):
-                    sums[n, i] += weight * np.float32(row[i])
-        for x in range(last - first):
-            for c in range(3):
-                for n in range(_ROWS):
-                    turned[x, c * _ROWS + n] = sums[n, 3 * x + c]
-        for x in range(T):
-            total[:] = 0.5  # so that cutting the fraction off rounds
-            for k in range(columns_T[x]):
-                weight, column = across_TK[x, k], turned[left_T[x] - first + k]
-                for i in range(column.size):
-                    total[i] += weight * column[i]
-            for i in range(total.size):
-                value = min(max(total[i], np.float32(0)), np.float32(255))
-                shrunk[x, i] = np.uint8(np.int32(value))
-        for n in range(_ROWS):
-            for x in range(T):
-                for c in range(3):
-                    out_TT3[y + n, x, c] = shrunk[x, c * _ROWS + n]
+def _bicubic(x_T: np.ndarray) -> np.ndarray:
+    x, a = np.abs(x_T), _SHARPNESS
+    near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    far = (((x - 5.0) * x + 8.0) * x - 4.0) * a
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from folders import contents
 from launch import PATHS
 
 from alexnet.activations.arrays import Output, about_file, array_files, keys_file
@@ -60,10 +61,6 @@ def read(path: Path) -> set[str]:
                 assert (rows[:] == ROWS + ADDED[images]).all()
             of.add(images)
     return of
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def put(folder: Path, there: dict[str, bytes]) -> None:

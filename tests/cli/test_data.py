@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from alexnet.base.errors import AlexNetError, DataError, IncompatibleError, UsageError
 from alexnet.cli import data
 from alexnet.prepared import PreparedDataset
-from alexnet.prepared.prepare import DEFAULT_ALLOWED_REJECTED
+from alexnet.prepared.preparation import DEFAULT_ALLOWED_REJECTED
 from alexnet.sources import DEFAULT_VALIDATION_SHARE
 
 

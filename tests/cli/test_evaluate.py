@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,30 @@ def test_predict_as_json(
     assert [one["image"] for one in found["images"]] == [image]
     assert len(found["images"][0]["predictions"]) == 2
     assert found["rejected"] == [{"image": "nothing.jpg", "reason": "There is no such file."}]
+
+
+def test_one_image_is_predicted_without_what_only_many_need(
+    model: str, photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Loading it would take longer than the prediction."""
+    image = str(photo_folder / "val" / "coffee" / "4.png")
+    program = (
+        "import sys; from alexnet.cli.main import run; assert run(sys.argv[1:]) == 0; "
+        "print(*({'matplotlib', 'numba', 'pyarrow', 'scipy', 'sklearn'} & {*sys.modules}),"
+        " file=sys.stderr)"
+    )
+    typed = ["predict", model, image, "--json"]
+    # A process of its own: one that is forked has the modules of its parent.
+    done = subprocess.run(
+        [sys.executable, "-c", program, *typed], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.split() == []
+    (alone,) = json.loads(done.stdout)["images"]
+    assert run(["predict", model, image, image, "--json"]) == 0
+    for other in json.loads(capsys.readouterr().out)["images"]:
+        for one, same in zip(alone["predictions"], other["predictions"], strict=True):
+            assert one["label"] == same["label"]
+            assert one["probability"] == pytest.approx(same["probability"], rel=1e-3)
 
 
 def test_predict_without_one_usable_image_is_a_data_error(

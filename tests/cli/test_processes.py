@@ -9,6 +9,7 @@ from pathlib import Path
 
 import forking
 import pytest
+from folders import contents
 from launch import finish, torchrun
 
 from alexnet.prepared import PreparedDataset
@@ -28,18 +29,13 @@ def together(processes: int, *arguments: str, cwd: Path) -> str:
     return finish(torchrun(processes, "-m", "alexnet", *arguments, cwd=cwd, **THREADS))
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
 def test_a_set_prepared_by_two_is_that_of_one(photo_folder: Path, tmp_path: Path) -> None:
     (photo_folder / "train" / "cat" / "broken.jpg").write_bytes(b"no image")
     try:
         prepare = ("data", "prepare", str(photo_folder), "--allowed-rejected", "0.1")
         shown = alone(*prepare, "-o", "one", cwd=tmp_path)
         said = together(2, *prepare, "-o", "two", cwd=tmp_path)
-        assert files(tmp_path / "one") == files(tmp_path / "two")
+        assert contents(tmp_path / "one") == contents(tmp_path / "two")
         assert shown.replace("one", "two") in said
         assert not (tmp_path / "two.unfinished").exists()
     finally:
@@ -52,7 +48,7 @@ def test_evaluation_and_predictions_of_two_are_those_of_one(
     evaluate = ("evaluate", model, str(photo_set.folder), "--views", "10")  # two batches
     alone(*evaluate, "--predictions", "one", cwd=tmp_path)
     together(2, *evaluate, "--predictions", "two", cwd=tmp_path)
-    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
     predict = ("predict", model, str(photo_folder / "val"), "--views", "1")
     assert alone(*predict, cwd=tmp_path) in together(2, *predict, cwd=tmp_path)
 
@@ -67,7 +63,7 @@ def test_activations_of_two_are_those_of_one(
         for ending in ("npy", "h5"):  # 36 images, eight at once: five batches
             shown = alone(*features, "-o", f"one/f.{ending}", cwd=tmp_path)
             said = together(2, *features, "-o", f"two/f.{ending}", cwd=tmp_path)
-            assert files(tmp_path / "one") == files(tmp_path / "two")
+            assert contents(tmp_path / "one") == contents(tmp_path / "two")
             assert shown.replace("one/", "two/") in said
             assert said.count("skipped train/cat/broken.jpg") == 1
     finally:
@@ -90,7 +86,7 @@ def test_what_is_not_shared_one_process_does(tmp_path: Path) -> None:
     assert together(2, "summary", cwd=tmp_path).count("60,965,224") == 1
     process = torchrun(2, "-m", "alexnet", "train", "nothing", cwd=tmp_path)
     said, _ = process.communicate(timeout=200)
-    assert said.count("There is no file or folder") <= 1 and process.returncode != 0
+    assert said.count("nothing is no folder, file or named set") == 1 and process.returncode != 0
 
 
 @pytest.mark.slow

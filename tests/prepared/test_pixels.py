@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from alexnet.prepared import pixels
+from alexnet.prepared import pixels, resample_kernel
 from alexnet.prepared.pixels import Rejected, decode, examine, prepare_image, to_square
+from alexnet.prepared.resample import plain_central_square
 from alexnet.sources.photos import locate
 
 
@@ -75,6 +76,15 @@ def test_resampling_is_bicubic_to_the_last_bit_but_rounding(size: tuple[int, int
     expected = np.einsum("yh,hwc,xw->yxc", down, image.astype(float), across, optimize=True)
     expected = expected.clip(0, 255)
     assert np.abs(to_square(image) - expected).max() < 0.502
+
+
+@pytest.mark.parametrize("side", [32, 256])
+@pytest.mark.parametrize("size", [(501, 333), (16, 40), (257, 256), (900, 1300), (17, 170)])
+def test_the_kernel_and_numpy_come_to_the_same_bytes(size: tuple[int, int], side: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    compiled = np.empty((side, side, 3), np.uint8)
+    resample_kernel.central_square(image, compiled)
+    assert (plain_central_square(image, side) == compiled).all()
 
 
 @pytest.mark.parametrize("size", [(501, 333), (333, 501), (17, 170), (1000, 16), (255, 257)])

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from folders import contents
 
 from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
 from alexnet.prepared import check, open_or_prepare, prepare, prepare_image
@@ -24,10 +25,6 @@ from alexnet.sources.base import as_ppm
 
 Make = Callable[..., Source]
 ROOT = Path(__file__).parents[2]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def rejected(folder: Path) -> list[list[str]]:
@@ -452,6 +449,7 @@ def test_an_image_that_is_too_slow_only_once_is_named_all_the_same(
     assert [row[:3] for row in rejected(tmp_path / "out")] == [["cat/x.png", "train", "too slow"]]
 
 
+@pytest.mark.usefixtures("started_workers")
 def test_workers_that_cannot_start_do_not_put_the_blame_on_images(
     folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:
@@ -460,7 +458,7 @@ def test_workers_that_cannot_start_do_not_put_the_blame_on_images(
         prepare(folder(), tmp_path / "out")
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_shards", "started_workers")
 def test_memory_that_runs_out_loses_no_image(
     folder: Make, tmp_path: Path, workers_run: Callable[[str], None]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.prepared import PreparedDataset, open_or_prepare, prepare, prepare_image
-from alexnet.prepared.verify import verify
+from alexnet.prepared.verification import verify
 from alexnet.sources import open_source
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from launch import is_alive
 
 from alexnet.prepared import worker
 from alexnet.prepared.workers import WorkerDied, Workers
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("started_workers")
 
 
 def test_a_task_that_wants_more_memory_than_there_is_ends_its_process_and_no_other() -> None:
@@ -62,14 +64,6 @@ def test_workers_die_with_a_caller_that_is_killed_in_the_middle_of_a_task() -> N
         pids = [int(caller.stdout.readline()) for _ in range(2)]
         caller.kill()
     until = time.monotonic() + 30
-    while any(_is_running(pid) for pid in pids):
+    while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < until
         time.sleep(0.02)
-
-
-def _is_running(pid: int) -> bool:
-    """Dead but not yet taken away by the first process of the system is dead."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False

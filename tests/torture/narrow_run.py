@@ -28,8 +28,8 @@ from alexnet.loading.loader import Loader
 from alexnet.network import AlexNet
 from alexnet.network.traffic import Layout
 from alexnet.prepared import PreparedDataset
-from alexnet.training.mesh import Mesh, Placed
 from alexnet.training.eager import EagerStep
+from alexnet.training.mesh import Mesh, Placed
 from alexnet.training.step import Step
 from alexnet.training.train import train
 

@@ -17,8 +17,8 @@ from alexnet.prepared import PreparedDataset
 from alexnet.runs import Run
 from alexnet.training import checkpoint
 from alexnet.training import train as training
-from alexnet.training.mesh import Placed
 from alexnet.training.eager import EagerStep
+from alexnet.training.mesh import Placed
 
 ERRORS = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
 AT = 4  # the step before whose update it happens

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from folders import contents
 from forking import Forked
 from torture import faults
 from torture.conftest import Figure
@@ -33,10 +34,6 @@ sys.exit(run(sys.argv[1:]))
 def command(spec: str, workers: int = 1) -> list[str]:
     options = ["-o", "out", "--storage", "jpeg", "--val", "0.3", "--workers", str(workers)]
     return ["data", "prepare", spec, *options]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def uninterrupted(folder: Path, arguments: Sequence[str], images: int) -> dict[str, bytes]:
