@@ -173,7 +173,9 @@ def _carry_out(command: list[str]) -> None:
 def _fork_ranks() -> None:
     """What this `torchrun` begins is forked, and has less time to end when it has to."""
     from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+    from torch.distributed.elastic.multiprocessing.api import PContext
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
     subprocess_handler.Popen = Forked  # type: ignore[attr-defined]
     LocalElasticAgent._shutdown.__defaults__ = (signal.SIGTERM, _PATIENCE)
+    PContext.close.__defaults__ = (None, _PATIENCE)

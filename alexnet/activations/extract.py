@@ -27,7 +27,7 @@ from alexnet.base import ranks
 from alexnet.base.errors import DataError, NumericsError, UsageError
 from alexnet.base.progress import progress
 from alexnet.loading.files import READ
-from alexnet.loading.views import turns
+from alexnet.loading.views import batches, turns
 from alexnet.models import ModelCard
 from alexnet.models.activations import named_activations, row_shapes
 from alexnet.network import AlexNet
@@ -53,7 +53,7 @@ class Extracted(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What a few batches came to."""
+    """What a batch came to."""
 
     keys: list[str]
     rows: dict[str, np.ndarray]
@@ -101,6 +101,7 @@ def extract(
     )
     if ranks.is_rank_0():
         require_room(output)
+    _require_any(stimuli.keys, [], stimuli)
     keys: list[str] = []
     skipped: list[Skipped] = []
     with (
@@ -129,7 +130,7 @@ def _found(
 ) -> Generator[_Found]:
     """What all images come to, in order; the processes compute a batch each at a time.
 
-    The batches are those of one process.
+    They are handed on one by one, those of one process: a file's bytes may depend on how it is written.
     """
     mine = turns(len(stimuli.keys), views)
     with closing(stimuli.batches(network, card.mean_HWC, views, mine)) as inputs:
@@ -140,11 +141,17 @@ def _found(
                 rows = named_activations(network, x_NCHW, list(shapes), views)
                 _require_finite(rows, [key for key, fault in images if fault is None])
             images = ranks.gathered(images)
-            yield _Found(
-                [key for key, fault in images if fault is None],
-                {name: ranks.collected(rows[name]) for name in shapes},
-                [Skipped(key, fault) for key, fault in images if fault is not None],
-            )
+            rows = {name: ranks.collected(rows[name]) for name in shapes}
+            size, done = len(batches(len(stimuli.keys), views)[0]), 0
+            for first in range(0, len(images), size):
+                one = images[first : first + size]
+                keys = [key for key, fault in one if fault is None]
+                here = slice(done, done := done + len(keys))
+                yield _Found(
+                    keys,
+                    {name: values[here] for name, values in rows.items()},
+                    [Skipped(key, fault) for key, fault in one if fault is not None],
+                )
 
 
 def _require_any(keys: Sequence[str], skipped: Sequence[Skipped], stimuli: Stimuli) -> None:

@@ -56,8 +56,10 @@ def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
         network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
     ) -> Generator[Inputs]:
         weights, crop = next(network.parameters()), network.convention.crop
-        with closing(split_views(images, mean_HWC, views, batches, weights, crop)) as found:
-            for batch, x_NCHW in zip(batches, found, strict=True):
+        some = [batch for batch in batches if batch]
+        with closing(split_views(images, mean_HWC, views, some, weights, crop)) as found:
+            for batch in batches:
+                x_NCHW = next(found) if batch else weights.new_empty(0)
                 yield Inputs((None,) * len(batch), x_NCHW)
 
     return Stimuli(

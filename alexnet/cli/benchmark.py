@@ -33,8 +33,8 @@ def train(
 ) -> None:
     """Training steps: forward, backward, update, in float32.
 
-    On all cores, against pytorch, compile, jax, tensorflow, allocator. `compile` is PyTorch's network after
-    torch.compile; `allocator` is this package with the C library's default allocator.
+    On all cores, against pytorch, compile, jax, tensorflow, allocator. `compile` is PyTorch's network
+    after torch.compile; `allocator` is this package with the C library's default allocator.
     """
     _measure("train", against, rounds, save, as_json, batch=batch)
 

@@ -31,7 +31,7 @@ def read_weights(path: Path) -> Weights:
     """All bytes of a file; raises OSError where they cannot be read."""
     with open(path, "rb", buffering=0) as file:
         data = np.fromfile(file, np.uint8)
-    return Weights(data, hashlib.sha256(memoryview(data)).hexdigest())
+    return Weights(data, hashlib.sha256(data.data).hexdigest())
 
 
 def begin_reading(path: Path) -> Future[Weights]:

@@ -201,7 +201,7 @@ def _kernels(run: Run, network: AlexNet | None) -> str:
     if network is None:
         return ""
     weights = network.get_submodule("conv1").get_parameter("weight").detach().cpu().numpy()
-    png = _png(first_layer_kernels(weights, network.convention.columns))
+    png = _encoded(first_layer_kernels(weights, network.convention.columns), "png", optimize=True)
     write_atomically(run.folder / "plots" / "conv1.png", png)
     return _data_uri(png, "png")
 
@@ -213,7 +213,7 @@ def _cards(run: Run, examples: list[Example]) -> list[dict[str, Any]]:
     write_png(figure, run.folder / "plots" / "predictions.png")
     return [
         {
-            "image": _data_uri(_jpeg(example.pixels_HWC), "jpeg"),
+            "image": _data_uri(_encoded(example.pixels_HWC, "jpeg", quality=88), "jpeg"),
             "title": example.title,
             "bars": example.bars,
             "is_right": example.is_right,
@@ -286,15 +286,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _encoded(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _jpeg(pixels_HWC: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels_HWC).save(out, "JPEG", quality=88)
+    Image.fromarray(pixels).save(out, kind, **options)
     return out.getvalue()
 
 

@@ -281,4 +281,8 @@ def test_none_usable_is_a_data_error(
     with pytest.raises(DataError, match="None of the images") as caught:
         extract(narrow, card, of_files([str(images)]), ["fc7"], tmp_path / f"f.{ending}")
     assert list(tmp_path.iterdir()) == [images]
+    with pytest.raises(DataError, match="None of the images") as empty:
+        (images / "a.png").rename(images / ".a.png")
+        extract(narrow, card, of_files([str(images)]), ["fc7"], tmp_path / f"f.{ending}")
+    assert empty.value.where == str(images)
     assert "a.png: The image cannot be used: not an image" in caught.value.where

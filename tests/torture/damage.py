@@ -74,7 +74,9 @@ def forged(chance: random.Random, folder: Path) -> str:
     index = hashlib.sha256(data[:first] + data[end:]).hexdigest()
     entry |= {"sha256": sha256_of(path), "index_sha256": index}
     (folder / "dataset.json").unlink()
-    sealed.write_sealed(folder / "dataset.json", {k: v for k, v in description.items() if k != "sha256"})
+    sealed.write_sealed(
+        folder / "dataset.json", {k: v for k, v in description.items() if k != "sha256"}
+    )
     return f"{path.name}: {', '.join(done)}"
 
 

@@ -129,7 +129,7 @@ def test_stopped_by_a_signal_at_random_moments(
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("every", [24, pytest.param(1, marks=slow)])
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=slow)])
 def test_every_change_of_the_disk_may_fail(
     uninterrupted: Path, prepared: Path, tmp_path: Path, figure: Figure, every: int
 ) -> None:
@@ -141,6 +141,7 @@ def test_every_change_of_the_disk_may_fail(
     log = Path(f"{counter}.log").read_text().splitlines()
     second = next(n for n, line in enumerate(log) if "rename step-00000003" in line)
     cases = range(1 + every // 2, second + 6, every)
+    assert len(cases) >= len(faults.KINDS), "each kind has its turn"
     for n, k in enumerate(cases):
         kind = faults.KINDS[n % 4]
         folder, counter = tmp_path / f"run-{k}", tmp_path / f"counter-{k}"
