@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from alexnet import conventions, paper
 from alexnet.base.errors import UsageError, did_you_mean
@@ -24,7 +23,7 @@ from alexnet.conventions import PAPER, Convention
 from alexnet.network import fused
 from alexnet.network.conv import Scale, conv2d
 from alexnet.network.dropout import Dropout
-from alexnet.network.initialization import initialize
+from alexnet.network.initialization import initialize, unset
 from alexnet.network.local import LocallyConnected2d
 from alexnet.network.lrn import LocalResponseNorm, LocalResponseNormWithin
 from alexnet.network.table import Shape, Stage, is_connected, is_local, shapes, stages
@@ -200,8 +199,7 @@ def _sums(shape: Shape) -> nn.Module:
     """The module with a layer's weights and biases, their values not yet set."""
     layer = shape.layer
     if is_connected(layer):
-        module: nn.Linear = skip_init(nn.Linear, shape.inputs_seen, layer.kernels)
-        return module
+        return unset(nn.Linear, shape.inputs_seen, layer.kernels)
     if is_local(layer):
         return LocallyConnected2d(shape)
     return conv2d(shape.inputs[0], layer, shape.groups)

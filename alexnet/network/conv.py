@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from alexnet.network import reference
+from alexnet.network.initialization import unset
 from alexnet.network.operators import operator, plain_gradient
 from alexnet.network.reference import channels_last
 from alexnet.paper import Layer
@@ -29,9 +29,8 @@ class PaddedConv2d(nn.Conv2d):
         stride: int,
         zeros: tuple[int, int],
         groups: int = 1,
-        device: torch.device | str | None = None,
     ) -> None:
-        super().__init__(maps, kernels, size, stride, groups=groups, device=device)
+        super().__init__(maps, kernels, size, stride, groups=groups)
         self.zeros = zeros
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -62,10 +61,8 @@ def conv2d(maps: int, layer: Layer, groups: int) -> nn.Conv2d:
     sizes = (maps, layer.kernels, layer.size, layer.stride)
     before, after = layer.padding
     if before == after:
-        module: nn.Conv2d = skip_init(nn.Conv2d, *sizes, padding=before, groups=groups)
-    else:
-        module = skip_init(PaddedConv2d, *sizes, zeros=layer.padding, groups=groups)
-    return module
+        return unset(nn.Conv2d, *sizes, padding=before, groups=groups)
+    return unset(PaddedConv2d, *sizes, zeros=layer.padding, groups=groups)
 
 
 def convolve(

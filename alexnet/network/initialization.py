@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from alexnet.base.randomness import Purpose, stream
 from alexnet.config import StartConfig
 from alexnet.network.table import Shape
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def unset(kind: type[Module], *arguments: Any, **options: Any) -> Module:
+    """A module of PyTorch's whose weights are not set: they are about to be.
+
+    As `torch.nn.utils.skip_init` does, but for loading SymPy on the way, which takes half a second.
+    """
+    without = type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
+    module: Module = without(*arguments, **options)
+    module.__class__ = kind
+    return module
 
 
 @torch.no_grad()

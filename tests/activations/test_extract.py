@@ -286,3 +286,12 @@ def test_none_usable_is_a_data_error(
         extract(narrow, card, of_files([str(images)]), ["fc7"], tmp_path / f"f.{ending}")
     assert empty.value.where == str(images)
     assert "a.png: The image cannot be used: not an image" in caught.value.where
+
+
+def test_a_turn_without_images_gives_none(
+    narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, with_bad: Path
+) -> None:
+    """As the last process has it where the batches do not come out even."""
+    for stimuli in (of_split(photo_set, "val"), of_files([str(with_bad)])):
+        found = list(stimuli.batches(narrow, card.mean_HWC, 1, [range(1, 3), range(0)]))
+        assert [(len(faults), len(x_NCHW)) for faults, x_NCHW in found] == [(2, 2), (0, 0)]

