@@ -221,9 +221,7 @@ def test_compiled_network_trains_as_the_eager_one() -> None:
     for run in (eager, torch.compile(compiled, fullgraph=True)):
         F.cross_entropy(run(x), torch.tensor([1, 2, 3, 4])).backward()
     for one, other in zip(eager.parameters(), compiled.parameters(), strict=True):
-        assert one.grad is not None and other.grad is not None
-        # Rounding decides a maximum another way now and then.
-        assert (one.grad - other.grad).norm() < 0.01 * one.grad.norm()
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-7)
 
 
 def test_fast_operators_compute_what_pytorchs_do() -> None:
