@@ -1,16 +1,18 @@
 """What `torchrun` starts in the tests of the mesh: `mesh_run.py PREPARED JOB...`, one after the other.
 
 A job is FOLDER:LAYOUT:EPOCHS:DTYPE, or with :NETWORK, whose layers then do not all learn alike; its run
-is begun or goes on. Each process writes
-FOLDER/sent-RANK.json: the bytes that the system has taken from it, for sockets among others, in each
-step. In the environment, STEP=gpu takes a GPU's steps, interpreted; with DIE_AT=N the last process kills
-itself in step N of its first life; SILENCE is how many seconds a process may be silent.
+is begun or goes on. Each process writes FOLDER/sent-RANK.json: the bytes that the system has taken from
+its exchanges in each step. In the environment, STEP=gpu takes a GPU's steps, interpreted; with DIE_AT=N
+the last process kills itself in step N of its first life; SILENCE is how many seconds a process may be
+silent.
 """
 
 import json
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +57,15 @@ def stepper(placed: Placed, seed: int) -> Step:
 
 
 def written() -> int:
-    lines = Path("/proc/self/io").read_text().splitlines()
-    return int(dict(line.split(": ") for line in lines)["wchar"])
+    """Bytes that the threads of the exchanges have written: Python's own threads write checkpoints."""
+    python = {str(thread.native_id) for thread in threading.enumerate()}
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        if task.name not in python:
+            with suppress(FileNotFoundError):  # a thread that has just ended
+                lines = (task / "io").read_text().splitlines()
+                count += int(dict(line.split(": ") for line in lines)["wchar"])
+    return count
 
 
 def main(prepared: Path, jobs: list[str]) -> None:

@@ -39,7 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
             f"{folder}/{name}:{layout}:{EPOCHS if name in LONG else SOME}:{EXACT}"
             for layout, name in named.items()
         ]
-        return exact + [f"{folder}/{name}-single:{n}:0.2:float32" for n, name in named.items()]
+        return exact + [f"{folder}/{name}-single:{n}:{SOME}:float32" for n, name in named.items()]
 
     train(4, prepared, *jobs(4), f"{folder}/moved:columns:0.8:{EXACT}")
     pairs = [other.split(":") for other in OTHERS]
