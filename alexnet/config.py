@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from alexnet import paper
 from alexnet.base.errors import UsageError, did_you_mean
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.conventions import CONVENTIONS, Convention, convention
 
 
 @dataclass(frozen=True, order=True)
@@ -106,6 +106,8 @@ class StartConfig:
     """Standard deviation: that of the network's table (gaussian) or sqrt(2 / inputs) (he)."""
     gain: float = 1.0
     """A factor on the standard deviation."""
+    gains: str = ""
+    """Further factors on the standard deviation of layers: "conv1: 0.2, fc6-fc7: 1.5"."""
     bias: float = 1.0
     """A factor on the initial biases of the network's table."""
     model: str = ""
@@ -113,6 +115,21 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         _within("network.start.gain", self.gain, above=0)
+        if any(one.start or not one.factor for one in self._gains()):
+            raise wrong_value(
+                "network.start.gains", self.gains, "factors above 0, from the start on"
+            )
+
+    def gain_of(self, layer: str, layers: Sequence[str]) -> float:
+        """What multiplies the standard deviation of a layer's weights."""
+        return self.gain * _last(self._gains(), layer, layers, epoch=0)
+
+    def require_layers(self, layers: Sequence[str]) -> None:
+        """Raise UsageError where a gain is for a layer that a network does not have."""
+        _require_layers("network.start.gains", self._gains(), layers)
+
+    def _gains(self) -> tuple[Factor, ...]:
+        return Factor.parse("network.start.gains", self.gains)
 
 
 @dataclass(frozen=True)
@@ -121,8 +138,8 @@ class NetworkConfig:
 
     convention: str = "paper"
     """The network's layers: paper, caffe, one_column, ... (alexnet summary NAME)."""
-    nonlinearity: Nonlinearity = "relu"
-    """What follows each layer but the last: relu or tanh (figure 1)."""
+    variant: str = ""
+    """Changes of it: "tanh", "no norm", "no dropout", "no conv4", "pool 2/2", "width 0.5"."""
     start: StartConfig = field(default_factory=StartConfig)
     """How its weights and biases begin."""
 
@@ -130,10 +147,16 @@ class NetworkConfig:
         if self.convention not in CONVENTIONS:
             known = f"one of {', '.join(CONVENTIONS)}"
             raise wrong_value("network.convention", self.convention, known)
+        try:
+            self.of(paper.CLASSES)
+        except UsageError as error:
+            raise SettingError(
+                error.what, ("network.variant", "network.convention"), remedy=error.remedy
+            ) from None
 
     def of(self, classes: int) -> Convention:
         """The network for so many classes."""
-        return convention(self.convention, classes, self.nonlinearity)
+        return convention(self.convention, classes, self.variant)
 
 
 @dataclass(frozen=True)
@@ -227,20 +250,7 @@ class OptimizerConfig:
         to train.
         """
         for key, factors in self._factors().items():
-            for one in factors:
-                for name in (one.first, one.last):
-                    if name not in layers:
-                        raise SettingError(
-                            f"optimizer.{key} is for {name!r}; the network has no such layer.",
-                            (f"optimizer.{key}", "network.convention"),
-                            remedy=did_you_mean(name, layers),
-                        )
-                if layers.index(one.first) > layers.index(one.last):
-                    raise SettingError(
-                        f"optimizer.{key}: there are no layers from {one.first} to {one.last}.",
-                        (f"optimizer.{key}",),
-                        remedy=f"Turn them around: {one.last}-{one.first}",
-                    )
+            _require_layers(f"optimizer.{key}", factors, layers)
         if len(self.frozen(layers)) == len(layers):
             raise wrong_value(
                 "optimizer.freeze", self.freeze, "fewer layers: none is left to train"
@@ -252,6 +262,24 @@ class OptimizerConfig:
             "decays": Factor.parse("optimizer.decays", self.decays),
             "freeze": Factor.frozen("optimizer.freeze", self.freeze),
         }
+
+
+def _require_layers(key: str, factors: Sequence[Factor], layers: Sequence[str]) -> None:
+    """Raise UsageError where a setting's factors are not for layers of a network, in their order."""
+    for one in factors:
+        for name in (one.first, one.last):
+            if name not in layers:
+                raise SettingError(
+                    f"{key} is for {name!r}; the network has no such layer.",
+                    (key, "network.convention"),
+                    remedy=did_you_mean(name, layers),
+                )
+        if layers.index(one.first) > layers.index(one.last):
+            raise SettingError(
+                f"{key}: there are no layers from {one.first} to {one.last}.",
+                (key,),
+                remedy=f"Turn them around: {one.last}-{one.first}",
+            )
 
 
 def _last(factors: Sequence[Factor], layer: str, layers: Sequence[str], epoch: float) -> float:
@@ -352,14 +380,18 @@ class RunConfig:
     """How the learning rate changes: plateau, anneal or milestones."""
     length: Epochs = Epochs(paper.EPOCHS)
     """How long training lasts."""
+    until_error: float = 0.0
+    """The top-1 error of an epoch's training images (a share) with which it ends sooner; 0: never."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """How its state is saved."""
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, least=0, most=2**64 - 1)
         _within("length", self.length.count, above=0)
-        layers = [layer.name for layer in CONVENTIONS[self.network.convention].layers]
+        _within("until_error", self.until_error, least=0, below=1)
+        layers = [layer.name for layer in self.network.of(paper.CLASSES).layers]
         self.optimizer.require_layers(layers)
+        self.network.start.require_layers(layers)
         if isinstance(self.schedule, Anneal):
             length = self.length.count
             _within("schedule.warmup", self.schedule.warmup.count, below=length, also=("length",))

@@ -11,13 +11,15 @@ the original program divide theirs by n: `_divided` takes their number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal
 
 from alexnet import paper
 from alexnet.base.errors import UsageError, did_you_mean
-from alexnet.paper import Layer, Normalization, Pooling
+from alexnet.paper import Follower, Layer, Normalization, Pooling
 
 Nonlinearity = Literal["relu", "tanh"]
 
@@ -29,6 +31,7 @@ class Convention:
     name: str
     about: str
     layers: tuple[Layer, ...]
+    variant: str = ""  # in which ways it is another than the one of its name: `varied`
     side: int = paper.SIDE  # pixels of a prepared image
     crop: int = paper.CROP  # pixels of what is cut from it: the network's input
     divisors: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green, blue less the mean
@@ -81,31 +84,100 @@ class Convention:
         changes = {name: {"kernels": count} for name, count in kernels.items()}
         return replace(self, layers=_changed(self.layers, changes))
 
-    def with_nonlinearity(self, wanted: Nonlinearity) -> Convention:
-        """The same network with `wanted` in place of its nonlinearity (section 3.1)."""
-        mine: Nonlinearity = self.nonlinearity
-        return replace(
-            self,
-            layers=tuple(
-                layer._replace(
-                    followed_by=tuple(wanted if one == mine else one for one in layer.followed_by)
-                )
-                for layer in self.layers
-            ),
+    def varied(self, variant: str) -> Convention:
+        """The same network, changed as the parts of `variant` say, with commas between.
+
+        "tanh" in place of every ReLU (section 3.1); "no norm", "no dropout", or "no conv4", whose pooling
+        and sight of both columns pass to its neighbours; "pool 2/2", windows and their stride (section
+        3.4); "width 0.5", as many times the kernels in every layer but the last. Raises UsageError.
+        """
+        parts = [" ".join(part.split()) for part in variant.split(",")]
+        return reduce(_changed_by, filter(None, parts), self)
+
+
+def _changed_by(net: Convention, part: str) -> Convention:
+    """The network with one change of a variant more."""
+    word, _, rest = part.partition(" ")
+    if part == "tanh":
+        changed = _follow(net, lambda one: ("tanh",) if one == "relu" else (one,))
+    elif word == "no" and rest in (
+        kinds := {"norm": ("norm", "norm within"), "dropout": ("dropout",)}
+    ):
+        changed = _follow(net, lambda one: () if one in kinds[rest] else (one,))
+    elif word == "no" and rest in _removable(net):
+        changed = _without_layer(net, rest)
+    elif match := re.fullmatch(r"pool ([1-4])/([1-3])", part):
+        changed = replace(net, pool=Pooling(int(match[1]), int(match[2])))
+    elif word == "width" and re.fullmatch(r"[0-9]*\.?[0-9]+", rest) and 0 < float(rest) <= 64:
+        widths = {layer.name: _even(layer.kernels * float(rest)) for layer in net.layers[:-1]}
+        changed = net.with_kernels(widths)
+    else:
+        removable = [f"no {name}" for name in ("norm", "dropout", *_removable(net))]
+        raise UsageError(
+            f"There is no variant {part!r} of {net.name}.",
+            remedy=f"Known: tanh, {', '.join(removable)}, pool 2/2, width 0.5",
         )
+    return replace(changed, variant=f"{net.variant}, {part}" if net.variant else part)
 
 
-def convention(
-    name: str, classes: int = paper.CLASSES, nonlinearity: Nonlinearity = "relu"
-) -> Convention:
-    """The convention called `name`; raises UsageError with the nearest known name.
+def _follow(net: Convention, follower: Callable[[Follower], tuple[Follower, ...]]) -> Convention:
+    """The network with other operations in place of each that follows a layer."""
+    layers = (
+        layer._replace(followed_by=tuple(new for one in layer.followed_by for new in follower(one)))
+        for layer in net.layers
+    )
+    return replace(net, layers=tuple(layers))
+
+
+def _removable(net: Convention) -> list[str]:
+    """The layers that can be left out: not where two poolings would meet."""
+    pools = {layer.name: any("pool" in one for one in layer.followed_by) for layer in net.layers}
+    inner = zip(net.layers, net.layers[1:-1], strict=False)
+    return [gone.name for before, gone in inner if not (pools[before.name] and pools[gone.name])]
+
+
+def _without_layer(net: Convention, name: str) -> Convention:
+    """The network without one of its layers, between the first and the last.
+
+    The layer before takes over its pooling, so that sizes stay, and the next convolution its sight of
+    both columns, so that it is the layer that is missing and not the exchange.
+    """
+    place = [layer.name for layer in net.layers].index(name)
+    before, gone, after = net.layers[place - 1 : place + 2]
+    pooling = tuple(one for one in gone.followed_by if "pool" in one)
+    before = before._replace(followed_by=before.followed_by + pooling)
+    if gone.sees == "both columns":
+        after = after._replace(sees=gone.sees)
+    return replace(net, layers=(*net.layers[: place - 1], before, after, *net.layers[place + 2 :]))
+
+
+def _even(count: float) -> int:
+    """A number of kernels that two columns can share."""
+    return max(2, 2 * round(count / 2))
+
+
+def convention(name: str, classes: int = paper.CLASSES, variant: str = "") -> Convention:
+    """The convention called `name`, varied; raises UsageError with the nearest known name.
 
     `alexnet` is the paper's, and `alexnet.caffe` is `caffe`.
     """
     known = "paper" if name == "alexnet" else name.removeprefix("alexnet.")
     if known not in CONVENTIONS:
         raise UsageError(f"There is no network {name!r}.", remedy=did_you_mean(known, CONVENTIONS))
-    return CONVENTIONS[known].with_nonlinearity(nonlinearity).with_classes(classes)
+    return CONVENTIONS[known].varied(variant).with_classes(classes)
+
+
+def told_by_file(
+    name: object, variant: object, known: Mapping[str, Convention] | None = None
+) -> Convention | None:
+    """The convention that a file says it is of, or None where there is no such one."""
+    choices = CONVENTIONS if known is None else known
+    if not isinstance(name, str) or not isinstance(variant, str) or name not in choices:
+        return None
+    try:
+        return choices[name].varied(variant)
+    except UsageError:
+        return None
 
 
 def _divided(k: float, n: int, alpha: float, beta: float = 0.75) -> Normalization:

@@ -27,7 +27,7 @@ def errors(model: str, dataset: PreparedDataset) -> dict[str, float]:
     for name, about in CONVENTIONS.items():
         if about.side != dataset.side or kernels.keys() != {one.name for one in about.layers}:
             continue
-        about = about.with_nonlinearity(network.convention.nonlinearity).with_kernels(kernels)
+        about = about.varied(network.convention.variant).with_kernels(kernels)
         other = AlexNet(network.classes, about).eval()
         if [w.shape for w in other.parameters()] == shapes:
             set_parameters(other, parameters_of(network), model)

@@ -9,12 +9,16 @@ import torch
 from PIL import Image
 
 from alexnet.config import StartConfig
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.conventions import CONVENTIONS, Convention, convention
 from alexnet.exchange.check import outputs
 from alexnet.models import ModelCard
 from alexnet.network import AlexNet
 
-CASES = [*((name, "relu") for name in CONVENTIONS), ("paper", "tanh")]
+CASES = [
+    *((name, "") for name in CONVENTIONS),
+    ("paper", "tanh"),
+    ("paper", "no norm, no conv4, pool 2/2"),
+]
 CLASSES = tuple(f"n{k:08}" for k in range(10))
 TITLES = ("tench", 'cat: "tabby"', "a|b", *(f"class {k}" for k in range(3, 10)))
 _TYPICAL = 60.0  # of a colour less the mean, on the scale 0-255
@@ -32,11 +36,9 @@ def photographs(folder: Path, about: Convention) -> np.ndarray:
     return np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
 
 
-def narrow(
-    name: str, nonlinearity: Nonlinearity, photo_folder: Path
-) -> tuple[AlexNet, ModelCard, np.ndarray]:
+def narrow(name: str, variant: str, photo_folder: Path) -> tuple[AlexNet, ModelCard, np.ndarray]:
     """A network of ten classes with few neurons, its card, and photographs that it tells apart."""
-    about = convention(name, len(CLASSES), nonlinearity)
+    about = convention(name, len(CLASSES), variant)
     fewer = {"fc6": _NEURONS, "fc7": _NEURONS, "local3": 12, "local4": 8}
     known = {layer.name for layer in about.layers}
     about = about.with_kernels({name: count for name, count in fewer.items() if name in known})
@@ -49,7 +51,7 @@ def narrow(
     card = ModelCard(CLASSES, TITLES, statistics, {"filter": "bicubic"}, {"run": "narrow"})
     first, (last, _) = about.layers[0].name, network.weight_and_bias(about.output.name)
     with torch.no_grad():
-        if nonlinearity == "tanh":  # whose sums have to be small
+        if variant == "tanh":  # whose sums have to be small
             network.weight_and_bias(first)[0].div_(_TYPICAL)
         last.mul_(2 / outputs(network, card, images).logits_NK.std(axis=0).mean())
     return network, card, images

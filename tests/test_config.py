@@ -157,6 +157,16 @@ def test_a_new_kind_of_schedule_brings_its_keys_whatever_the_order() -> None:
             "optimizer.freeze is for 'conv9'; the network has no such layer.",
         ),
         ("optimizer.rates=fc6-conv1: 2", "Turn them around: conv1-fc6"),
+        (
+            "network.start.gains=conv1: 0",
+            "network.start.gains is 'conv1: 0', expected factors above 0",
+        ),
+        ("network.start.gains=conv1: 2 from 3", "expected factors above 0, from the start on."),
+        (
+            "network.start.gains=conv9: 2",
+            "network.start.gains is for 'conv9'; the network has no such layer.",
+        ),
+        ("network.start.gains=fc6-conv1: 2", "Turn them around: conv1-fc6"),
     ],
 )
 def test_what_is_refused_and_how(setting: str, words: str) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet.base.errors import DataError, IncompatibleError
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
+from alexnet.conventions import CONVENTIONS, Convention
 from alexnet.exchange.caffe_schema import (
     StoredLayer,
     array_of,
@@ -105,8 +105,8 @@ def _convention(
     """Which of Caffe's two networks it is, by what follows its layers, and why."""
     asked = source if source in NAMES else ""
     types = {layer.type for layer in layers if not layer.blobs}
-    applied: Nonlinearity = "tanh" if "TanH" in types and "ReLU" not in types else "relu"
-    choices = {name: known[name].with_nonlinearity(applied) for name in NAMES}
+    variant = "tanh" if "TanH" in types and "ReLU" not in types else ""
+    choices = {name: known[name].varied(variant) for name in NAMES}
     if not types - {*_LEFT_OUT, *_UNCHANGED}:
         about = choices[asked or NAMES[0]]
         stages = [_Stage(layer, []) for layer in layers if layer.blobs]

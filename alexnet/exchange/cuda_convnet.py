@@ -26,7 +26,7 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.base.errors import IncompatibleError
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
+from alexnet.conventions import CONVENTIONS, Convention
 from alexnet.exchange.cuda_convnet_layers import (
     DROPOUTS,
     NORMS,
@@ -84,9 +84,9 @@ def _convention(
     """The network that `source` names, or the one whose layers, and what follows them, these are."""
     kinds = ["/".join(sorted({layer.type for layer in stage})) for stage in stages]
     found = {one for stage in stages for layer in stage for one in layer.followed_by}
-    applied: Nonlinearity = "tanh" if "tanh" in found and "relu" not in found else "relu"
+    variant = "tanh" if "tanh" in found and "relu" not in found else ""
     asked = [source] if source in known else _KNOWN
-    choices = [known[name].with_nonlinearity(applied) for name in asked]
+    choices = [known[name].varied(variant) for name in asked]
     choices = [about for about in choices if kinds == [_type(row) for row in shapes(about)]]
     if source not in known:
         columns = max(map(len, stages))
@@ -110,7 +110,7 @@ def _convention(
         raise refused(wrong[about.name], about, path)
     notes = [f"Network: {about.name}, {'as asked' if source in known else 'told by its layers'}."]
     notes += [f"It differs: {one}." for one in wrong[about.name]]
-    if applied == "tanh":
+    if variant:
         notes.append("Its neurons are tanh.")
     if about.drops_out and not _tells_dropout(stages):
         notes.append(f"Taken on trust, for the file does not tell: the dropout of {about.name}.")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from alexnet import __version__, paper
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.conventions import Convention, convention, told_by_file
 from alexnet.models.arrays import in_words, listed, misfits
 from alexnet.models.card import ModelCard, public
 from alexnet.models.folder import weights_sha256
@@ -73,7 +73,7 @@ def description(network: AlexNet, card: ModelCard) -> dict[str, str]:
     return {
         "format": FORMAT,
         "convention": about.name,
-        "nonlinearity": about.nonlinearity,
+        "variant": about.variant,
         "about": about.about,
         "preprocessing_in_words": preprocessing_in_words(about, card),
         "weights_sha256": weights_sha256(network),
@@ -119,9 +119,11 @@ def parsed(texts: Mapping[str, str], where: object) -> dict[str, Any]:
             where=where,
             remedy="Only files that `alexnet export` wrote come back with their classes.",
         )
-    named, applied = texts.get("convention"), texts.get("nonlinearity")
-    if named not in CONVENTIONS or applied not in get_args(Nonlinearity):
-        raise IncompatibleError(f"It holds the network {named!r} with {applied!r}.", where=where)
+    named, variant = texts.get("convention"), texts.get("variant")
+    if told_by_file(named, variant) is None:
+        raise IncompatibleError(
+            f"It holds the network {named!r}, variant {variant!r}.", where=where
+        )
     try:
         found = {**texts, **{name: json.loads(texts[name]) for name in _JSON}}
     except (KeyError, ValueError, RecursionError) as error:
@@ -136,7 +138,7 @@ def parsed(texts: Mapping[str, str], where: object) -> dict[str, Any]:
 
 def wanted(about: Mapping[str, Any]) -> list[str]:
     """The names of the arrays that a file with this description needs, those of our parameters."""
-    layers = CONVENTIONS[about["convention"]].layers
+    layers = convention(about["convention"], variant=about["variant"]).layers
     names = [f"{layer.name}.{part}" for layer in layers for part in ("weight", "bias")]
     return [*names, MEAN]
 
@@ -179,7 +181,7 @@ def found(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: obj
 
 def _of_kernels(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Convention:
     """The network described, with as many kernels as there are weights for."""
-    named = convention(about["convention"], nonlinearity=about["nonlinearity"])
+    named = convention(about["convention"], variant=about["variant"])
     return named.with_kernels(
         {layer.name: len(np.atleast_1d(arrays[f"{layer.name}.weight"])) for layer in named.layers}
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast, get_args
 
 import numpy as np
 
 from alexnet.base.errors import IncompatibleError, UsageError
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity
+from alexnet.conventions import CONVENTIONS, Convention, told_by_file
 from alexnet.exchange.imported import Imported, Weights, checked, refused
 from alexnet.exchange.tensors import read_tensors
 from alexnet.models.arrays import misfits, parameters_of
@@ -44,10 +43,8 @@ def read_own(
     arrays, metadata, notes = read_tensors(path)
     if "convention" in metadata:
         about = _with_outputs(_told(metadata, source, known, path), arrays)
-        applied = "" if about.nonlinearity == "relu" else f" with {about.nonlinearity}"
-        return Weights(
-            arrays, about, (f"Network: {about.name}{applied}, told by the file.", *notes)
-        )
+        varied = f" ({about.variant})" if about.variant else ""
+        return Weights(arrays, about, (f"Network: {about.name}{varied}, told by the file.", *notes))
     if source in known:
         about = _with_outputs(known[source], arrays)
         return Weights(arrays, about, (f"Network: {source}, as asked.", *notes))
@@ -71,12 +68,13 @@ def _told(
     metadata: Mapping[str, str], source: str, known: Mapping[str, Convention], path: Path
 ) -> Convention:
     """The network of a file's metadata; raises IncompatibleError for unknown ones, or not of `source`."""
-    named, applied = metadata["convention"], metadata.get("nonlinearity", "relu")
-    if named not in known or applied not in get_args(Nonlinearity):
+    named, variant = metadata["convention"], metadata.get("variant", "")
+    about = told_by_file(named, variant, known)
+    if about is None:
         raise IncompatibleError(
-            f"It says of itself that it is {named[:40]!r} with {applied[:40]!r}, which is unknown.",
+            f"It says of itself that it is {named[:40]!r}, variant {variant[:40]!r}, which is unknown.",
             where=path,
-            remedy=f"Known: {', '.join(known)}, with {' or '.join(get_args(Nonlinearity))}.",
+            remedy=f"Known: {', '.join(known)}.",
         )
     if source in known and source != named:
         raise IncompatibleError(
@@ -84,7 +82,7 @@ def _told(
             where=path,
             remedy=f"Leave --from out, or say --from {named}.",
         )
-    return known[named].with_nonlinearity(cast(Nonlinearity, applied))
+    return about
 
 
 def _with_outputs(about: Convention, arrays: Mapping[str, np.ndarray]) -> Convention:

@@ -118,8 +118,8 @@ def readme(about: Convention, card: ModelCard, results: Sequence[ModelResult] = 
     head = yaml.safe_dump(_front_matter(about, card, results), sort_keys=False)
     return (
         f"---\n{head}---\n\n# AlexNet, {len(card.classes):,} classes\n\n"
-        f"{count:,} parameters of the network `{about.name}`: {_text(about.about)}, with "
-        f"{'tanh' if about.nonlinearity == 'tanh' else 'ReLU'}.\n\n"
+        f"{count:,} parameters of the network `{about.name}`: {_text(about.about)}"
+        f"{f'; varied: {about.variant}' if about.variant else ''}.\n\n"
         + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
         + "\n"
     )

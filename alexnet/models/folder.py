@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -21,13 +21,13 @@ import safetensors.numpy
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.base.files import make_folder, read_json, write_atomically, write_json
 from alexnet.base.provenance import classes_hash
-from alexnet.conventions import CONVENTIONS, Convention, Nonlinearity, convention
+from alexnet.conventions import CONVENTIONS, Convention, convention, told_by_file
 from alexnet.models.arrays import parameters_of, read_arrays, take_parameters
 from alexnet.models.card import ModelCard, ModelResult, hub_config, readme
 from alexnet.models.weights import Weights, arrays_in, read_weights
 from alexnet.network.alexnet import AlexNet
 
-FORMAT = 2
+FORMAT = 3
 FILES = ("config.json", "model.safetensors", "statistics.safetensors")  # and a README.md
 _CONFIG_KINDS = {
     **dict.fromkeys(("classes", "titles"), list),
@@ -52,7 +52,7 @@ def save_model(
     config = {
         "format": FORMAT,
         "convention": network.convention.name,
-        "nonlinearity": network.convention.nonlinearity,
+        "variant": network.convention.variant,
         "kernels": {layer.name: layer.kernels for layer in network.layers},
         "classes": list(card.classes),
         "titles": list(card.titles),
@@ -141,7 +141,7 @@ def load_model(folder: Path, reading: Future[Weights] | None = None) -> tuple[Al
 
 def convention_of(config: Mapping[str, Any]) -> Convention:
     """The network that a model folder's config.json describes."""
-    about = convention(config["convention"], nonlinearity=config["nonlinearity"])
+    about = convention(config["convention"], variant=config["variant"])
     return about.with_kernels(config["kernels"]).with_classes(len(config["classes"]))
 
 
@@ -154,11 +154,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise DataError("Not a JSON object.", where=path)
-    named, applied = config.get("convention"), config.get("nonlinearity")
-    known = named in tuple(CONVENTIONS) and applied in get_args(Nonlinearity)
-    if config.get("format") != FORMAT or not known:
+    named, variant = config.get("convention"), config.get("variant")
+    about = told_by_file(named, variant)
+    if config.get("format") != FORMAT or about is None:
         raise IncompatibleError(
-            f"This is format {config.get('format')} of {named!r} with {applied!r}; "
+            f"This is format {config.get('format')} of {named!r}, variant {variant!r}; "
             f"this version reads format {FORMAT} of {', '.join(CONVENTIONS)}.",
             where=path,
         )
@@ -167,7 +167,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key, kind in _CONFIG_KINDS.items():
         if not isinstance(config[key], kind):
             raise DataError(f"Its {key} is no {_NAMES[kind]}.", where=path)
-    layers = {layer.name for layer in CONVENTIONS[str(named)].layers}
+    layers = {layer.name for layer in about.layers}
     counts = config["kernels"]
     if counts.keys() != layers or not all(type(n) is int and n > 0 for n in counts.values()):
         raise DataError("Its kernels are not a number for each layer.", where=path)
@@ -193,7 +193,7 @@ def _weights(network: AlexNet) -> bytes:
     metadata = {
         "convention": about.name,
         "format": "pt",  # Hugging Face's libraries ask for it
-        "nonlinearity": about.nonlinearity,
+        "variant": about.variant,
     }
     data = bytearray(safetensors.numpy.save(parameters_of(network), metadata))
     end = 8 + int.from_bytes(data[:8], "little")

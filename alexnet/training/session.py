@@ -36,7 +36,7 @@ from alexnet.training.objective import Objective
 from alexnet.training.placement import Placement, build_step, place
 from alexnet.training.state import CHANGE_BY_NAME, has_begun
 from alexnet.training.step import Step
-from alexnet.training.train import train
+from alexnet.training.train import has_learned, train
 
 # The loss, top-1 and top-5 error of the validation split (shares, not per cent).
 Validate = Callable[[AlexNet, PreparedDataset], Mapping[str, float]]
@@ -218,7 +218,8 @@ def _is_done(run: Run, config: RunConfig, is_longer: bool = False) -> bool:
     steps = Order(count, config.optimizer.batch.count, config.seed).steps(config.length.count)
     rows = run.metrics()
     has_model = (run.model / "config.json").is_file() or is_longer
-    return ranks.from_rank_0(bool(rows) and rows[-1]["step"] >= steps and has_model)
+    is_at_end = bool(rows) and rows[-1]["step"] >= steps
+    return ranks.from_rank_0(has_model and (is_at_end or has_learned(run, config)))
 
 
 def _introduction(run: Run, plan: Plan, placement: Placement) -> Iterable[str]:

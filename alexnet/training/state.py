@@ -23,7 +23,7 @@ from alexnet.training.optimizer import PaperSGD
 from alexnet.training.schedule import Schedule, schedule_of
 
 # Keys that say nothing about the steps that are done.
-_MAY_CHANGE = ("length", "checkpoint.")
+_MAY_CHANGE = ("length", "until_error", "checkpoint.")
 # Keys that a run may go on with if the user names them. The others decide which image comes when, or
 # how the run began: with another value of those it would be another run.
 CHANGE_BY_NAME = (

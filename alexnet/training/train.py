@@ -54,6 +54,8 @@ def train(
             run.log("there is no checkpoint and no step yet: starting at the first")
         save(training)  # so that there is always something to resume from
     first, last = training.counters.step, order.steps(config.length.count)
+    if ranks.from_rank_0(has_learned(run, config)):
+        return
     loader.require_likeness(loader.make(first))
     images = stepper.loader(loader)
 
@@ -68,8 +70,10 @@ def train(
                     raise not_finite(result, training, stepper, loader)
                 records.add_step(result)
 
-        def end_epoch(step: int) -> None:
-            """Validate, and close the epoch; a signal puts it off, and the next start does it.
+        def end_epoch(step: int) -> bool:
+            """Validate, and close the epoch: whether there is nothing left to learn.
+
+            A signal puts it off, and the next start does it.
 
             Several processes would be stopped at different places: they save before they validate.
             """
@@ -79,8 +83,9 @@ def train(
                 with stop.at_once() if ranks.world() == 1 else nullcontext():
                     errors = validate(stepper.network)
             except KeyboardInterrupt:
-                return
+                return False
             records.add_epoch(order.epochs_done(step), training.rate(step - 1), errors)
+            return ranks.from_rank_0(has_learned(run, config))
 
         def leave(step: int) -> None:
             """Stop after `step`, which is saved, unless there is nothing left to do."""
@@ -93,23 +98,35 @@ def train(
                 )
 
         if training.counters.steps_in_epoch and (_ends_epoch(order, first) or first == last):
-            end_epoch(first)  # it was put off
+            learned = end_epoch(first)  # it was put off
             stopping = ranks.any_of(bool(stop))
             save(training)
             if stopping:
                 leave(first)
+            if learned:
+                return
         for batch in images.batches(first, last):
-            step = batch.step + 1  # the steps done after this one
+            step, learned = batch.step + 1, False  # the steps done after this one
             settle(stepper.take(batch, training.rate(batch.step), training.epoch(batch.step)))
             if _ends_epoch(order, step) or step == last:
                 settle(stepper.finish())
-                end_epoch(step)
+                learned = end_epoch(step)
             stopping = ranks.any_of(bool(stop))  # a signal from here on waits for the next step
-            if step % config.checkpoint.every.count == 0 or stopping or step == last:
+            if step % config.checkpoint.every.count == 0 or stopping or step == last or learned:
                 settle(stepper.finish())
                 save(training)
+            if learned:
+                break
             if stopping:
                 leave(step)
+
+
+def has_learned(run: Run, config: RunConfig) -> bool:
+    """Whether an epoch of a run had the training error with which it ends sooner."""
+    if not config.until_error:
+        return False
+    errors = (row["train_top1_error"] for row in run.metrics() if row["kind"] == "epoch")
+    return min(errors, default=1.0) <= config.until_error
 
 
 def _ends_epoch(order: Order, step: int) -> bool:

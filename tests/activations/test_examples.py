@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from alexnet.config import StartConfig
-from alexnet.conventions import Nonlinearity
 from alexnet.evaluation import Classifier, predict_split
 from alexnet.evaluation.scores import score
 from alexnet.models import ModelCard, save_model
@@ -94,12 +93,12 @@ def test_what_brain_score_is_given_is_what_the_model_makes_of_images(
     assert set(brain_score.REGIONS.values()) <= set(brain_score.LAYERS)
 
 
-@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+@pytest.mark.parametrize("variant", ["", "tanh"])
 def test_the_same_weights_read_as_other_networks_answer_otherwise(
-    nonlinearity: Nonlinearity, narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset,
+    variant: str, narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    convention = narrow.convention.with_nonlinearity(nonlinearity)
+    convention = narrow.convention.varied(variant)
     network = AlexNet(6, convention, StartConfig(rule="he", bias=0.0), seed=2)
     save_model(tmp_path / "model", network, card)
     which = example("which_alexnet")

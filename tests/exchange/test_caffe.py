@@ -426,7 +426,7 @@ def test_layers_that_compute_something_else_are_refused(
 
 
 def test_tanh_is_told_by_its_layers(tmp_path: Path) -> None:
-    about = narrow("caffe").with_nonlinearity("tanh")
+    about = narrow("caffe").varied("tanh")
     net = network_of(about)
     for version in (0, 1, 2):
         found = read(saved(tmp_path, encoded(layers_of(net), version)))

@@ -11,7 +11,7 @@ import pytest
 from elsewhere import CASES, CLASSES, TITLES, narrow, photographs
 
 from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
-from alexnet.conventions import CAFFE, CIFAR18, Nonlinearity
+from alexnet.conventions import CAFFE, CIFAR18
 from alexnet.exchange import onnx as exchange
 from alexnet.exchange import read_foreign
 from alexnet.exchange.check import outputs
@@ -31,14 +31,14 @@ def followers(network: AlexNet, kind: str) -> int:
 
 @pytest.fixture(scope="module")
 def small(photo_folder: Path) -> tuple[AlexNet, ModelCard, np.ndarray]:
-    return narrow("cifar11", "relu", photo_folder)
+    return narrow("cifar11", "", photo_folder)
 
 
-@pytest.mark.parametrize(("name", "nonlinearity"), CASES)
+@pytest.mark.parametrize(("name", "variant"), CASES)
 def test_onnxruntime_computes_what_every_network_computes(
-    name: str, nonlinearity: Nonlinearity, photo_folder: Path
+    name: str, variant: str, photo_folder: Path
 ) -> None:
-    network, card, images = narrow(name, nonlinearity, photo_folder)
+    network, card, images = narrow(name, variant, photo_folder)
     data = exchange.build(network, card)
     ours = outputs(network, card, images)
     assert ours.logits_NK.std(axis=0).min() > 0.1 and ours.probs_NK.max() > 0.5, "they differ"
@@ -112,7 +112,7 @@ def test_the_same_network_is_the_same_bytes(
 def test_a_file_that_computes_something_else_is_not_kept(
     wrong: str, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, card, _ = narrow("paper", "relu", photo_folder)
+    network, card, _ = narrow("paper", "", photo_folder)
     model = onnx.load_from_string(exchange.build(network, card))
     arrays = {one.name: one for one in model.graph.initializer}
     (first, *_) = (one for one in model.graph.node if one.op_type == "LRN")
@@ -136,7 +136,7 @@ def test_a_file_that_computes_something_else_is_not_kept(
 def test_weights_that_are_no_numbers_are_not_called_a_difference(
     photo_folder: Path, tmp_path: Path
 ) -> None:
-    network, card, _ = narrow("cifar18", "relu", photo_folder)
+    network, card, _ = narrow("cifar18", "", photo_folder)
     network.fc4.bias.data[3] = np.nan
     with pytest.raises(ArithmeticError, match="not finite"):
         exchange.export_onnx(network, card, tmp_path / "x.onnx")

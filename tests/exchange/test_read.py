@@ -13,7 +13,7 @@ import torch
 from exchange.conftest import card_of, narrow, network_of
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
-from alexnet.conventions import CONVENTIONS, Nonlinearity
+from alexnet.conventions import CONVENTIONS
 from alexnet.exchange import read_foreign
 from alexnet.models import save_model
 from alexnet.models.arrays import parameters_of
@@ -43,12 +43,12 @@ def test_files_of_ours_are_told_by_their_shapes_as_far_as_these_go(
         np.testing.assert_array_equal(found.arrays["conv2.weight"], net.conv2.weight.detach())
 
 
-@pytest.mark.parametrize("applied", ["relu", "tanh"])
+@pytest.mark.parametrize("variant", ["", "tanh"])
 @pytest.mark.parametrize("name", TWINS)
 def test_the_metadata_of_our_own_files_tell_the_network(
-    name: str, applied: Nonlinearity, tmp_path: Path
+    name: str, variant: str, tmp_path: Path
 ) -> None:
-    net = network_of(narrow(name).with_nonlinearity(applied), classes=3)
+    net = network_of(narrow(name).varied(variant), classes=3)
     save_model(tmp_path / "model", net, card_of(3))
     path, known = tmp_path / "model" / "model.safetensors", {n: narrow(n) for n in CONVENTIONS}
     for source in ("", name, "alexnet"):
@@ -61,8 +61,8 @@ def test_the_metadata_of_our_own_files_tell_the_network(
 @pytest.mark.parametrize(
     ("metadata", "told"),
     [
-        ({"convention": "vgg"}, "'vgg' with 'relu', which is unknown"),
-        ({"convention": "caffe", "nonlinearity": "gelu"}, "'caffe' with 'gelu', which is unknown"),
+        ({"convention": "vgg"}, "'vgg', variant '', which is unknown"),
+        ({"convention": "caffe", "variant": "gelu"}, "'caffe', variant 'gelu', which is unknown"),
     ],
 )
 def test_metadata_of_unknown_networks_are_refused(

@@ -126,7 +126,7 @@ def test_weights_are_the_same_bytes_and_name_their_network(tmp_path: Path) -> No
         assert file.metadata() == {
             "format": "pt",
             "convention": "cifar18",
-            "nonlinearity": "relu",
+            "variant": "",
         }
         assert torch.equal(file.get_tensor("fc4.weight"), network.fc4.weight)
 

@@ -58,7 +58,7 @@ def test_weights_from_inverted_dropout_are_doubled_where_outputs_are_halved() ->
 
 
 def test_another_nonlinearity_is_told() -> None:
-    mine, theirs = net(PAPER, 3, seed=1), net(PAPER.with_nonlinearity("tanh"), 3, seed=2)
+    mine, theirs = net(PAPER, 3, seed=1), net(PAPER.varied("tanh"), 3, seed=2)
     said = take_over(mine, ["a", "b", "c"], theirs, ["a", "b", "c"])
     assert "fc7 then: tanh, dropout there, ReLU, dropout here" in said[-1]
 

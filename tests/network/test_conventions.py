@@ -39,6 +39,13 @@ from alexnet.paper import Normalization
 
 CONVS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "local3", "local4", "fc6", "fc7")
 NARROW = dict.fromkeys(CONVS, 32)
+VARIED = (
+    PAPER.varied("no norm"),
+    PAPER.varied("no conv3, pool 2/2"),
+    PAPER.varied("no conv5, no fc7, no dropout"),
+    CIFAR11.varied("pool 2/2"),
+    CIFAR11.varied("no norm, no local4"),
+)
 START = StartConfig(rule="he", gain=0.7, bias=0.5)
 
 
@@ -90,7 +97,9 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("about", CONVENTIONS.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "about", [*CONVENTIONS.values(), *VARIED], ids=lambda one: f"{one.name} {one.variant}".strip()
+)
 def test_fast_and_plain_path_agree(about: Convention, training: bool) -> None:
     """Both differ from exact arithmetic by rounding, the fast one by few times PyTorch's own."""
     fast, x = narrow(about), pixels(about)
@@ -199,7 +208,7 @@ def test_one_tower_is_plain_modules_and_drops_before_the_hidden_layers() -> None
 
 
 def test_dropout_of_tanh_keeps_what_is_negative() -> None:
-    net = narrow(PAPER.with_nonlinearity("tanh"))
+    net = narrow(PAPER.varied("tanh"))
     x, p = pixels(PAPER), dict(net.named_parameters())
     assert not any("relu" in layer.followed_by for layer in net.layers)
     y = net.activations(x, ["pool5"])["pool5"].flatten(1)
@@ -210,6 +219,42 @@ def test_dropout_of_tanh_keeps_what_is_negative() -> None:
     expected = F.linear(y, p["fc8.weight"], p["fc8.bias"])
     with masks_of(net.train(), address(3, 7)):
         torch.testing.assert_close(net(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def parameters(about: Convention) -> int:
+    return sum(row.parameters for row in shapes(about))
+
+
+def test_variants_change_what_they_say() -> None:
+    assert PAPER.varied("") == PAPER and PAPER.varied(" no  norm ,tanh ").variant == "no norm, tanh"
+    assert [one.followed_by for one in PAPER.varied("no norm").layers][:3] == [
+        *(("relu", "pool"), ("relu", "pool"), ("relu",))
+    ]
+    assert not PAPER.varied("no dropout").drops_out
+    for about in (PAPER, CIFAR11):  # section 3.4: the same sizes
+        assert [row.pooled for row in shapes(about.varied("pool 2/2"))] == [
+            row.pooled for row in shapes(about)
+        ]
+    without = PAPER.varied("no conv4")
+    assert parameters(PAPER) - parameters(without) == 663_936
+    without = PAPER.varied("no conv5")  # its pooling stays, for 384 maps now
+    assert [row.pooled for row in shapes(without)][3] == (384, 6, 6)
+    without = PAPER.varied("no conv3")  # the exchange stays: conv4 sees all 256 maps of conv2
+    assert without.layers[2].sees == "both columns"
+    assert shapes(without)[2].parameters == 384 * (3 * 3 * 256 + 1)
+    assert PAPER.varied("no conv3, no conv4").layers[2].name == "conv5"
+    wide = PAPER.varied("width 0.1")
+    assert [one.kernels for one in wide.layers] == [10, 26, 38, 38, 26, 410, 410, 1000]
+
+
+@pytest.mark.parametrize(
+    "variant", ["gelu", "no conv1", "no fc8", "no conv2", "no pool", "pool 9/1", "width 0", "no"]
+)
+def test_variants_that_do_not_exist_are_refused(variant: str) -> None:
+    with pytest.raises(UsageError, match=f"no variant '{variant}' of paper") as refused:
+        PAPER.varied(f"tanh, {variant}")
+    known = refused.value.remedy.removeprefix("Known: ").split(", ")
+    assert "no conv4" in known and all(PAPER.varied(one) for one in known)
 
 
 def test_locally_connected_layers_have_kernels_of_their_own_at_each_place() -> None:

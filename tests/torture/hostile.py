@@ -408,7 +408,7 @@ def config(weights: bytes, classes: Any = ("cat", "dog"), **changes: Any) -> dic
     names = list(classes)
     hashed = names if all(isinstance(name, str) for name in names) else []
     about = {
-        "format": 2, "convention": "paper", "nonlinearity": "relu", "classes": names, "titles": names,
+        "format": 3, "convention": "paper", "variant": "", "classes": names, "titles": names,
         "kernels": {layer.name: layer.kernels for layer in paper.LAYERS},
         "classes_sha256": classes_hash(hashed), "preprocessing": {}, "provenance": {},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -527,7 +527,7 @@ def _models() -> Iterator[Case]:
         "kernels of one layer": config(whole, kernels={"conv1": 96}),
         "kernels without end": config(whole, kernels=dict.fromkeys(_LAYERS, 10**15)),
         "kernels below nothing": config(whole, kernels=dict.fromkeys(_LAYERS, -1)),
-        "NaN": json.dumps(config(whole)).replace('"format": 2', '"format": NaN').encode(),
+        "NaN": json.dumps(config(whole)).replace('"format": 3', '"format": NaN').encode(),
     }
     for name, about in abouts.items():
         for verb in ("predict", "summary")[: 1 if name == "a million classes" else 2]:

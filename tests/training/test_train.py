@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_both_lines_of_figure_1_learn_from_the_first_steps(name: str, tmp_path: 
     loader = Loader(
         dataset.split("train"), dataset.statistics, about.augmentation, 128, seed=0, crop=32
     )
-    layers = convention(about.network.convention, 8, about.network.nonlinearity)
+    layers = convention(about.network.convention, 8, about.network.variant)
     step = EagerStep(Placed(AlexNet(8, layers, about.network.start), about.optimizer), seed=0)
     outcomes = taken(step, loader, range(20), about.optimizer.learning_rate)
     assert np.mean([one.loss for one in outcomes[-10:]]) < np.log(8) / 2
@@ -150,6 +151,21 @@ def test_it_learns_the_synthetic_classes(run: Run, loader: Loader) -> None:
     )
     losses = [row["loss"] for row in run.metrics() if row["kind"] == "step"]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_it_ends_with_the_training_error_it_was_to_reach(run: Run, loader: Loader) -> None:
+    settings = replace(config(loader, 60, rate=0.005), length=Epochs(6))
+    whole = Run.create("whole", settings, {})
+    training.train(whole, settings, loader, EagerStep(Placed(narrow(), SGD), 0), lambda _: ERRORS)
+    errors = [row["train_top1_error"] for row in whole.metrics() if row["kind"] == "epoch"]
+    target = min(errors[:4])
+    sooner = replace(settings, until_error=target)
+    for resume in (False, True):  # which has nothing left to do
+        step = EagerStep(Placed(narrow(), SGD), 0)
+        training.train(run, sooner, loader, step, lambda _: ERRORS, resume)
+        found = [row["train_top1_error"] for row in run.metrics() if row["kind"] == "epoch"]
+        assert found == errors[: errors.index(target) + 1] and len(found) < len(errors)
+        assert newest(run.checkpoints).step == run.metrics()[-1]["step"]
 
 
 def test_a_stalled_start_is_told(
