@@ -87,7 +87,8 @@ class Convention:
     def varied(self, variant: str) -> Convention:
         """The same network, changed as the parts of `variant` say, with commas between.
 
-        "tanh" in place of every ReLU (section 3.1); "no norm", "no dropout", or "no conv4", whose pooling
+        "tanh" in place of every ReLU (section 3.1); "ones", the first biases of every layer between the
+        first and the last (section 5); "no norm", "no dropout", or "no conv4", whose pooling
         and sight of both columns pass to its neighbours; "pool 2/2", windows and their stride (section
         3.4); "width 0.5", as many times the kernels in every layer but the last. Raises UsageError.
         """
@@ -100,6 +101,10 @@ def _changed_by(net: Convention, part: str) -> Convention:
     word, _, rest = part.partition(" ")
     if part == "tanh":
         changed = _follow(net, lambda one: ("tanh",) if one == "relu" else (one,))
+    elif part == "ones":
+        changed = replace(
+            net, layers=_changed(net.layers, {one.name: {"bias": 1} for one in net.layers[1:-1]})
+        )
     elif word == "no" and rest in (
         kinds := {"norm": ("norm", "norm within"), "dropout": ("dropout",)}
     ):
@@ -115,7 +120,7 @@ def _changed_by(net: Convention, part: str) -> Convention:
         removable = [f"no {name}" for name in ("norm", "dropout", *_removable(net))]
         raise UsageError(
             f"There is no variant {part!r} of {net.name}.",
-            remedy=f"Known: tanh, {', '.join(removable)}, pool 2/2, width 0.5",
+            remedy=f"Known: tanh, ones, {', '.join(removable)}, pool 2/2, width 0.5",
         )
     return replace(changed, variant=f"{net.variant}, {part}" if net.variant else part)
 

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+
+class Result(NamedTuple):
+    """Error in % of one system on one split; None where the paper prints a dash."""
+
+    system: str
+    top1: float | None
+    top5: float | None
+
+
 # --- Section 2: the dataset -----------------------------------------------------------------------
 
 
@@ -28,6 +37,10 @@ ILSVRC_2012 = Release("ILSVRC-2012", 1000, 1_200_000, 50_000, 150_000)
 FALL_2009 = Release("ImageNet Fall 2009", 10_184, 8_900_000)  # half trains, half tests
 FALL_2011 = Release("ImageNet Fall 2011", 22_000, 15_000_000)  # for pre-training, section 6
 FALL_2009_TRAIN_SHARE = 0.5
+# The same, counted in what is distributed: the paper rounds.
+ILSVRC_2010_COUNTED = Release("ILSVRC-2010", 1000, 1_261_406, 50_000, 150_000)
+FALL_2011_COUNTED = Release("ImageNet Fall 2011", 21_841, 14_197_122)
+IMAGES_OF_A_CLASS = 1000  # of ILSVRC, "roughly"
 CIFAR_10 = Release("CIFAR-10", 10, 50_000, test=10_000)
 CIFAR_10_SIDE = 32  # pixels
 
@@ -77,6 +90,8 @@ LAYERS = (
 )
 # fmt: on
 POOLED_SIDES = {"conv1": 27, "conv2": 13, "conv5": 6}
+LEARNED_LAYERS = {"convolutional": 5, "fully connected": 3}
+MAPS_SEEN = {"conv1": 3, "conv2": 48, "conv3": 256, "conv4": 192, "conv5": 192}  # by one kernel
 
 INPUT_NUMBERS = 150_528  # "the network's input is 150,528-dimensional"
 NEURONS_PRINTED = (253_440, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000)  # conv1 is a slip
@@ -107,6 +122,9 @@ MULTIPLY_ADDS_MILLIONS = {  # of one forward pass of one image
 }
 MULTIPLY_ADDS_TOTAL_MILLIONS = 724
 CONV_SHARE_CLAIMED = 0.01  # "each convolutional layer contains no more than 1 % of the parameters"
+FC6_SHARE_CLAIMED = 0.5  # more than: "most of the net's parameters" (section 3.2, footnote)
+ONE_COLUMN_SIZE_CLAIMED = 1.0  # of both columns' parameters, "approximately" (same footnote)
+GPU_MEMORY_GB = 3  # of one GTX 580: less than training the network takes (section 3.2)
 
 
 class Normalization(NamedTuple):
@@ -136,28 +154,32 @@ RELU_SPEEDUP = 6.0  # times fewer epochs than tanh
 class Effect(NamedTuple):
     """How many points of error a part of the system takes away; None where the paper is silent."""
 
-    part: str
     section: str
-    top1: float | None
+    top1: float
     top5: float | None
 
 
-EFFECTS = (
-    Effect("two columns against one with half the kernels", "3.2", 1.7, 1.2),
-    Effect("response normalization", "3.3", 1.4, 1.2),
-    Effect("overlapping pooling", "3.4", 0.4, 0.3),
-    Effect("colour augmentation", "4.1", 1.0, None),  # "over 1 %"
-    Effect("any one middle layer", "7", 2.0, None),
+EFFECTS = {
+    "two columns": Effect("3.2", 1.7, 1.2),  # against one with half the kernels
+    "response normalization": Effect("3.3", 1.4, 1.2),
+    "overlapping pooling": Effect("3.4", 0.4, 0.3),
+    "colour": Effect("4.1", 1.0, None),  # "over 1 %"
+    "a middle layer": Effect("7", 2.0, None),  # "about 2 %" for any one of them
+}
+CIFAR_10_RESULTS = (  # section 3.3
+    Result("four-layer CNN without normalization", 13.0, None),
+    Result("four-layer CNN with normalization", 11.0, None),
 )
-CIFAR_10_ERROR = {"without normalization": 13.0, "with normalization": 11.0}  # section 3.3
 
 # --- Section 4: reducing overfitting --------------------------------------------------------------
 
+BITS_OF_A_LABEL = 10  # "each training example impose[s] 10 bits of constraint"
 AUGMENTATION_FACTOR = 2048  # 32 x 32 offsets x 2 reflections
 VIEWS = 10  # four corners and the centre, and their reflections; softmax outputs averaged
 COLOUR_DEVIATION = 0.1  # standard deviation of alpha_1, alpha_2, alpha_3
 IMAGENET_COLOUR_DEVIATIONS = (121.8, 37.1, 19.7)  # square roots of the eigenvalues, 0-255 scale
 DROPOUT = 0.5  # probability in fc6 and fc7; at test time outputs are multiplied by 1 - DROPOUT
+DROPOUT_ITERATIONS = 2.0  # times as many until convergence, "roughly"
 
 # --- Section 5: details of learning ---------------------------------------------------------------
 
@@ -182,14 +204,6 @@ PROGRAM_CROP_GROUP = 32  # images that share a crop
 # --- Section 6: results ---------------------------------------------------------------------------
 
 
-class Result(NamedTuple):
-    """Error in % of one system on one split; None where the paper prints a dash."""
-
-    system: str
-    top1: float | None
-    top5: float | None
-
-
 class Row2012(NamedTuple):
     """One row of table 2; a star marks pre-training on the Fall 2011 release."""
 
@@ -212,6 +226,7 @@ TABLE_2 = (  # ILSVRC-2012
     Row2012("1 CNN*", 39.0, 16.6, None),
     Row2012("7 CNNs*", 36.7, 15.4, 15.3),
 )
+VALIDATION_AND_TEST = 0.1  # points: "they do not differ by more than"
 FALL_2009_RESULT = Result("CNN with a sixth convolutional layer", 67.4, 40.9)
 FALL_2009_BEFORE = Result("best published before", 78.1, 60.9)
 PROGRAM_ABLATIONS = (  # from the original program's logs; the first on ILSVRC-2010, the rest 2012
@@ -220,6 +235,25 @@ PROGRAM_ABLATIONS = (  # from the original program's logs; the first on ILSVRC-2
     Result("pooling without overlap", 41.1, 18.5),
     Result("no communication at conv3", 41.8, 19.3),
 )
+
+
+class Removal(NamedTuple):
+    """A row of table 3 of Zeiler and Fergus (2014): ILSVRC-2012, their copy of the network."""
+
+    removed: str
+    training: float  # top-1 error in %
+    top1: float  # of the validation split, as the next
+    top5: float
+
+
+ZEILER_FERGUS = (
+    Removal("nothing", 35.1, 40.5, 18.1),
+    Removal("conv3 and conv4", 41.8, 45.4, 22.1),
+    Removal("fc7", 27.4, 40.0, 18.4),
+    Removal("fc6 and fc7", 27.4, 44.8, 22.4),
+    Removal("conv3, conv4, fc6 and fc7", 71.1, 71.3, 50.1),
+)
+
 NEIGHBOURS = 6  # figure 4, right: nearest training images by Euclidean distance in fc7
 TEST_IMAGES_WITH_LABELS, TEST_IMAGES_WITH_NEIGHBOURS = 8, 5  # figure 4, left and right
 TOP = 5  # "the five labels considered most probable by the model"

@@ -135,6 +135,8 @@ class Loader:
         if self.augmentation.crops == "shared":
             places_B = step * self.order.batch + np.arange(self.order.batch)[self._part]
             views_B3 = shared_views(seed, places_B, self.augmentation.reflections, self._room)
+        elif self.augmentation.crops == "centre":
+            views_B3[:, :2] = self._room // 2
         return views_B3, shifts_B3
 
     def divisors(self, epochs_B: np.ndarray) -> np.ndarray | None:

@@ -62,6 +62,15 @@ def test_every_epoch_draws_its_own_colour(dataset: PreparedDataset) -> None:
         assert not np.array_equal(a, second.x_BHWC[second.indices_B == index])
 
 
+def test_without_augmentation_every_image_is_its_centre(dataset: PreparedDataset) -> None:
+    split, mean_HWC = dataset.split("train"), dataset.statistics.mean_HWC
+    plain = AugmentationConfig(crops="centre", reflections=False, colour=0.0)
+    batch = Loader(split, dataset.statistics, plain, 8, 0).make(2)
+    for x_HWC, index in zip(batch.x_BHWC, batch.indices_B, strict=True):
+        (expected_HWC,) = cut_views(split.pixels(int(index)), mean_HWC, 1)
+        np.testing.assert_array_equal(x_HWC, expected_HWC)
+
+
 def test_batches_are_made_while_the_caller_works(dataset: PreparedDataset) -> None:
     loader, makers = loader_of(dataset, batch=4), []
     make = loader.make

@@ -231,6 +231,7 @@ def test_variants_change_what_they_say() -> None:
         *(("relu", "pool"), ("relu", "pool"), ("relu",))
     ]
     assert not PAPER.varied("no dropout").drops_out
+    assert [one.bias for one in CIFAR11.varied("ones").layers] == [0, 1, 1, 1, 0]
     for about in (PAPER, CIFAR11):  # section 3.4: the same sizes
         assert [row.pooled for row in shapes(about.varied("pool 2/2"))] == [
             row.pooled for row in shapes(about)

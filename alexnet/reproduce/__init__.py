@@ -1,0 +1,1 @@
+"""Stage 8: the paper's claims, the experiments that test them, and what these show."""
