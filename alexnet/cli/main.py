@@ -29,6 +29,7 @@ from alexnet.cli import (
     features,
     inspect,
     quickstart,
+    reproduce,
     train,
 )
 
@@ -58,6 +59,7 @@ app.command()(features.rdm)
 app.command()(inspect.summary)
 app.command("import")(exchange.import_)
 app.command()(export.export)
+app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(benchmark.app, name="benchmark")
 
 

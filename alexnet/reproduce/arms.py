@@ -20,13 +20,14 @@ from alexnet.sources.subset import subset
 class Data:
     """Labelled images: a source, or some of its classes and of each class some images.
 
-    `train` and `held_out` are numbers of images of each class (`alexnet.sources.subset`); `images` is
-    how many are trained on, for plans made before anything is prepared.
+    `train` and `held_out` are numbers of images of each class (`alexnet.sources.subset`). `images` are
+    trained on, `tested` are for testing, of so many `kinds`: for plans made before anything is prepared.
     """
 
     source: str
     images: int
     tested: int
+    kinds: int = 10
     classes: tuple[str, ...] = ()
     train: int = 0
     held_out: int = 0

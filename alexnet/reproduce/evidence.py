@@ -156,5 +156,5 @@ def metrics_of(study: Study, comparison: Comparison, effects: Iterable[str]) -> 
 
     With five classes or fewer, five guesses are never wrong.
     """
-    classes = len(study.arms[comparison.arm].data.classes) or 10
+    classes = study.arms[comparison.arm].data.kinds
     return [one for one in effects if one in _READ and not (one == "top5" and classes <= 5)]

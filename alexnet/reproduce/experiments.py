@@ -74,7 +74,7 @@ class Study:
 
 
 # Rates that figure 1's lines are tried with. The fastest of the `small` sweep draw the lines.
-RATES = {"relu": (0.0005, 0.001, 0.002, 0.004), "tanh": (0.003, 0.006, 0.01, 0.02)}
+RATES = {"relu": (0.001, 0.002, 0.004), "tanh": (0.005, 0.01, 0.02)}
 FASTEST = {
     "cifar18": {"relu": 0.002, "tanh": 0.01},
     "cifar13": {"relu": 0.002, "tanh": 0.01},
@@ -106,6 +106,7 @@ class _Bases:
     sweep: Arm  # the same on fewer images, to choose the rates
     few: Data  # images of three classes, ...
     many: Data  # ... and all of the seven others
+    often: tuple[str, ...]  # epochs for so few
     long: str  # twice the epochs of `cifar`
     seeds: tuple[int, int]  # of comparisons of small nets, and of the network
 
@@ -123,7 +124,7 @@ def _arms(b: _Bases) -> list[Arm]:
     cifar, net = b.cifar, b.net
     half = cifar.data
     half = replace(half, train=half.train // 2, images=half.images // 2)
-    few = replace(cifar, data=b.few, error=0.3)
+    few = replace(cifar, data=b.few, settings=(*cifar.settings, *b.often))
     return [
         cifar,
         cifar.varied("no-norm", "no norm"),
@@ -334,7 +335,7 @@ def _experiments(b: _Bases) -> tuple[Experiment, ...]:
 
 
 def _smoke() -> _Bases:
-    small, large = Data("synthetic:160x4", 140, 16), Data("synthetic:64x4", 58, 6)
+    small, large = Data("synthetic:160x4", 140, 16, 4), Data("synthetic:64x4", 58, 6, 4)
     quick = ("length=1", "schedule.kind=anneal", "schedule.warmup=0.2", "optimizer.batch=16")
     start = ("network.start.rule=he", "network.start.gain=0.3")
     narrow = "width 0.125"
@@ -346,8 +347,9 @@ def _smoke() -> _Bases:
         net=Arm("net", "small", large, quick, "width 0.05", keeps_kernels=True),
         line=line,
         sweep=replace(line, settings=("length=1", "optimizer.batch=16")),
-        few=Data("synthetic:160x4", 24, 12, ("class0", "class1"), 12),
-        many=Data("synthetic:160x4", 70, 8, ("class2", "class3")),
+        few=Data("synthetic:160x4", 24, 12, 2, ("class0", "class1"), 12),
+        many=Data("synthetic:160x4", 70, 8, 2, ("class2", "class3")),
+        often=("length=2",),
         long="length=2",
         seeds=(2, 2),
     )
@@ -365,7 +367,7 @@ def _small() -> _Bases:
         "cifar",
         "cifar11",
         fifth,
-        ("length=20", *tenth, "network.start.gain=0.25", "optimizer.learning_rate=0.002"),
+        ("length=20", *tenth, "network.start.gain=0.35", "optimizer.learning_rate=0.004"),
     )
     line = Arm("line", "figure1_relu", Data("cifar10", 50_000, 10_000), error=0.35)
     return _Bases(
@@ -374,8 +376,9 @@ def _small() -> _Bases:
         net=Arm("net", "small", Data("imagenette", 9_469, 3_925), keeps_kernels=True, error=0.22),
         line=line,
         sweep=replace(line, data=replace(fifth, held_out=0)),
-        few=Data("cifar10", 300, 3_000, _THREE, train=100),
-        many=Data("cifar10", 35_000, 7_000, _SEVEN),
+        few=Data("cifar10", 300, 3_000, 3, _THREE, train=100),
+        many=Data("cifar10", 35_000, 7_000, 7, _SEVEN),
+        often=("length=100", "optimizer.batch=50"),
         long="length=40",
         seeds=(6, 3),
     )
@@ -383,7 +386,9 @@ def _small() -> _Bases:
 
 def _full() -> _Bases:
     cifar10 = Data("cifar10", paper.CIFAR_10.train, paper.CIFAR_10.test)
-    imagenet = Data("imagenet", paper.ILSVRC_2012.train, paper.ILSVRC_2012.validation)
+    imagenet = Data(
+        "imagenet", paper.ILSVRC_2012.train, paper.ILSVRC_2012.validation, paper.CLASSES
+    )
     cifar = Arm("cifar", "cifar11", cifar10, error=0.11)
     line = Arm("line", "figure1_relu", cifar10)
     return _Bases(
@@ -392,8 +397,9 @@ def _full() -> _Bases:
         net=Arm("net", "paper", imagenet, keeps_kernels=True, error=0.407),
         line=line,
         sweep=line,
-        few=Data("cifar10", 300, 3_000, _THREE, train=100),
-        many=Data("cifar10", 35_000, 7_000, _SEVEN),
+        few=Data("cifar10", 300, 3_000, 3, _THREE, train=100),
+        many=Data("cifar10", 35_000, 7_000, 7, _SEVEN),
+        often=("length=2000", "optimizer.batch=50"),
         long="length=1040",
         seeds=(6, 5),
     )

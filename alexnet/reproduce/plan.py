@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from alexnet.reproduce.arms import Arm
 from alexnet.reproduce.claims import claim
 from alexnet.reproduce.evidence import Evidence, metrics_of, value
 from alexnet.reproduce.experiments import Comparison, Experiment, Study
-from alexnet.reproduce.statistics import predicted_spread, smallest_effect
+from alexnet.reproduce.power import difference_spread, predicted_spread, smallest_effect
 from alexnet.training.eager import EagerStep
 from alexnet.training.mesh import Mesh, Placed
 from alexnet.training.placement import Placement
@@ -41,8 +41,10 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One experiment of a plan. `spread` and `smallest` are in points of top-1 error, over the seeds
-    wanted; None where its metrics are not errors.
+    """One experiment of a plan.
+
+    `spread` is that of one seed's difference and `smallest` the smallest effect that the seeds wanted can
+    show, in points of top-1 error; None where its metrics are not errors, or for too few seeds.
     """
 
     experiment: Experiment
@@ -52,6 +54,16 @@ class Row:
     seconds: float
     spread: float | None
     smallest: float | None
+
+
+class _Step(NamedTuple):
+    """One pair more of a comparison: by how much its interval shrinks, and in how many seconds."""
+
+    comparison: Comparison
+    seed: int
+    jobs: list[Job]
+    cost: float
+    gain: float
 
 
 class Planner:
@@ -99,21 +111,16 @@ class Planner:
         for one in experiments:
             jobs += [job for job in self._others(one) if self._is_missing(job, one)]
         spent = sum(self.seconds(self.study.arms[job.arm]) for job in dict.fromkeys(jobs))
-        comparisons = [(one, two) for one in experiments for two in one.comparisons]
-        pairs = {two: len(self.evidence.pairs(two)) for _, two in comparisons}
+        comparisons = [two for one in experiments for two in one.comparisons]
+        seeds = {two: {pair.seed for pair in self.evidence.pairs(two)} for two in comparisons}
         while spent < budget:
-            found = [
-                (gain / max(cost, 1.0), place, extra)
-                for place, (one, two) in enumerate(comparisons)
-                for gain, cost, extra in [self._next(one, two, pairs[two], jobs)]
-                if gain > 0
-            ]
-            if not found:
+            steps = [self._next(two, seeds[two], jobs) for two in comparisons]
+            best = max(steps, key=lambda step: step.gain / max(step.cost, 1.0), default=None)
+            if best is None or best.gain == 0:
                 break
-            _, place, extra = max(found, key=lambda each: (each[0], -each[1]))
-            jobs += extra
-            pairs[comparisons[place][1]] += 1
-            spent += sum(self.seconds(self.study.arms[job.arm]) for job in extra)
+            jobs += best.jobs
+            spent += best.cost
+            seeds[best.comparison].add(best.seed)
         return list(dict.fromkeys(jobs))
 
     def seconds(self, arm: Arm) -> float:
@@ -133,7 +140,7 @@ class Planner:
         if arm.members:
             return _START_UP
         epochs = arm.config(0).length.count
-        validated = arm.data.held_out * (len(arm.data.classes) or 10) or arm.data.tested
+        validated = arm.data.held_out * arm.data.kinds or arm.data.tested
         evaluated = epochs * validated + _VIEWS * arm.data.tested
         return _START_UP + (epochs * arm.data.images + evaluated * _EVALUATING) / self._rate(arm)
 
@@ -148,22 +155,19 @@ class Planner:
         return self._rates[key]
 
     def _next(
-        self, experiment: Experiment, comparison: Comparison, pairs: int, planned: Sequence[Job]
-    ) -> tuple[float, float, list[Job]]:
-        """What one pair more gains, in which time, by which jobs."""
-        if pairs >= MOST_SEEDS:
-            return 0.0, 0.0, []
-        present = {pair.seed for pair in self.evidence.pairs(comparison)}
-        promised = {job.seed for job in planned if job.arm == comparison.arm}
-        seed = next(n for n in range(2 * MOST_SEEDS) if n not in present | promised)
+        self, comparison: Comparison, seeds: Collection[int], planned: Collection[Job]
+    ) -> _Step:
+        """What a pair more than those of `seeds` gains, in which time, by which jobs."""
+        seed = next(n for n in range(MOST_SEEDS + 1) if n not in seeds)
+        if len(seeds) >= MOST_SEEDS:
+            return _Step(comparison, seed, [], 0.0, 0.0)
         both = dict.fromkeys((comparison.arm, comparison.without))
-        jobs = [job for name in both for job in self._with_needs(name, seed)]
-        extra = [job for job in dict.fromkeys(jobs) if job not in planned and not self._has(job)]
+        jobs = dict.fromkeys(job for name in both for job in self._with_needs(name, seed))
+        extra = [job for job in jobs if job not in planned and not self._has(job)]
         cost = sum(self.seconds(self.study.arms[job.arm]) for job in extra)
-        effects = [one for one in claim(comparison.claim).effects.values() if one]
-        scale = min(map(abs, effects), default=1.0)
-        spread = self._spread(comparison)
-        return spread / scale * (_width(pairs) - _width(pairs + 1)), cost, extra
+        scale = abs(claim(comparison.claim).effects.get("top1") or 1.0)
+        gain = self._spread(comparison) / scale * (_width(len(seeds)) - _width(len(seeds) + 1))
+        return _Step(comparison, seed, extra, cost, gain)
 
     def _jobs(self, experiment: Experiment, seeds: int) -> Iterator[Job]:
         """All that an experiment asks for, in the order of its seeds."""
@@ -216,7 +220,7 @@ class Planner:
             )
             return float(np.std(mine - other, ddof=1))
         arm = self.study.arms[comparison.arm]
-        return 100 * predicted_spread(arm.error, arm.data.tested) * 2**0.5
+        return difference_spread(100 * predicted_spread(arm.error, arm.data.tested))
 
     def _sharpness(self, experiment: Experiment, seeds: int) -> tuple[float | None, float | None]:
         """The spread of a seed's difference, and the smallest effect that so many can show."""
@@ -224,7 +228,7 @@ class Planner:
         if not errors:
             return None, None
         spread = max(map(self._spread, errors))
-        return spread, smallest_effect(spread, seeds) if seeds > 1 else None
+        return spread, smallest_effect(spread, seeds)
 
 
 def _width(pairs: int) -> float:
@@ -236,7 +240,7 @@ def _width(pairs: int) -> float:
 
 def measured_rate(arm: Arm, placement: Placement) -> float:
     """Images per second of an arm's training steps, timed on noise: without the loading of images."""
-    config, classes = arm.config(0), len(arm.data.classes) or 10
+    config, classes = arm.config(0), arm.data.kinds
     about, count = config.network.of(classes), config.optimizer.batch.count
     network = AlexNet(classes, about, config.network.start, 0)
     network.to(placement.device, dtype_of(placement.precision))
