@@ -361,13 +361,13 @@ _SEVEN = ("airplane", "automobile", "bird", "cat", "deer", "ship", "truck")
 
 
 def _small() -> _Bases:
-    tenth = ("schedule.kind=anneal", "schedule.warmup=1", "network.start.rule=he")
+    anneal = ("schedule.kind=anneal", "schedule.warmup=1", "network.start.rule=he")
     fifth = Data("cifar10", 10_000, 10_000, train=1000, held_out=100)
     cifar = Arm(
         "cifar",
         "cifar11",
         fifth,
-        ("length=20", *tenth, "network.start.gain=0.35", "optimizer.learning_rate=0.004"),
+        ("length=20", *anneal, "network.start.gain=0.35", "optimizer.learning_rate=0.004"),
     )
     line = Arm("line", "figure1_relu", Data("cifar10", 50_000, 10_000), error=0.35)
     return _Bases(
@@ -375,7 +375,7 @@ def _small() -> _Bases:
         early=Arm("early", "cifar11", fifth, ("length=6",), error=0.7),
         net=Arm("net", "small", Data("imagenette", 9_469, 3_925), keeps_kernels=True, error=0.22),
         line=line,
-        sweep=replace(line, data=replace(fifth, held_out=0)),
+        sweep=replace(line, data=fifth),
         few=Data("cifar10", 300, 3_000, 3, _THREE, train=100),
         many=Data("cifar10", 35_000, 7_000, 7, _SEVEN),
         often=("length=100", "optimizer.batch=50"),
