@@ -40,7 +40,7 @@ def help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_verbs_and_options_exist(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    verb = words[:2] if words[0] in {"data", "benchmark"} else words[:1]
+    verb = words[:2] if words[0] in {"data", "benchmark", "reproduce"} else words[:1]
     text = help_of(verb, capsys)
     for option in (word for word in words if re.match(r"--?[a-z]", word)):
         assert re.search(rf"(^|[\s,]){option}\b", text), f"{' '.join(verb)} has no {option}"

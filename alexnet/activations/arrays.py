@@ -6,7 +6,6 @@ last, and goes first where they are replaced.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.base.files import Writer, drafts, read_json
+from alexnet.base.provenance import names_hash
 
 NOT_ARRAYS = {"keys", "about"}  # of the names in a .h5 or .mat
 
@@ -115,7 +115,7 @@ def described_files(
     for layer in about["layers"]:
         path = array_files(output.path, tuple(output.shapes))[layer["name"]]
         layer |= {"file": path.name, "sha256": digests[path]}
-    return {**about, "keys_sha256": keys_hash(keys)}
+    return {**about, "keys_sha256": names_hash(keys)}
 
 
 def description(path: Path) -> tuple[dict[str, Any], Path]:
@@ -149,11 +149,6 @@ def described_arrays(path: Path, about: Mapping[str, Any]) -> dict[str, Path]:
 
 
 # --- Keys, names and what is wrong with files -----------------------------------------------------
-
-
-def keys_hash(keys: Sequence[str]) -> str:
-    """A SHA-256 of keys in order: what binds a description to them."""
-    return hashlib.sha256(utf8("\0".join(keys))).hexdigest()
 
 
 def numbered(layers: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ Shape letters: N images, B of a batch, U units, C maps, H x W positions.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet import __version__, paper
+from alexnet import __version__
 from alexnet.activations.arrays import Output
 from alexnet.activations.stimuli import Stimuli
 from alexnet.activations.store import (
@@ -24,10 +23,11 @@ from alexnet.activations.store import (
     writing,
 )
 from alexnet.base import ranks
-from alexnet.base.errors import DataError, NumericsError, UsageError
+from alexnet.base.errors import DataError, NumericsError
 from alexnet.base.progress import progress
+from alexnet.base.provenance import names_hash
 from alexnet.loading.files import READ
-from alexnet.loading.views import batches, turns
+from alexnet.loading.views import batches, require_views, turns
 from alexnet.models import ModelCard
 from alexnet.models.activations import named_activations, row_shapes
 from alexnet.network import AlexNet
@@ -79,8 +79,7 @@ def extract(
     no image can be used, NumericsError where a number is not finite, EnvironmentProblem where the disk
     is too small.
     """
-    if views not in (1, paper.VIEWS):
-        raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
+    require_views(views)
     shapes = row_shapes(network, layers)
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -95,9 +94,8 @@ def extract(
     require_possible(output)
     if ranks.is_rank_0():
         require_new(files, force)
-    identity = hashlib.sha256("\0".join(stimuli.keys).encode("utf-8", "surrogateescape"))
     ranks.require_same(
-        {"the images": identity.hexdigest(), **{k: str(v) for k, v in about.items()}}
+        {"the images": names_hash(stimuli.keys), **{k: str(v) for k, v in about.items()}}
     )
     if ranks.is_rank_0():
         require_room(output)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from alexnet.activations import csv, hdf5, mat, npy
-from alexnet.activations.arrays import Output, Stored, Write, keys_hash, mixed, unreadable
+from alexnet.activations.arrays import Output, Stored, Write, mixed, unreadable
 from alexnet.base.errors import AlexNetError, DataError, UsageError, did_you_mean
 from alexnet.base.files import require_space
+from alexnet.base.provenance import names_hash
 
 
 class Format(Protocol):
@@ -128,7 +129,7 @@ def _require_arrays(found: Stored) -> None:
 def _require_one_writing(found: Stored, path: Path) -> None:
     """Raise DataError where keys, arrays and what describes files of their own disagree."""
     about = found.about
-    if about.get("keys_sha256", keys_hash(found.keys)) != keys_hash(found.keys):
+    if about.get("keys_sha256", names_hash(found.keys)) != names_hash(found.keys):
         raise mixed("The keys are not those that were written with the arrays.", path)
     described = {one["name"]: one["shape"] for one in about.get("layers", []) if "file" in one}
     for name, array in found.layers.items():

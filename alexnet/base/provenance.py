@@ -1,4 +1,4 @@
-"""What a result came from: this program, the machine it ran on, and the classes it is about."""
+"""What a result came from: this program, the machine it ran on, and the names it is about."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LIBRARIES = ("torch", "numpy", "numba", "pyarrow", "pillow", "simplejpeg")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def classes_hash(classes: Sequence[str]) -> str:
-    """A SHA-256 of class names in order: what binds labels and weights to names."""
-    return hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()
+def names_hash(names: Sequence[str]) -> str:
+    """A SHA-256 of names in order: what binds labels and weights to classes, and rows to images."""
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def program_hash() -> str:

@@ -32,7 +32,7 @@ def measure(path: Path, quick: bool) -> list[str]:
         )
     scale, report = QUICK if quick else FULL, Report(path)
     if quick:
-        loading._BLOCK = 1 << 16  # the interpreter takes a millisecond for each program
+        loading.PER_PROGRAM = 1 << 16  # one takes the interpreter a millisecond
     report.part("machine", lambda: report.found.update(machine=machine(scale)))
     _check(scale, report)
     _measure_training(scale, report)

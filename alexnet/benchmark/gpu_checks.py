@@ -35,6 +35,7 @@ from alexnet.training.update import update
 
 
 def check_blocks(scale: Scale, report: Report) -> None:
+    """The normalization block and its gradients beside PyTorch's operations in float64."""
     for dtype, limit in ((torch.float32, 1e-5), (torch.bfloat16, 2**-7)):
         for name, (maps, side), rule in block_shapes(scale):
             x, bias, g = block_numbers(scale, maps, side, scale.checked, dtype)
@@ -48,6 +49,7 @@ def check_blocks(scale: Scale, report: Report) -> None:
 
 
 def check_masks(scale: Scale, report: Report) -> None:
+    """Dropout's masks beside those of the CPU, bit for bit."""
     for dtype in (torch.float32, torch.bfloat16):
         shape = (scale.checked, 4096)
         mask = torch.from_numpy(bernoulli(shape, 0.5, 7, Purpose.DROPOUT, time=123_456, lane=5))
@@ -57,6 +59,7 @@ def check_masks(scale: Scale, report: Report) -> None:
 
 
 def check_cuts(scale: Scale, report: Report) -> None:
+    """Training views cut on the device beside those of the CPU, bit for bit."""
     batch = min(scale.checked, scale.images)
     loader = loader_of(batch, random_split(2 * batch))
     for resident in (True, False):
@@ -70,6 +73,7 @@ def check_cuts(scale: Scale, report: Report) -> None:
 
 
 def check_update(scale: Scale, report: Report) -> None:
+    """The update rule, with the bfloat16 copy that it writes, beside the same in float64."""
     size = (64, 33) if scale.is_quick else (4096, 4096)
     w, v, g = torch.randn(3, *size, device=scale.device).unbind()
     rates = torch.tensor([0.01, 0.01 * 0.0005], device=scale.device)
@@ -86,6 +90,7 @@ def check_update(scale: Scale, report: Report) -> None:
 
 
 def check_convolutions(scale: Scale, report: Report) -> None:
+    """Every way to compute each convolution beside float64."""
     set_products("fp32")
     network = scale.network()
     for shape in filter(lambda shape: not is_connected(shape.layer), network.shapes):
@@ -149,6 +154,7 @@ def length_of_error(found: Tensor, expected: Tensor) -> float:
 
 
 def check(report: Report, name: str, error: float, limit: float) -> None:
+    """Add a check to the report: right where the error is at most the limit."""
     report.add("checks", {"what": name, "error": error, "limit": limit, "ok": error <= limit})
 
 

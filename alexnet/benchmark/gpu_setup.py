@@ -124,10 +124,12 @@ class RepeatedBatch:
         self.step = -1
 
     def batches(self, first: int, last: int) -> Iterator[RepeatedBatch]:
+        """The batch, once for each step."""
         for self.step in range(first, last):
             yield self
 
     def cut_into(self, x_BCHW: Tensor) -> None:
+        """Write random images, at the first step alone."""
         if self.step == 0:
             x_BCHW.normal_(0, 64)
 

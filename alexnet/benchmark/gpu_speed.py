@@ -29,13 +29,14 @@ from alexnet.benchmark.gpu_setup import (
     random_split,
 )
 from alexnet.benchmark.pytorch_network import pytorch_alexnet
-from alexnet.network.dropout import masks_of
+from alexnet.network.dropout import address, masks_of
 from alexnet.network.kernels.gpu import convolution
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.network.table import is_connected, training_flops
 from alexnet.prepared.dataset import Split
-from alexnet.training.gpu import GpuStep
+from alexnet.training.gpu import GpuStep, is_late
 from alexnet.training.mesh import Placed
+from alexnet.training.update import update
 
 ILSVRC = 1_281_167  # training images of ILSVRC-2012
 
@@ -72,12 +73,17 @@ def measure_parts(scale: Scale, report: Report, batch: int) -> None:
     (one,) = step.loader(loader_of(batch, split)).batches(0, 1)
     step.take(one, 1e-5)
     step.finish()
-    network, x, labels_B = step.network, step._x, step._labels_B
+    network, labels_B = step.network, one.labels_B
+    crop = network.convention.crop
+    x = torch.empty(batch, 3, crop, crop, dtype=step.dtype, device=device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    one.cut_into(x)
+    address_3 = address(0, 0).to(device)
     convolutions = [stage for stage in network.stages if not is_connected(stage.layer)]
     parameters = list(network.parameters())
 
     def forward() -> Tensor:
-        with masks_of(network, step._address_3):
+        with masks_of(network, address_3):
             logits = network(x).float()
         return F.cross_entropy(logits, labels_B)
 
@@ -90,14 +96,31 @@ def measure_parts(scale: Scale, report: Report, batch: int) -> None:
         "forward": forward,
         "forward and backward": lambda: torch.autograd.grad(forward(), parameters),
         "check": lambda: torch._foreach_norm(gradients(), 2, dtype=torch.float32),
-        "update, early": lambda: step._update(step._early, step._rates_P2, step._pending_1 + 1),
-        "update, late": lambda: step._update(step._late, step._rates_P2, step._pending_1 + 1),
+        "update, early": updating(step, late=False),
+        "update, late": updating(step, late=True),
     }
     row = {name: round(1000 * convolution.seconds(work, device), 4) for name, work in works.items()}
     report.add("parts", {"batch": batch, "precision": precision, "milliseconds": row})
 
 
+def updating(step: GpuStep, late: bool) -> Callable[[], None]:
+    """The update of the parameters that a step updates late, or of the others, with its gradients."""
+    masters, working = step.placed.network.named_parameters(), dict(step.network.named_parameters())
+    velocity = step.placed.optimizer.velocity
+    several = [(w, velocity(w), working[name]) for name, w in masters if is_late(name) == late]
+    rates_2 = torch.tensor([1e-5, 1e-5 * SGD.weight_decay], device=step.device)
+    go_1 = torch.ones(1, dtype=torch.int32, device=step.device)
+
+    @torch.no_grad()
+    def work() -> None:
+        for w, v, one in several:
+            update(w, v, one, rates_2, go_1, step.momentum)
+
+    return work
+
+
 def measure_convolutions(scale: Scale, report: Report, batch: int) -> None:
+    """Every way to compute each convolution, forward and backward: milliseconds, and TFLOP/s at best."""
     network, dtype = scale.network(), dtype_of("fp32" if scale.is_quick else "bf16")
     for shape in filter(lambda shape: not is_connected(shape.layer), network.shapes):
         layer, last = shape.layer, torch.channels_last
@@ -128,9 +151,8 @@ def measure_blocks(scale: Scale, report: Report, batch: int) -> None:
 
             row[f"{who}, forward, ms"] = round(1000 * convolution.seconds(forward, scale.device), 4)
             row[f"{who}, both, ms"] = round(1000 * convolution.seconds(both, scale.device), 4)
-        moved = (
-            2 * (3 * x.numel() + 2 * g.numel()) + 2 * g.numel()
-        )  # bytes, each number once a pass
+        # Bytes, each number once a pass.
+        moved = 2 * (3 * x.numel() + 2 * g.numel()) + 2 * g.numel()
         row["ours, GB/s"] = round(moved / row["ours, both, ms"] / 1e6, 1)
         report.add("blocks", row)
 
@@ -176,6 +198,7 @@ def measure_peer(scale: Scale, report: Report, batch: int, compiled: bool, preci
 
 
 def synchronize(scale: Scale) -> None:
+    """Wait for the GPU, where there is one."""
     if not scale.is_quick:
         torch.cuda.synchronize()
 
@@ -214,6 +237,7 @@ def rate_of(scale: Scale, do: Callable[[], object], batch: int) -> dict[str, flo
 
 
 def measured_row(scale: Scale, about: dict[str, Any], found: dict[str, float]) -> dict[str, Any]:
+    """A configuration's rate, what that means for the paper's training, and its memory."""
     rate = found["images_per_second"]
     memory = 0 if scale.is_quick else torch.cuda.max_memory_allocated()
     return {

@@ -29,7 +29,7 @@ class Timing:
 
     @classmethod
     def of(cls, name: str, images: float, measured: Measured) -> Timing:
-        """A implementation's row."""
+        """An implementation's row."""
         return cls(name, images, measured.seconds, measured.page_faults, measured.peak_gib)
 
     @property
@@ -81,15 +81,15 @@ class Part:
         return self.rows[0]
 
     def row(self, name: str) -> Timing | None:
-        """A implementation's row, if it was measured."""
+        """An implementation's row, if it was measured."""
         return next((row for row in self.rows if row.name == name), None)
 
     def relative_time(self, row: Timing) -> float:
-        """A implementation's time for an image, relative to this package's."""
+        """An implementation's time for an image, relative to this package's."""
         return self.ours.rate / row.rate
 
     def share_of_ceiling(self, row: Timing) -> float | None:
-        """A implementation's rate over the ceiling's fastest, where there is a ceiling."""
+        """An implementation's rate over the ceiling's fastest, where there is a ceiling."""
         return row.rate / self.ceiling.fastest if self.ceiling else None
 
 

@@ -24,7 +24,7 @@ _SPARE = 16 * 10**6  # bytes beside the weights: mean image, metadata, graph
 _MODEL_FILES = {"README.md", "config.json", "model.safetensors", "statistics.safetensors"}
 
 
-class Written(NamedTuple):
+class ExportResult(NamedTuple):
     """The files, and what the check of them found, if there was one."""
 
     files: list[Path]
@@ -51,15 +51,15 @@ def export(
     needed = (found.folder / WEIGHTS).stat().st_size + _SPARE
     there = next(folder for folder in output.absolute().parents if folder.exists())
     require_space(there, needed, f"Exporting as {kind}", "Free some space, or choose another disk.")
-    written = _WRITERS[kind](found, output)
+    exported = _WRITERS[kind](found, output)
     if as_json:
-        _print_json(written)
+        _print_json(exported)
         return
-    print(table([(str(path), _size(path.stat().st_size)) for path in written.files]))
-    if written.apart is not None:
+    print(table([(str(path), _size(path.stat().st_size)) for path in exported.files]))
+    if exported.apart is not None:
         print(
-            f"{written.checked_by} computes the same: probabilities differ by at most "
-            f"{written.apart.probability:.1e}, logits by {written.apart.logit:.1e} of the largest."
+            f"{exported.checked_by} computes the same: probabilities differ by at most "
+            f"{exported.apart.probability:.1e}, logits by {exported.apart.logit:.1e} of the largest."
         )
 
 
@@ -67,10 +67,10 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 10**5 else f"{count / 1e3:,.1f} kB"
 
 
-def _print_json(written: Written) -> None:
-    files = [{"file": str(path), "bytes": path.stat().st_size} for path in written.files]
-    apart = written.apart and written.apart._asdict()
-    about = {"written": files, "checked_by": written.checked_by, "difference": apart}
+def _print_json(exported: ExportResult) -> None:
+    files = [{"file": str(path), "bytes": path.stat().st_size} for path in exported.files]
+    apart = exported.apart and exported.apart._asdict()
+    about = {"written": files, "checked_by": exported.checked_by, "difference": apart}
     print(json.dumps(about, indent=1))
 
 
@@ -94,7 +94,7 @@ def _require_free(output: Path, kind: str, force: bool) -> None:
         )
 
 
-def _write_safetensors(found: FoundModel, output: Path) -> Written:
+def _write_safetensors(found: FoundModel, output: Path) -> ExportResult:
     """A model folder, whole or not at all where there was none; file by file where there was one."""
     from alexnet.evaluation.results import results_of
     from alexnet.models import load_model, save_model
@@ -110,28 +110,28 @@ def _write_safetensors(found: FoundModel, output: Path) -> Written:
         mine, again = parameters_of(network), parameters_of(load_model(folder)[0])
         if not all((again[name] == one).all() for name, one in mine.items()):
             raise DataError("The folder does not hold the weights it was given.", where=output)
-    return Written(sorted(output.iterdir()), None, "")
+    return ExportResult(sorted(output.iterdir()), None, "")
 
 
-def _write_onnx(found: FoundModel, output: Path) -> Written:
+def _write_onnx(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.exchange.onnx import export_onnx
     from alexnet.models import load_model
 
-    return Written([output], export_onnx(*load_model(found.folder), output), "onnxruntime")
+    return ExportResult([output], export_onnx(*load_model(found.folder), output), "onnxruntime")
 
 
-def _write_pt2(found: FoundModel, output: Path) -> Written:
+def _write_pt2(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.exchange.program import export_pt2
     from alexnet.models import load_model
 
-    return Written([output], export_pt2(*load_model(found.folder), output), "PyTorch alone")
+    return ExportResult([output], export_pt2(*load_model(found.folder), output), "PyTorch alone")
 
 
-def _write_caffe(found: FoundModel, output: Path) -> Written:
+def _write_caffe(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.exchange.caffe_writer import write_caffe
     from alexnet.models import load_model
 
-    return Written(write_caffe(*load_model(found.folder), output), None, "")
+    return ExportResult(write_caffe(*load_model(found.folder), output), None, "")
 
 
 _WRITERS = {

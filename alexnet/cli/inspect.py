@@ -252,7 +252,7 @@ def _totals(totals: dict[str, int], is_papers: bool) -> list[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
-class Finding:
+class _Finding:
     """One line of `doctor`."""
 
     about: str
@@ -268,18 +268,18 @@ def doctor(as_json: AsJson = False) -> None:
         print(table([(finding.about, finding.found) for finding in findings]))
 
 
-def _software() -> list[Finding]:
+def _software() -> list[_Finding]:
     import platform
 
     from alexnet.base.provenance import environment
 
     about = environment()
     versions = {"python": platform.python_version(), **about["versions"], "alexnet": __version__}
-    findings = [Finding(name, version) for name, version in versions.items()]
+    findings = [_Finding(name, version) for name, version in versions.items()]
     return [*findings, *_extras()]
 
 
-def _extras() -> list[Finding]:
+def _extras() -> list[_Finding]:
     """The optional parts the package declares, and what of each is missing."""
     import re
     from importlib import metadata
@@ -288,7 +288,7 @@ def _extras() -> list[Finding]:
     try:
         requirements = metadata.requires("alexnet") or []
     except metadata.PackageNotFoundError:
-        return [Finding("extras", "unknown: the package itself is not installed")]
+        return [_Finding("extras", "unknown: the package itself is not installed")]
     for requirement in requirements:
         extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
         name = re.match(r"[\w.-]+", requirement)
@@ -299,12 +299,12 @@ def _extras() -> list[Finding]:
             except metadata.PackageNotFoundError:
                 lacks.append(name[0])
     return [
-        Finding(f"extra {extra}", f"missing: {', '.join(lacks)}" if lacks else "present")
+        _Finding(f"extra {extra}", f"missing: {', '.join(lacks)}" if lacks else "present")
         for extra, lacks in missing.items()
     ]
 
 
-def _hardware() -> list[Finding]:
+def _hardware() -> list[_Finding]:
     import os
     import shutil
 
@@ -320,17 +320,17 @@ def _hardware() -> list[Finding]:
         for number in range(torch.cuda.device_count())
     ]
     return [
-        Finding("system", about["system"]),
-        Finding("processor", about["processor"]),
-        Finding("cores", f"{cores()} usable, {about['threads']} PyTorch threads"),
-        Finding("memory", f"{memory_bytes() / 2**30:.1f} GiB"),
-        Finding("devices", "; ".join(devices) or "no GPU: training runs on the CPU"),
-        Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),
-        Finding("ALEXNET_DATA", os.environ.get("ALEXNET_DATA", "not set")),
+        _Finding("system", about["system"]),
+        _Finding("processor", about["processor"]),
+        _Finding("cores", f"{cores()} usable, {about['threads']} PyTorch threads"),
+        _Finding("memory", f"{memory_bytes() / 2**30:.1f} GiB"),
+        _Finding("devices", "; ".join(devices) or "no GPU: training runs on the CPU"),
+        _Finding("free disk here", f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"),
+        _Finding("ALEXNET_DATA", os.environ.get("ALEXNET_DATA", "not set")),
     ]
 
 
-def _decoding(seconds: float = 1.0) -> Finding:
+def _decoding(seconds: float = 1.0) -> _Finding:
     """A photograph that scikit-learn installs, through the one pixel path, in one thread."""
     import time
     from importlib.util import find_spec
@@ -339,7 +339,7 @@ def _decoding(seconds: float = 1.0) -> Finding:
 
     package = find_spec("sklearn")
     if package is None or package.origin is None:
-        return Finding("decoding", "not measured: scikit-learn is not installed")
+        return _Finding("decoding", "not measured: scikit-learn is not installed")
     image = (Path(package.origin).parent / "datasets" / "images" / "china.jpg").read_bytes()
     prepare_image(image)
     done, start = 0, time.perf_counter()
@@ -347,10 +347,10 @@ def _decoding(seconds: float = 1.0) -> Finding:
         prepare_image(image)
         done += 1
     rate = done / (time.perf_counter() - start)
-    return Finding("decoding", f"{rate:,.0f} img/s on one core (JPEG of 640×427 to 256×256)")
+    return _Finding("decoding", f"{rate:,.0f} img/s on one core (JPEG of 640×427 to 256×256)")
 
 
-def _training(batch: int = 16, steps: int = 3) -> Finding:
+def _training(batch: int = 16, steps: int = 3) -> _Finding:
     """A few whole steps of the paper's network and update rule on random pixels."""
     import time
 
@@ -382,4 +382,4 @@ def _training(batch: int = 16, steps: int = 3) -> Finding:
         loss.item()  # waits for the device
         times.append(time.perf_counter() - start)
     best = min(times[1:])  # the first step compiles and warms up
-    return Finding("training", f"{batch / best:,.0f} img/s at batch {batch} on {device}")
+    return _Finding("training", f"{batch / best:,.0f} img/s at batch {batch} on {device}")

@@ -18,10 +18,10 @@ import numpy as np
 from alexnet import paper
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, UsageError
-from alexnet.evaluation.probabilities import average_over_views, require_views
+from alexnet.evaluation.probabilities import average_over_views
 from alexnet.evaluation.scores import most_probable
 from alexnet.loading.files import ImageLike, Views, file_batches
-from alexnet.loading.views import batches, turns
+from alexnet.loading.views import batches, require_views, turns
 from alexnet.models import ModelCard, load_model
 from alexnet.models.activations import named_activations
 from alexnet.models.find import find_model

@@ -39,7 +39,7 @@ from alexnet.prepared import PreparedDataset
 from alexnet.prepared.pixels import SIZE
 
 
-class Row(NamedTuple):
+class ModelScores(NamedTuple):
     """The errors of one model, or of the average of all, from a number of views per image."""
 
     model: str
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 class Evaluation:
     """The rows to show, and the predictions behind the last of them; `written` are the folders."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ModelScores, ...]
     predictions: Predictions
     written: tuple[Path, ...]
 
@@ -94,14 +94,14 @@ def evaluate_models(
     keep_memory()
     set_products(precision)
     name = f"{dataset.folder.resolve().name}-{dataset.fingerprint[:8]}-{split}"
-    rows: list[Row] = []
+    rows: list[ModelScores] = []
     written: list[Path] = []
     by_views: dict[int, list[Predictions]] = {count: [] for count in views}
     for number, model in enumerate(models, start=1):
         found = _predict(model, dataset, split, views, device, precision)
         for count, predictions in found.items():
             by_views[count].append(predictions)
-        rows += [Row(model.name, count, _scores(found[count])) for count in views]
+        rows += [ModelScores(model.name, count, _scores(found[count])) for count in views]
         alone = out if len(models) == 1 else out and out / str(number)
         written.append(alone or model.evaluation / name)
         if ranks.is_rank_0():
@@ -109,7 +109,7 @@ def evaluate_models(
     if len(models) > 1:
         found = {count: average(members) for count, members in by_views.items()}
         title = f"average of {len(models)}"
-        rows += [Row(title, count, _scores(found[count])) for count in views]
+        rows += [ModelScores(title, count, _scores(found[count])) for count in views]
         if out:
             written.append(out / "average")
             if ranks.is_rank_0():

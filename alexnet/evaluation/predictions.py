@@ -50,7 +50,7 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write one Arrow IPC file: columns key, label, probabilities."""
-        N, K = self.probs_NK.shape
+        K = self.probs_NK.shape[1]
         flat = pa.array(np.ascontiguousarray(self.probs_NK, np.float32).reshape(-1))
         about = {
             "format": FORMAT,
@@ -140,15 +140,14 @@ def predict_split(
     )
 
 
-def validation_errors(
-    network: AlexNet, dataset: PreparedDataset, split: str = "val", views: int = 1
-) -> dict[str, float]:
-    """`loss`, `top1_error` and `top5_error` of a network that trains on this dataset, quietly.
+def validation_errors(network: AlexNet, dataset: PreparedDataset) -> dict[str, float]:
+    """`loss`, `top1_error` and `top5_error` (shares) of a network that trains on this dataset, from
+    the centre view of each image of its split "val"; quietly.
 
     The loss is the average of minus the log-probability of the correct label (section 5).
     """
-    images = _images_of(dataset, split)
-    probs_NK = _probabilities(network, dataset.statistics.mean_HWC, images, views)
+    images = _images_of(dataset, "val")
+    probs_NK = _probabilities(network, dataset.statistics.mean_HWC, images, views=1)
     own_N = probs_NK[np.arange(len(images)), images.labels]
     loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
     return {"loss": float(loss), **score(probs_NK, images.labels)._asdict()}

@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import paper
-from alexnet.base.errors import UsageError
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import evaluating
 
@@ -27,9 +25,3 @@ def average_over_views(network: AlexNet, x_NCHW: Tensor, views: int) -> np.ndarr
         logits_NK = network(x_NCHW.to(weights.device, weights.dtype))
     probs_BVK = torch.softmax(logits_NK.double(), dim=1).unflatten(0, (-1, views))
     return np.asarray(probs_BVK.mean(dim=1).cpu())
-
-
-def require_views(views: int) -> None:
-    """Raise UsageError for a number of views that there is not."""
-    if views not in (1, paper.VIEWS):
-        raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")

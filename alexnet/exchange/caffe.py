@@ -19,7 +19,7 @@ from alexnet.exchange.caffe_schema import (
     array_of,
     layers_in,
 )
-from alexnet.exchange.imported import Weights, layer_names, misplaced, refused, settled
+from alexnet.exchange.imported import FoundWeights, layer_names, misplaced, refused, settled
 from alexnet.formats.protobuf import Message
 from alexnet.models.arrays import in_words, parameter_shapes
 from alexnet.network.table import Shape, is_connected, shapes
@@ -45,7 +45,7 @@ class _Stage(NamedTuple):
 
 def read_caffe(
     path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
-) -> Weights:
+) -> FoundWeights:
     """The weights of a `.caffemodel`, as stored but for their names, shapes and order of colours.
 
     Every layer is compared with the network's: its place, its type, its numbers. `source` names the
@@ -77,7 +77,7 @@ def read_caffe(
     notes.append(f"{first}: blue, green, red turned into red, green, blue.")
     if skipped := [f"{one.name} ({one.type})" for one in layers if one.type in _LEFT_OUT]:
         notes.append(f"Left out, they have no weights: {', '.join(skipped)}.")
-    return Weights(arrays, about, tuple(notes))
+    return FoundWeights(arrays, about, tuple(notes))
 
 
 def read_mean(path: Path) -> np.ndarray:

@@ -36,7 +36,7 @@ from alexnet.exchange.cuda_convnet_layers import (
     number,
     stages_of,
 )
-from alexnet.exchange.imported import Weights, misplaced, refused, settled
+from alexnet.exchange.imported import FoundWeights, misplaced, refused, settled
 from alexnet.formats.pickles import read_pickle
 from alexnet.models.arrays import in_words
 from alexnet.network.table import Shape, is_connected, is_local, shapes
@@ -46,7 +46,7 @@ _KNOWN = ("original2012", "cifar13", "cifar11", "cifar18")
 
 def read_cuda_convnet(
     path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
-) -> Weights:
+) -> FoundWeights:
     """The weights of a checkpoint in our layout; nothing in the pickle is carried out.
 
     Which network it is follows from its layers, and what these say of themselves has to agree; where
@@ -72,7 +72,7 @@ def read_cuda_convnet(
         names = " and ".join(layer.name for layer in stage)
         if names != row.layer.name:
             notes.append(f"{names}: our {row.layer.name}.")
-    return Weights(arrays, about, tuple(notes))
+    return FoundWeights(arrays, about, tuple(notes))
 
 
 # --- Which network it is --------------------------------------------------------------------------

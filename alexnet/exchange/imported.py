@@ -24,7 +24,7 @@ _AT_ONCE = 2**22  # numbers looked at together
 
 
 @dataclass(frozen=True)
-class Weights:
+class FoundWeights:
     """What a reader found: arrays by our names as stored, the network they are of, what was done."""
 
     arrays: Mapping[str, np.ndarray]
@@ -72,7 +72,7 @@ def refused(wrong: Iterable[str], convention: Convention, where: object) -> Inco
     )
 
 
-def checked(weights: Weights, where: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def checked(weights: FoundWeights, where: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays in float32, and lines on what was converted.
 
     Raises IncompatibleError with all differences in names and shapes, DataError for numbers that are

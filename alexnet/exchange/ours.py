@@ -9,7 +9,7 @@ import numpy as np
 
 from alexnet.base.errors import IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS, Convention, told_by_file
-from alexnet.exchange.imported import Imported, Weights, checked, refused
+from alexnet.exchange.imported import FoundWeights, Imported, checked, refused
 from alexnet.exchange.tensors import read_tensors
 from alexnet.models.arrays import misfits, parameters_of
 from alexnet.models.folder import load_model
@@ -18,7 +18,7 @@ from alexnet.models.folder import load_model
 def read_own_folder(folder: Path) -> Imported:
     """A model folder with everything in it; raises what `load_model` and `checked` raise."""
     network, card = load_model(folder)
-    arrays, _ = checked(Weights(parameters_of(network), network.convention), folder)
+    arrays, _ = checked(FoundWeights(parameters_of(network), network.convention), folder)
     return Imported(
         arrays,
         network.convention,
@@ -33,7 +33,7 @@ def read_own_folder(folder: Path) -> Imported:
 
 def read_own(
     path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
-) -> Weights:
+) -> FoundWeights:
     """The weights of a `.safetensors` file with our names, as stored.
 
     Metadata as this package writes them tell the network; without them names and shapes do, and where
@@ -44,15 +44,17 @@ def read_own(
     if "convention" in metadata:
         about = _with_outputs(_told(metadata, source, known, path), arrays)
         varied = f" ({about.variant})" if about.variant else ""
-        return Weights(arrays, about, (f"Network: {about.name}{varied}, told by the file.", *notes))
+        return FoundWeights(
+            arrays, about, (f"Network: {about.name}{varied}, told by the file.", *notes)
+        )
     if source in known:
         about = _with_outputs(known[source], arrays)
-        return Weights(arrays, about, (f"Network: {source}, as asked.", *notes))
+        return FoundWeights(arrays, about, (f"Network: {source}, as asked.", *notes))
     choices = [_with_outputs(about, arrays) for about in known.values()]
     fitting = [about for about in choices if not misfits(arrays, about)]
     if len(fitting) == 1:
         told = f"Network: {fitting[0].name}, told by its shapes."
-        return Weights(arrays, fitting[0], (told, *notes))
+        return FoundWeights(arrays, fitting[0], (told, *notes))
     if fitting:
         names = [about.name for about in fitting]
         raise UsageError(

@@ -13,7 +13,7 @@ from alexnet.conventions import CONVENTIONS, Convention
 from alexnet.exchange import caffe, cuda_convnet, onnx, ours, program, torchvision
 from alexnet.exchange.classes import class_names
 from alexnet.exchange.description import Exported
-from alexnet.exchange.imported import Imported, Weights, checked, is_finite
+from alexnet.exchange.imported import FoundWeights, Imported, checked, is_finite
 from alexnet.exchange.mean import mean_image
 from alexnet.exchange.tensors import is_safetensors
 from alexnet.formats.pickles import is_pickle
@@ -126,7 +126,7 @@ def format_of(path: Path) -> str:
 def _exported(kind: str, path: Path) -> Imported:
     """What `alexnet export` wrote, with its classes and statistics."""
     found = _WHOLE[kind](path)
-    arrays, _ = checked(Weights(found.arrays, found.convention), path)
+    arrays, _ = checked(FoundWeights(found.arrays, found.convention), path)
     return Imported(
         arrays,
         found.convention,
@@ -184,11 +184,11 @@ def _kind_of_torch_zip(path: Path) -> str:
     return "torchvision" if any(name.endswith("data.pkl") for name in names) else ""
 
 
-def _read_torchvision(path: Path, source: str, known: Mapping[str, Convention]) -> Weights:
+def _read_torchvision(path: Path, source: str, known: Mapping[str, Convention]) -> FoundWeights:
     return torchvision.read_torchvision(path, known)
 
 
-_READERS: Mapping[str, Callable[[Path, str, Mapping[str, Convention]], Weights]] = {
+_READERS: Mapping[str, Callable[[Path, str, Mapping[str, Convention]], FoundWeights]] = {
     "caffe": caffe.read_caffe,
     "cuda-convnet": cuda_convnet.read_cuda_convnet,
     "torchvision": _read_torchvision,

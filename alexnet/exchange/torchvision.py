@@ -17,7 +17,7 @@ import torch
 
 from alexnet.base.errors import DataError
 from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.exchange.imported import Weights, layer_names, refused
+from alexnet.exchange.imported import FoundWeights, layer_names, refused
 from alexnet.exchange.tensors import is_safetensors, read_tensors
 
 _PLACES = (
@@ -49,7 +49,7 @@ def is_torchvision(found: Mapping[str, Any]) -> bool:
     return len(theirs & set(found)) > len(theirs) // 2
 
 
-def read_torchvision(path: Path, known: Mapping[str, Convention] = CONVENTIONS) -> Weights:
+def read_torchvision(path: Path, known: Mapping[str, Convention] = CONVENTIONS) -> FoundWeights:
     """The weights of a `.pth` or `.safetensors` file, whatever it is called, as stored.
 
     A `.pth` is read for its tensors only, and its `state_dict` or `model` if it is a checkpoint.
@@ -74,7 +74,7 @@ def read_torchvision(path: Path, known: Mapping[str, Convention] = CONVENTIONS) 
     rows = arrays.get(f"{about.output.name}.bias", np.empty(0)).shape
     if len(rows) == 1 and rows[0] > 0:
         about = about.with_classes(rows[0])
-    return Weights(arrays, about, ("Network: onetower, told by its names.", *notes))
+    return FoundWeights(arrays, about, ("Network: onetower, told by its names.", *notes))
 
 
 def _tensors(path: Path) -> tuple[dict[str, Any], list[str]]:

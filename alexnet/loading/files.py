@@ -53,10 +53,8 @@ def file_batches(
     The next batch is begun before the caller is given one. An image that cannot be used is data, not an
     end; raises UsageError for pixels of another shape, type or range. Close it if it is left early.
     """
-
-    reading = (
-        Lock()
-    )  # an opened image may be there twice, and Pillow does not read it twice at once
+    # An opened image may be there twice, and Pillow does not read it twice at once.
+    reading = Lock()
 
     def cut(image: ImageLike, out_VHWC: np.ndarray) -> DataError | None:
         try:

@@ -37,7 +37,7 @@ _RESIDENT_SHARE = 0.5  # of the device's free memory that a set may take to stay
 _SLOTS = 4  # batches between the disk and the network
 _THREADS = 3
 _CHUNK = 512  # images read at once into a set that stays
-_BLOCK = 1024  # numbers of a program; 147 programs make a view
+PER_PROGRAM = 1024  # numbers; 147 programs make a view
 
 
 @triton.jit
@@ -68,13 +68,13 @@ def cut_views(images_NHWC: Tensor, mean_HWC: Tensor, cuts_B8: Tensor, x_BCHW: Te
     crop = x_BCHW.shape[2]
     assert x_BCHW.is_contiguous(memory_format=torch.channels_last)
     assert x_BCHW.shape == (len(cuts_B8), 3, crop, crop)
-    programs = (len(cuts_B8), triton.cdiv(crop**2 * 3, _BLOCK))
+    programs = (len(cuts_B8), triton.cdiv(crop**2 * 3, PER_PROGRAM))
     with torch.cuda.device_of(x_BCHW):
         _cut[programs](
             *(images_NHWC, mean_HWC, cuts_B8, x_BCHW.permute(0, 2, 3, 1)),
             SIDE=len(mean_HWC),
             CROP=crop,
-            BLOCK=_BLOCK,
+            BLOCK=PER_PROGRAM,
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.base import ranks
+from alexnet.base.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from alexnet.prepared import Split
 
 VIEWS_AT_ONCE = 80  # some 400 MB of activations; more is not faster on a CPU
+
+
+def require_views(views: int) -> None:
+    """Raise UsageError for a number of views that there is not."""
+    if views not in (1, paper.VIEWS):
+        raise UsageError(f"views is {views}; expected 1 or {paper.VIEWS}.")
 
 
 def batches(count: int, views: int) -> list[range]:

@@ -20,7 +20,7 @@ import safetensors.numpy
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.base.files import make_folder, read_json, write_atomically, write_json
-from alexnet.base.provenance import classes_hash
+from alexnet.base.provenance import names_hash
 from alexnet.conventions import CONVENTIONS, Convention, convention, told_by_file
 from alexnet.models.arrays import parameters_of, read_arrays, take_parameters
 from alexnet.models.card import ModelCard, ModelResult, hub_config, readme
@@ -56,7 +56,7 @@ def save_model(
         "kernels": {layer.name: layer.kernels for layer in network.layers},
         "classes": list(card.classes),
         "titles": list(card.titles),
-        "classes_sha256": classes_hash(card.classes),
+        "classes_sha256": names_hash(card.classes),
         "preprocessing": dict(card.preprocessing),
         "provenance": dict(card.provenance),
         "weights_sha256": written.sha256,
@@ -66,13 +66,7 @@ def save_model(
     write_json(folder / "config.json", config)
 
 
-def save_pretrained(
-    folder: Path,
-    network: AlexNet,
-    card: ModelCard,
-    force: bool = False,
-    results: Sequence[ModelResult] = (),
-) -> None:
+def save_pretrained(folder: Path, network: AlexNet, card: ModelCard, force: bool = False) -> None:
     """`save_model`; raises UsageError where there is a model already, unless `force` replaces it."""
     if (folder / "config.json").exists() and not force:
         raise UsageError(
@@ -80,7 +74,7 @@ def save_pretrained(
             where=folder,
             remedy="Choose another folder, or force=True.",
         )
-    save_model(folder, network, card, results)
+    save_model(folder, network, card)
 
 
 def load_pretrained(folder: str | Path) -> tuple[AlexNet, ModelCard]:
@@ -174,7 +168,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     classes, titles = config["classes"], config["titles"]
     if not classes or not all(isinstance(n, str) and n.isprintable() for n in [*classes, *titles]):
         raise DataError("Its classes and titles are not names that can be shown.", where=path)
-    if len(titles) != len(classes) or config["classes_sha256"] != classes_hash(classes):
+    if len(titles) != len(classes) or config["classes_sha256"] != names_hash(classes):
         raise DataError("The list of classes was changed.", where=path)
     return config
 

@@ -7,7 +7,7 @@ in memory; they stay channels-last to the end of the convolutions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER, Convention
 from alexnet.network import fused
-from alexnet.network.conv import Scale, conv2d
+from alexnet.network.conv import ColourScale, conv2d
 from alexnet.network.dropout import Dropout
 from alexnet.network.initialization import initialize, unset
 from alexnet.network.local import LocallyConnected2d
@@ -68,11 +68,13 @@ class AlexNet(nn.Module):
     def _build(self, convention: Convention) -> None:
         self.convention, self.stages, self.fast = convention, stages(convention), True
         if convention.divisors != (1.0, 1.0, 1.0):
-            self.scale = Scale(convention.divisors)
+            self.scale = ColourScale(convention.divisors)
         for lane, (stage, shape) in enumerate(zip(self.stages, self.shapes, strict=True)):
             self.add_module(shape.layer.name, _sums(shape))
             for name, follower in zip(stage.names[1:], stage.followers, strict=True):
                 self.add_module(name, _follower(follower, convention, lane))
+        children = self.named_children()
+        self.as_built: Mapping[str, object] = {name: fused.constants(one) for name, one in children}
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, N x K, of images N x 3 x 224 x 224."""
@@ -104,8 +106,9 @@ class AlexNet(nn.Module):
         return self.scale(x) if "scale" in self._modules else x
 
     def activations(self, x_NCHW: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """The named activations of the test network: `conv1` is after its ReLU, `conv1.pre` before,
-        `norm1` and `pool1` follow; `fc7` is before dropout's factor; `fc8` are the logits.
+        """The named activations of the test network, N x C x H x W or N x U: `conv1` is after its
+        ReLU, `conv1.pre` before, `norm1` and `pool1` follow; `fc7` is before dropout's factor; `fc8` are
+        the logits.
 
         Raises UsageError with the nearest name where there is no such activation.
         """

@@ -42,7 +42,7 @@ class PaddedConv2d(nn.Conv2d):
         return f"{super().extra_repr()}, zeros={self.zeros}"  # type: ignore[no-untyped-call]
 
 
-class Scale(nn.Module):
+class ColourScale(nn.Module):
     """Divides red, green and blue by numbers of their own, as torchvision's network wants them."""
 
     divisors: Tensor

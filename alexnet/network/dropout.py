@@ -29,9 +29,10 @@ class Dropout(nn.Module):
     the layer, they are number `start` and following of `units` (0: all).
     """
 
-    def __init__(self, lane: int, inverted: bool = False, units: int = 0, start: int = 0) -> None:
+    def __init__(self, lane: int, inverted: bool = False) -> None:
         super().__init__()
-        self.lane, self.inverted, self.units, self.start = lane, inverted, units, start
+        self.lane, self.inverted = lane, inverted
+        self.units, self.start = 0, 0
         self.address: Tensor | None = None  # set inside `masks_of`
 
     def forward(self, x: Tensor) -> Tensor:

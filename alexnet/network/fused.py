@@ -9,19 +9,19 @@ Shape letters: N images, C input maps and K kernels, H x W positions, U units.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import CInterpreter, peek_interpreter_stack
 from torch.nn.modules import module as module_hooks
 
 from alexnet.conventions import Convention
-from alexnet.network.conv import PaddedConv2d, Scale, convolve
+from alexnet.network.conv import PaddedConv2d, convolve
 from alexnet.network.dropout import Dropout, relu_dropout
 from alexnet.network.linear import linear
-from alexnet.network.local import LocallyConnected2d
-from alexnet.network.lrn import LocalResponseNorm, LocalResponseNormWithin, block, relu_pool
+from alexnet.network.lrn import LocalResponseNorm, block, relu_pool
 from alexnet.network.table import Stage, is_connected, is_local
 
 
@@ -30,8 +30,9 @@ class Network(Protocol):
 
     convention: Convention
     fast: bool
+    as_built: Mapping[str, object]  # `constants` of each child module
 
-    def children(self) -> Iterator[nn.Module]:
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
         """The modules of all operations."""
         ...
 
@@ -44,15 +45,26 @@ class Network(Protocol):
         ...
 
 
-_KNOWN = {
-    Scale,
-    *(nn.Conv2d, PaddedConv2d, LocallyConnected2d, nn.Linear, nn.ReLU, nn.Tanh, Dropout),
-    *(LocalResponseNorm, LocalResponseNormWithin, nn.MaxPool2d, nn.AvgPool2d),
+# What a child module says that the fused operators read in the table instead.
+_CONVOLUTION = ("stride", "padding", "dilation", "groups", "padding_mode")
+_CONSTANTS: dict[type, tuple[str, ...]] = {
+    nn.Conv2d: _CONVOLUTION,
+    PaddedConv2d: (*_CONVOLUTION, "zeros"),
+    LocalResponseNorm: ("rule", "groups"),
+    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
 }
 
 
+def constants(module: nn.Module) -> tuple[object, ...]:
+    """A child module's type, and those of its constants that the table has too."""
+    return type(module), *(getattr(module, name) for name in _CONSTANTS.get(type(module), ()))
+
+
 def applies(network: Network, x: Tensor) -> bool:
-    """Whether nothing looks inside a forward pass: no hook, transform, tracer, mode or autocast."""
+    """Whether nothing looks inside a forward pass: no hook, transform, tracer, mode or autocast.
+
+    Nor has a child module been replaced or changed, but for its numbers.
+    """
     return (
         network.fast
         and type(x) is Tensor
@@ -63,7 +75,7 @@ def applies(network: Network, x: Tensor) -> bool:
         and not torch._C._len_torch_function_stack()
         and not torch.is_autocast_enabled(x.device.type)
         and not any(vars(module_hooks)[name] for name in _GLOBAL_HOOKS)
-        and all(map(_is_as_built, network.children()))
+        and all(_is_as_built(*one, network.as_built) for one in network.named_children())
     )
 
 
@@ -72,7 +84,7 @@ def is_traced(x: Tensor) -> bool:
     return (
         not isinstance(x, Tensor)
         or torch._C._get_tracing_state() is not None
-        or torch._C._functorch.peek_interpreter_stack() is not None
+        or isinstance(peek_interpreter_stack(), CInterpreter)  # the compiler wraps None
     )
 
 
@@ -88,10 +100,11 @@ _GLOBAL_HOOKS = [
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def _is_as_built(module: nn.Module) -> bool:
-    """Whether a child module computes what its class says, from parameters of its own."""
+def _is_as_built(name: str, module: nn.Module, as_built: Mapping[str, object]) -> bool:
+    """Whether a child module computes what the table says, from parameters of its own."""
     return (
-        type(module) in _KNOWN
+        constants(module) == as_built.get(name)
+        and "forward" not in vars(module)
         and not any(getattr(module, hooks) for hooks in _HOOKS)
         and all(type(one) in (nn.Parameter, Tensor) for one in module._parameters.values())
     )

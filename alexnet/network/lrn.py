@@ -54,9 +54,8 @@ def _described(rule: Normalization) -> str:
     return ", ".join(f"{name}={value:g}" for name, value in rule._asdict().items())
 
 
-NONE = Normalization(
-    k=1.0, n=1, alpha=0.0, beta=0.75
-)  # the same block without normalization: a / 1
+# The same block without normalization: a / 1.
+NONE = Normalization(k=1.0, n=1, alpha=0.0, beta=0.75)
 _WIDTHS = (128, 96, 64, 48, 32)  # maps; a kernel is compiled for each width that is used
 
 
@@ -119,18 +118,8 @@ def _block(
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
     y_NYXC = x.new_empty(shape)
     tap_NYXC = x.new_empty(shape, dtype=torch.uint8)
-    kernel.forward(
-        x_NHWC.numpy(),
-        bias.numpy(),
-        columns,
-        radius,
-        k,
-        alpha,
-        size,
-        stride,
-        y_NYXC.numpy(),
-        tap_NYXC.numpy(),
-    )
+    given = (x_NHWC.numpy(), bias.numpy(), columns, radius, k, alpha, size, stride)
+    kernel.forward(*given, y_NYXC.numpy(), tap_NYXC.numpy())
     return y_NYXC.permute(0, 3, 1, 2), tap_NYXC.permute(0, 3, 1, 2)
 
 
@@ -163,20 +152,9 @@ def _block_backward(
     N, _, _, C = x_NHWC.shape
     dx_NHWC = torch.empty_like(x_NHWC)
     dbias_NC = x.new_empty(N, C)
-    kernel.backward(
-        channels_last(g).numpy(),
-        tap.permute(0, 2, 3, 1).numpy(),
-        x_NHWC.numpy(),
-        bias.numpy(),
-        columns,
-        radius,
-        k,
-        alpha,
-        size,
-        stride,
-        dx_NHWC.numpy(),
-        dbias_NC.numpy(),
-    )
+    g_NYXC, tap_NYXC = channels_last(g).numpy(), tap.permute(0, 2, 3, 1).numpy()
+    given = (x_NHWC.numpy(), bias.numpy(), columns, radius, k, alpha, size, stride)
+    kernel.backward(g_NYXC, tap_NYXC, *given, dx_NHWC.numpy(), dbias_NC.numpy())
     return dx_NHWC.permute(0, 3, 1, 2), dbias_NC.sum(0)
 
 

@@ -94,9 +94,8 @@ class Account:
 
     split: str
     inputs: int = 0
-    refused: list[RefusedRow] = field(
-        default_factory=list
-    )  # rejected images and duplicates, in order
+    # Rejected images and duplicates, in order.
+    refused: list[RefusedRow] = field(default_factory=list)
     rejected: int = 0
     kinds: Counter[str] = field(default_factory=Counter)  # conversions
     extreme: list[str] = field(default_factory=list)  # keys with an aspect over 10:1

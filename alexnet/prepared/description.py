@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.base.files import read_json
-from alexnet.base.provenance import classes_hash
+from alexnet.base.provenance import names_hash
 from alexnet.prepared import sealed
 from alexnet.prepared.pixels import SIDES
 
@@ -121,7 +121,7 @@ def _misfit(value: Any, shape: Any, place: str) -> str:
 def _contradiction(description: dict[str, Any]) -> str:
     """What cannot be true at once; "" where all can."""
     classes, splits = description["classes"], description["splits"]
-    if classes_hash(classes) != description["classes_sha256"]:
+    if names_hash(classes) != description["classes_sha256"]:
         return "the class names are not those that the set was prepared with"
     if len(description["titles"]) != len(classes):
         return f"{len(description['titles'])} titles for {len(classes)} classes"

@@ -19,7 +19,7 @@ import simplejpeg
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.base.files import remove, rename, sha256_of, write_atomically
 from alexnet.base.locks import Lock
-from alexnet.base.provenance import classes_hash
+from alexnet.base.provenance import names_hash
 from alexnet.prepared import description as descriptions
 from alexnet.prepared import pixels, sealed, shards
 from alexnet.prepared.batches import Account, in_two_splits
@@ -60,7 +60,7 @@ def job_of(source: Source, form: Form) -> dict[str, Any]:
         },
         "classes": list(source.classes),
         "titles": list(source.titles),
-        "classes_sha256": classes_hash(source.classes),
+        "classes_sha256": names_hash(source.classes),
     }
 
 

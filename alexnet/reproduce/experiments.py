@@ -335,11 +335,11 @@ def _experiments(b: _Bases) -> tuple[Experiment, ...]:
 
 
 def _smoke() -> _Bases:
-    small, large = Data("synthetic:160x4", 140, 16, 4), Data("synthetic:64x4", 58, 6, 4)
+    small, large = Data("synthetic:100x4", 94, 6, 4), Data("synthetic:48x4", 46, 2, 4)
     quick = ("length=1", "schedule.kind=anneal", "schedule.warmup=0.2", "optimizer.batch=16")
     start = ("network.start.rule=he", "network.start.gain=0.3")
     narrow = "width 0.125"
-    cifar = Arm("cifar", "cifar11", replace(small, train=24, held_out=4), (*quick, *start), narrow)
+    cifar = Arm("cifar", "cifar11", replace(small, train=12, held_out=3), (*quick, *start), narrow)
     line = Arm("line", "figure1_relu", small, ("length=2", "optimizer.batch=16"), narrow)
     return _Bases(
         cifar=cifar,
@@ -347,8 +347,8 @@ def _smoke() -> _Bases:
         net=Arm("net", "small", large, quick, "width 0.05", keeps_kernels=True),
         line=line,
         sweep=replace(line, settings=("length=1", "optimizer.batch=16")),
-        few=Data("synthetic:160x4", 24, 12, 2, ("class0", "class1"), 12),
-        many=Data("synthetic:160x4", 70, 8, 2, ("class2", "class3")),
+        few=replace(small, train=6, kinds=2, classes=("class0", "class1")),
+        many=replace(small, kinds=2, classes=("class2", "class3")),
         often=("length=2",),
         long="length=2",
         seeds=(2, 2),

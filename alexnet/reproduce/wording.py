@@ -15,8 +15,9 @@ _RAW = {  # what one run's value is counted in, where it is no error, and by wha
 
 
 def signed(number: float, digits: int = 2) -> str:
-    """ "+1.20", "−0.40"."""
-    return f"{number:+.{digits}f}".replace("-", "−")
+    """ "+1.20", "−0.40", "0.00"."""
+    text = f"{number:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def difference(metric: str, number: float) -> str:
@@ -71,9 +72,9 @@ def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
     """The mean of errors in percent, and their standard deviation where there are several."""
     mean = sum(values) / len(values)
     if len(values) < 2:
-        return f"{mean:.{digits}f}"
+        return plain(mean, digits)
     spread = (sum((one - mean) ** 2 for one in values) / (len(values) - 1)) ** 0.5
-    return f"{mean:.{digits}f} ± {spread:.{digits}f}"
+    return f"{plain(mean, digits)} ± {plain(spread, digits)}"
 
 
 def numbers(found: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -99,6 +100,11 @@ def claimed(claim: Claim, metric: str) -> str:
         return f"{signed(effect, 1)} points"
     inverted = f" (1/{1 / effect:.0f})" if effect < 0.8 else ""
     return f"{times(effect)} times{inverted}"
+
+
+def plain(number: float, digits: int = 2) -> str:
+    """ "1.20", "−0.40"."""
+    return f"{number:.{digits}f}".replace("-", "−")
 
 
 def plural(number: int, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from alexnet.base.errors import DataError, IncompatibleError
 from alexnet.base.files import require_space
-from alexnet.base.provenance import classes_hash
+from alexnet.base.provenance import names_hash
 from alexnet.config import RunConfig
 from alexnet.network.table import shapes
 from alexnet.prepared import PreparedDataset
@@ -20,7 +20,7 @@ def describe(dataset: PreparedDataset) -> dict[str, Any]:
         "folder": str(dataset.folder.resolve()),
         "fingerprint": dataset.fingerprint,
         "classes": list(dataset.classes),
-        "classes_sha256": classes_hash(dataset.classes),
+        "classes_sha256": names_hash(dataset.classes),
     }
 
 

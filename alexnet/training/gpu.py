@@ -266,11 +266,16 @@ class GpuStep:
         for number, (name, master) in enumerate(network.named_parameters()):
             velocity = self.placed.optimizer.velocity(master)
             one = _Weights(number, master, velocity, working[name])
-            (late if name.startswith("fc") else early).append(one)
+            (late if is_late(name) else early).append(one)
         return early, late
 
     def _on_device(self) -> AbstractContextManager[object]:
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+
+def is_late(parameter: str) -> bool:
+    """Whether a parameter of that name is updated beside the next step: those of `fc6.weight` are."""
+    return parameter.startswith("fc")
 
 
 def _results(begun: tuple[int, float, Tensor, Any] | None) -> list[StepResult]:

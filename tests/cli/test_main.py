@@ -65,7 +65,7 @@ def test_heavy_libraries_wait_until_they_are_needed(what: str) -> None:
 def test_help_names_every_verb() -> None:
     done = alexnet("--help")
     assert done.returncode == 0
-    verbs = "quickstart doctor data train resume runs evaluate predict report summary benchmark"
+    verbs = "quickstart doctor data train resume runs evaluate predict report summary reproduce benchmark"
     for verb in verbs.split():
         assert f"\n  {verb} " in done.stdout
     assert alexnet().stdout == done.stdout

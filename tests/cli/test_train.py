@@ -170,6 +170,17 @@ def test_print_config_says_where_each_value_comes_from_and_what_it_means(
     )
 
 
+def test_print_config_without_a_recipe_only_lists_the_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "0.jpg").write_bytes(b"no image")
+    lines = said(capsys, ["train", str(tmp_path / "photos"), "--print-config"]).splitlines()
+    assert lines[-1].startswith("Expected of small")
+    assert not Path("prepared/photos").exists()
+
+
 def test_a_dry_run_leaves_no_run(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, ["train", DATA, *SMALL, "--name", "dry", "--dry-run"])
     assert "forward and back" in text and not Path("runs/dry").exists()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torture.narrow_run import KERNELS
 
 from alexnet.config import StartConfig
 from alexnet.conventions import CONVENTIONS, Convention
@@ -16,10 +17,7 @@ from alexnet.models import ModelCard
 from alexnet.network import AlexNet
 
 CLASSES = 20
-NARROW = {
-    **{"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 10, "fc7": 10},
-    **{"local3": 6, "local4": 4},
-}
+NARROW = {**KERNELS, "fc6": 10, "fc7": 10, "local3": 6, "local4": 4}
 
 
 def narrow(name: str, **kernels: int) -> Convention:

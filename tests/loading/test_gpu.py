@@ -22,7 +22,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter takes a millisecond a program, however much each does."""
     if DEVICE == "cpu":
-        monkeypatch.setattr(gpu, "_BLOCK", 1 << 16)
+        monkeypatch.setattr(gpu, "PER_PROGRAM", 1 << 16)
 
 
 @pytest.fixture

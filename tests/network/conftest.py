@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from torture.narrow_run import KERNELS
 
 from alexnet.config import StartConfig
 from alexnet.conventions import PAPER
 from alexnet.network import AlexNet
 
-KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 10, "fc7": 10}
-
 
 def narrow_net(crop: int) -> AlexNet:
     """The eight layers with the paper's geometry and a handful of kernels, in float64."""
-    about = replace(PAPER.with_kernels(KERNELS), crop=crop)
+    few = {**KERNELS, "fc6": 10, "fc7": 10}
+    about = replace(PAPER.with_kernels(few), crop=crop)
     return AlexNet(5, about, StartConfig(rule="he", gain=0.8)).double()
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torture.narrow_run import KERNELS
 
 from alexnet import paper
 from alexnet.config import StartConfig
@@ -24,7 +25,6 @@ from alexnet.training.optimizer import PaperSGD
 
 STEPS, IMAGES, CLASSES, SEED = 20, 3, 5, 11
 CROP = 64  # pixels, a twelfth of the paper's
-KERNELS = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
 NARROW = replace(PAPER.with_kernels(KERNELS), crop=CROP)
 
 

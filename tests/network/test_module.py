@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,32 @@ def test_every_kind_of_hook_turns_the_fused_operators_off(net: AlexNet) -> None:
         assert fused.applies(net, x), register
     net.register_forward_hook(nothing)  # its own sees no more than before
     assert fused.applies(net, x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: setattr(net, "pool5", nn.MaxPool2d(2, 2)),
+        lambda net: setattr(net, "relu4", nn.Tanh()),
+        lambda net: setattr(net, "norm1", nn.Identity()),
+        lambda net: setattr(net.norm2, "rule", net.norm2.rule._replace(k=5.0)),
+        lambda net: vars(net.conv3).update(padding=(2, 2), dilation=(2, 2)),
+        lambda net: setattr(net.relu3, "forward", torch.negative),
+    ],
+)
+def test_a_child_that_was_changed_computes_what_it_says(
+    net: AlexNet, change: Callable[[AlexNet], None]
+) -> None:
+    x, before = images(), net(images())
+    change(net)
+    assert not fused.applies(net, x)
+    after, net.fast = net(x), False
+    assert torch.equal(after, net(x)) and not torch.allclose(before, after)
+
+
+def test_another_output_layer_leaves_the_fused_operators_on(net: AlexNet) -> None:
+    net.fc8 = nn.Linear(32, 7)
+    assert fused.applies(net, images()) and net(images()).shape == (2, 7)
 
 
 def test_a_hook_sees_the_sums_and_can_change_them(net: AlexNet) -> None:

@@ -83,10 +83,10 @@ def test_without_spread_or_effect() -> None:
 
 
 def test_what_a_plan_by_hand_says() -> None:
-    """The spread of 3,925 images at 22 % and of 10,000 at 12 %, and seeds by the normal quantiles, two more for t."""
+    """The spread of 3,925 images at 22 % and of 10,000 at 12 %, and seeds by normal quantiles."""
     imagenette, cifar = predicted_spread(0.22, 3925), predicted_spread(0.12, 10_000)
     assert (round(100 * imagenette, 2), round(100 * cifar, 2)) == (0.53, 0.24)
-    by_quantiles = (1.96 + 0.84) ** 2 * 2 * (100 * imagenette / 0.4) ** 2
+    by_quantiles = (1.96 + 0.84) ** 2 * 2 * (100 * imagenette / 0.4) ** 2  # two more for t
     assert seeds_needed(0.4, difference_spread(100 * imagenette)) == math.ceil(by_quantiles) + 2
 
 

@@ -70,7 +70,7 @@ def test_rules(found: Effect, expected: Expected, word: str) -> None:
 
 
 def test_all_that_significance_asks_for_is_needed() -> None:
-    """Six seeds of one sign, whose t interval holds zero; and five of six, whose p of sign flips is too large."""
+    """Six seeds of one sign whose t interval holds zero; five of six, where the sign flips say no."""
     one_sign = [0.1, 0.1, 0.1, 0.1, 0.1, 4.0]
     found = effect(range(6), one_sign, [0.0] * 6)
     assert found.sign_flip_p < 0.05 and found.t_interval and found.t_interval.has(0)

@@ -11,14 +11,19 @@ import pytest
 from PIL import Image
 
 
+def pixels(data: bytes) -> np.ndarray:
+    """What an image file shows: H x W x 3, or H x W without colour."""
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
 @pytest.fixture(scope="session")
 def jpeg() -> Callable[[int], bytes]:
     """A JPEG of 24x20 pixels that differs for every number."""
 
     def make(number: int) -> bytes:
-        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)
+        noise = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)
         file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG")
+        Image.fromarray(noise).save(file, "JPEG")
         return file.getvalue()
 
     return make

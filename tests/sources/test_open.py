@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import io
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,14 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sources.conftest import pixels
 
 from alexnet.base.errors import AlexNetError, DataError, EnvironmentProblem, UsageError
 from alexnet.sources import named, open_source
 from alexnet.sources.open import name_of
-
-
-def pixels(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)))
 
 
 def test_synthetic_images_are_a_function_of_their_number_and_can_be_told_apart() -> None:

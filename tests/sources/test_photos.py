@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sources.conftest import pixels
 
 from alexnet.sources import LabelledImage, open_source, photos
 
@@ -16,10 +16,6 @@ from alexnet.sources import LabelledImage, open_source, photos
 @pytest.fixture(scope="module")
 def images() -> list[LabelledImage]:
     return list(open_source("builtin:photos").images())
-
-
-def pixels(image: LabelledImage) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(image.data)))
 
 
 @pytest.mark.parametrize("number", range(len(photos.PHOTOGRAPHS)))
@@ -57,7 +53,7 @@ def test_views_are_cut_from_their_photographs(images: list[LabelledImage]) -> No
         height, width, _ = photo.shape
         n = int(image.key.rpartition("/")[2])
         x, y, side = photos.views(image.split, image.label, width, height, n + 1)[n]
-        assert (pixels(image) == photo[y : y + side, x : x + side]).all()
+        assert (pixels(image.data) == photo[y : y + side, x : x + side]).all()
 
 
 def test_they_are_the_same_every_time(images: list[LabelledImage]) -> None:
@@ -70,7 +66,7 @@ def test_validation_views_can_be_told_apart_but_not_by_colour_alone(
     """The nearest training view in mean and spread of colour: above chance, far from perfect."""
 
     def features(image: LabelledImage) -> np.ndarray:
-        rows = pixels(image).reshape(-1, 3)
+        rows = pixels(image.data).reshape(-1, 3)
         return np.concatenate([rows.mean(axis=0), rows.std(axis=0)])
 
     split = {name: [p for p in images if p.split == name] for name in ("train", "val")}

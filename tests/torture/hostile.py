@@ -27,7 +27,7 @@ import safetensors.numpy
 from torture.mutate import original
 
 from alexnet import paper
-from alexnet.base.provenance import classes_hash
+from alexnet.base.provenance import names_hash
 
 
 class Case(NamedTuple):
@@ -410,7 +410,7 @@ def config(weights: bytes, classes: Any = ("cat", "dog"), **changes: Any) -> dic
     about = {
         "format": 3, "convention": "paper", "variant": "", "classes": names, "titles": names,
         "kernels": {layer.name: layer.kernels for layer in paper.LAYERS},
-        "classes_sha256": classes_hash(hashed), "preprocessing": {}, "provenance": {},
+        "classes_sha256": names_hash(hashed), "preprocessing": {}, "provenance": {},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }  # fmt: skip
     return about | changes

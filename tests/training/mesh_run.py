@@ -52,7 +52,7 @@ def stepper(placed: Placed, seed: int) -> Step:
     from alexnet.loading import gpu as loading
     from alexnet.training.gpu import GpuStep
 
-    loading._BLOCK = 1 << 16  # the interpreter takes a millisecond for each program
+    loading.PER_PROGRAM = 1 << 16  # the interpreter takes a millisecond for each program
     return GpuStep(placed, seed, "fp32")
 
 

@@ -49,7 +49,7 @@ needs_gpu = pytest.mark.skipif(DEVICE == "cpu", reason="no GPU here")
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter takes a millisecond a program, however much each does."""
     if DEVICE == "cpu":
-        monkeypatch.setattr(loading, "_BLOCK", 1 << 16)
+        monkeypatch.setattr(loading, "PER_PROGRAM", 1 << 16)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torture.narrow_run import KERNELS
 from training.conftest import taken
 
 from alexnet.base.errors import Stopped
@@ -54,8 +55,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def narrow(rule: str = "he") -> AlexNet:
-    kernels = {"conv1": 8, "conv2": 8, "conv3": 12, "conv4": 12, "conv5": 8, "fc6": 32, "fc7": 32}
-    return AlexNet(4, PAPER.with_kernels(kernels), StartConfig(rule=rule, gain=0.8, bias=0.0))
+    return AlexNet(4, PAPER.with_kernels(KERNELS), StartConfig(rule=rule, gain=0.8, bias=0.0))
 
 
 def config(loader: Loader, steps: float, rate: float = 0.01) -> RunConfig:

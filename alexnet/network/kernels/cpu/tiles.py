@@ -25,7 +25,7 @@ AHEAD = 4 * LANES  # floats that a store is announced before it comes
 
 
 @dataclass(frozen=True)
-class Plan:
+class Tiling:
     """How a block of images is cut into tiles.
 
     `inputs` (T x P) and `outputs` (T x OUT^2) number the pixels of each tile within the block, -1 where
@@ -38,7 +38,7 @@ class Plan:
 
 
 @lru_cache
-def plan(side: int, size: int, padding: int, share: bool) -> Plan:
+def plan(side: int, size: int, padding: int, share: bool) -> Tiling:
     """The tiles of square images of `side` for kernels of `size` with `padding` zeros around.
 
     Padded images can `share` their zeros: four of them in a square, one line of zeros between them,
@@ -74,7 +74,7 @@ def plan(side: int, size: int, padding: int, share: bool) -> Plan:
 
     inputs = block(pixels(points, padding, side), side)
     outputs = block(pixels(OUT, 0, out), out)
-    return Plan(squares * across**2, inputs, outputs)
+    return Tiling(squares * across**2, inputs, outputs)
 
 
 def _transform(at: Emitter, matrix: np.ndarray, values: list[ir.Value]) -> list[ir.Value]:

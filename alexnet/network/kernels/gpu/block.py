@@ -17,6 +17,7 @@ from torch import Tensor
 from alexnet.network import reference
 from alexnet.network.kernels.gpu.block_kernels import backward, forward
 from alexnet.network.operators import operator, plain_gradient
+from alexnet.network.reference import channels_last
 from alexnet.paper import Normalization
 
 _WARPS = 4
@@ -40,7 +41,7 @@ def gpu_block(
 
     N x C x Y x X each, channels-last in memory; y in x's precision, the places uint8.
     """
-    x_NHWC = _channels_last(x)
+    x_NHWC = channels_last(x)
     N, H, W, C = x_NHWC.shape
     y_NYXC, tap_NYXC = _pooled(x_NHWC, size, stride)
     _, Y, X, _ = y_NYXC.shape
@@ -73,7 +74,7 @@ def _block_backward(
     size: int,
     stride: int,
 ) -> tuple[Tensor, Tensor]:
-    x_NHWC, g_NYXC, tap_NYXC = _channels_last(x), _channels_last(g), _channels_last(tap)
+    x_NHWC, g_NYXC, tap_NYXC = channels_last(x), channels_last(g), channels_last(tap)
     N, H, W, C = x_NHWC.shape
     _, Y, X, _ = g_NYXC.shape
     pixels, width = N * H * W, C // columns
@@ -115,10 +116,6 @@ def _pass_back(ctx, g, _):
 
 
 torch.library.register_autograd(gpu_block, _pass_back, setup_context=_remember)
-
-
-def _channels_last(x_NCHW: Tensor) -> Tensor:
-    return x_NCHW.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
 
 def _pooled(x_NHWC: Tensor, size: int, stride: int) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ def kernels() -> Iterator[tuple[str, Any, dict[str, Any], dict[str, str]]]:
         constants = {"LANE": 5, "PURPOSE": 4, "LIMIT": dropout._LIMIT, "BLOCK": dropout._BLOCK}
         yield f"dropout {kind}", dropout._forward, constants, {"": kind}
         yield f"dropout backward {kind}", dropout._backward, {"BLOCK": 1024}, {"": kind}
-        constants = {"SIDE": 256, "CROP": 224, "BLOCK": loading._BLOCK}
+        constants = {"SIDE": 256, "CROP": 224, "BLOCK": loading.PER_PROGRAM}
         yield f"cut {kind}", loading._cut, constants, {"": kind}
         constants = {"DECAYS": True, "COPIES": kind == "bf16", "BLOCK": update._BLOCK}
         yield f"update {kind}", update._update, constants, {"": kind}
