@@ -164,7 +164,7 @@ class AugmentationConfig:
     """What is drawn anew for each image each time it is used (section 4.1)."""
 
     crops: Literal["own", "shared", "centre"] = "own"
-    """A position and reflection for each image (own), or for every 32 (shared); the centre alone (centre).
+    """A place and reflection for each image (own), or for every 32 (shared); the centre alone (centre).
 
     `shared` draws from 33 x 33 positions, as the original program did.
     """

@@ -23,13 +23,14 @@ from alexnet.base.signals import stop_request
 from alexnet.cli import (
     benchmark,
     data,
+    doctor,
     evaluate,
     exchange,
     export,
     features,
-    inspect,
     quickstart,
     reproduce,
+    summary,
     train,
 )
 
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 
 app.command()(quickstart.quickstart)
-app.command()(inspect.doctor)
+app.command()(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
 app.command()(train.resume)
@@ -56,7 +57,7 @@ app.command()(evaluate.predict)
 app.command()(evaluate.report)
 app.command()(features.features)
 app.command()(features.rdm)
-app.command()(inspect.summary)
+app.command()(summary.summary)
 app.command("import")(exchange.import_)
 app.command()(export.export)
 app.add_typer(reproduce.app, name="reproduce")

@@ -156,11 +156,6 @@ def what_of(arm: Arm) -> dict[str, Any]:
     return {"config": config, "version": arm.version}
 
 
-def images_hash(keys: Sequence[str]) -> str:
-    """A SHA-256 of the names of images in order: cells with the same one have the same test images."""
-    return hashlib.sha256("\0".join(keys).encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def packed(right_N: np.ndarray) -> str:
     """A bit for each image as base64 text: the inverse of `Cell.right_N`."""
     return base64.b64encode(np.packbits(right_N).tobytes()).decode()

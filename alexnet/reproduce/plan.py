@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy.stats import t as student
 
-from alexnet.loading.loader import Batch
-from alexnet.network import AlexNet
-from alexnet.network.precision import dtype_of
 from alexnet.reproduce.arms import Arm
 from alexnet.reproduce.claims import claim
 from alexnet.reproduce.evidence import Evidence, metrics_of, value
 from alexnet.reproduce.experiments import Comparison, Experiment, Study
 from alexnet.reproduce.power import difference_spread, predicted_spread, smallest_effect
-from alexnet.training.eager import EagerStep
-from alexnet.training.mesh import Mesh, Placed
 from alexnet.training.placement import Placement
+from alexnet.training.speed import images_per_second
 
 MOST_SEEDS = 20  # that a budget is spent on
 _EVALUATING = 1 / 3  # of the time of training an image: forward alone
 _VIEWS = 11  # of every test image: one, then ten
 _START_UP = 5.0  # seconds of a cell besides
-_WARM, _TIMED = 3, 5  # steps
 
 
 class Job(NamedTuple):
@@ -151,7 +145,7 @@ class Planner:
         if key not in self._rates:
             about = f"{config.network.convention} {config.network.variant}".strip()
             print(f"timing training steps of {about}", file=sys.stderr)
-            self._rates[key] = measured_rate(arm, self.placement)
+            self._rates[key] = images_per_second(config, arm.data.kinds, self.placement)
         return self._rates[key]
 
     def _next(
@@ -220,7 +214,7 @@ class Planner:
             )
             return float(np.std(mine - other, ddof=1))
         arm = self.study.arms[comparison.arm]
-        return difference_spread(100 * predicted_spread(arm.error, arm.data.tested))
+        return difference_spread(100.0 * predicted_spread(arm.error, arm.data.tested))
 
     def _sharpness(self, experiment: Experiment, seeds: int) -> tuple[float | None, float | None]:
         """The spread of a seed's difference, and the smallest effect that so many can show."""
@@ -235,24 +229,4 @@ def _width(pairs: int) -> float:
     """Half the width of a 95 % interval over so many seeds, in deviations of one; before two, a guess."""
     if pairs < 2:
         return 30.0 - 10 * pairs
-    return float(student.ppf(0.975, pairs - 1)) / pairs**0.5
-
-
-def measured_rate(arm: Arm, placement: Placement) -> float:
-    """Images per second of an arm's training steps, timed on noise: without the loading of images."""
-    config, classes = arm.config(0), arm.data.kinds
-    about, count = config.network.of(classes), config.optimizer.batch.count
-    network = AlexNet(classes, about, config.network.start, 0)
-    network.to(placement.device, dtype_of(placement.precision))
-    mesh = Mesh(count, "fused", placement.device)
-    stepper = EagerStep(Placed(network, config.optimizer, mesh), 0)
-    draw = np.random.default_rng(0)
-    x_BHWC = draw.normal(0, 60, (count, about.crop, about.crop, 3)).astype(np.float32)
-    labels_B, numbers_B = draw.integers(0, classes, count), np.arange(count)
-    for step in range(_WARM + _TIMED):
-        if step == _WARM:
-            begun = time.perf_counter()
-        stepper.take(Batch(step, x_BHWC, labels_B, numbers_B * 0, numbers_B), 1e-6)
-    if "cuda" in placement.device:
-        torch.cuda.synchronize()
-    return float(_TIMED * count / (time.perf_counter() - begun))
+    return float(student.ppf(0.975, pairs - 1)) / math.sqrt(pairs)

@@ -19,7 +19,7 @@ import numpy as np
 from alexnet import runs
 from alexnet.base.files import make_folder
 from alexnet.base.locks import Lock
-from alexnet.base.provenance import commit, environment
+from alexnet.base.provenance import commit, environment, names_hash
 from alexnet.evaluation import validation_errors
 from alexnet.evaluation.ensemble import average
 from alexnet.evaluation.evaluate import predictions_file
@@ -33,7 +33,6 @@ from alexnet.reproduce.cells import (
     FOLDER,
     Address,
     Cell,
-    images_hash,
     packed,
     stored_array,
     what_of,
@@ -196,7 +195,7 @@ class Sweep:
             str(views): packed(one.probs_NK.argmax(axis=1) == one.labels_N)
             for views, one in found.items()
         }
-        images = images_hash(found[VIEWS[0]].keys)
+        images = names_hash(found[VIEWS[0]].keys)
         cell = Cell(address, made, errors, right, images, curve, measures, arrays)
         cell.save(self.folder)
         return cell

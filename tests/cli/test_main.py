@@ -34,7 +34,7 @@ def verb_that_raises(monkeypatch: pytest.MonkeyPatch) -> object:
         def broken(_: str) -> int:
             raise error
 
-        monkeypatch.setattr("alexnet.cli.inspect._convention", broken)
+        monkeypatch.setattr("alexnet.cli.summary._convention", broken)
 
     return make
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from alexnet.base.provenance import names_hash
 from alexnet.reproduce.arms import Arm
-from alexnet.reproduce.cells import Address, Cell, images_hash, packed, what_of
+from alexnet.reproduce.cells import Address, Cell, packed, what_of
 
+_ERRORS = ("train_top1_error", "val_top1_error")
 NUMERICS = {"device": "cpu", "name": "a machine", "threads": 2, "torch": "2.13.0"}
 
 
@@ -32,7 +34,7 @@ def cell(
         "classes": 10, "train": arm.data.images, "test": images, "split": arm.data.split,
     }  # fmt: skip
     epochs = list(range(1, len(training) + 1))
-    falling = {name: list(training) for name in ("train_loss", "val_loss", "val_top1_error")}
+    falling = {name: list(training) for name in ("train_loss", "val_loss", *_ERRORS)}
     right_N = np.arange(images) >= round(top1 * images)
     return Cell(
         address=Address(scale, arm.name, seed, what, data, numerics),
@@ -45,7 +47,7 @@ def cell(
             for views, error in (("1", top1 + 0.01), ("10", top1))
         },
         right={"1": packed(right_N), "10": packed(right_N)},
-        images=images_hash([f"{arm.data.source}/{n}" for n in range(images)]),
-        curve={"epoch": epochs, "train_top1_error": list(training), "rate": [0.1] * len(epochs), **falling},
+        images=names_hash([f"{arm.data.source}/{n}" for n in range(images)]),
+        curve={"epoch": epochs, "rate": [0.1] * len(epochs), **falling},
         **more,
     )  # fmt: skip
