@@ -70,6 +70,7 @@ class Claim:
     by: str = ""  # how it shows, where the metric does not say so
     note: str = ""
     source: Source = "paper"
+    images: Literal["ImageNet", "CIFAR-10"] = "ImageNet"  # which the claim is about
     awaits: str = ""  # what has to be built before it can be tested
 
     @property

@@ -115,6 +115,7 @@ CLAIMS: tuple[Claim, ...] = (
         "with tanh.",
         effects={"epochs to 25 %": 1 / paper.RELU_SPEEDUP},
         direction=-1,
+        images="CIFAR-10",
         note="The rates are chosen separately, each as fast as possible, without regularization.",
     ),
     Claim(
@@ -209,6 +210,7 @@ CLAIMS: tuple[Claim, ...] = (
         says="On CIFAR-10 a four-layer CNN errs at 13 % without normalization and at 11 % with it.",
         effects=between(_CIFAR_WITH, _CIFAR_WITHOUT),
         direction=-1,
+        images="CIFAR-10",
         rows=(_CIFAR_WITH, _CIFAR_WITHOUT),
         note="The two nets that the footnote points to also differ in the maps of one layer.",
     ),

@@ -18,9 +18,6 @@ from alexnet.reproduce.power import difference_spread, predicted_spread
 from alexnet.reproduce.statistics import Effect, effect
 from alexnet.reproduce.verdicts import Expected, Verdict, judge
 
-# The claims that the paper tests on CIFAR-10; all others are of ImageNet.
-_ON_CIFAR = ("relu-six-times", "response-normalization-cifar")
-
 Seeds = Mapping[int, float]
 
 
@@ -177,8 +174,7 @@ def _as_difference(metric: str, number: float) -> float:
 
 def _expected(evidence: Evidence, one: Finding) -> Expected:
     data = evidence.study.arms[one.comparison.arm].data
-    papers = "cifar10" if one.claim.name in _ON_CIFAR else "imagenet"
-    same = data.is_whole and data.source == papers
+    same = data.is_whole and data.source == one.claim.images.lower().replace("-", "")
     direction: Literal[-1, 0, 1] = one.claim.direction
     return Expected(one.metric, direction, one.papers, same)
 

@@ -45,11 +45,14 @@ _LEAST_FAVOURABLE = ("contradicted", "absent", "undecided", "direction holds", "
 
 @dataclass(frozen=True)
 class Row:
-    """One way in which a claim is tested: what the paper says, what came out, and the verdict."""
+    """One way in which a claim is tested: what the paper says, what came out, and the verdict.
+
+    `paper` are what is counted and the number, `here` lines.
+    """
 
     word: str
     reason: str
-    paper: Sequence[str] = ()
+    paper: Sequence[tuple[str, str]] = ()
     here: Sequence[str] = ()
     experiment: str = ""
     about: str = ""
@@ -129,14 +132,13 @@ def _rows(
 
 def row_of(study: Study, experiment: str, one: Finding) -> Row:
     """A finding as a row."""
-    title = METRICS[one.metric].title
-    paper = [f"{title}: {claimed(one.claim, one.metric)}"]
+    paper = [(METRICS[one.metric].title, claimed(one.claim, one.metric))]
     about = one.comparison.about
     if one.effect is None:
         missing = _missing(one) or "No two runs of one seed yet."
         return Row("not run yet", missing, paper, experiment=experiment, about=about)
     mean = difference(one.metric, one.effect.mean) + inverse(one.metric, one.effect.mean)
-    here = [f"{title}: {mean}"]
+    here = [mean]
     if one.effect.t_interval:
         here.append(interval(one.metric, one.effect.t_interval))
     word = one.verdict.word if one.verdict else "no verdict"
@@ -170,21 +172,24 @@ def _exact(claim: Claim) -> Row:
     wrong = claim.disagreements()
     computed = numbers(claim.computed())
     hedge = f"{claim.hedge} " if claim.hedge else ""
-    paper = [f"{name}: {hedge}{number}" for name, number in numbers(claim.stated)]
+    paper = [(name, f"{hedge}{number}") for name, number in numbers(claim.stated)]
     here = [f"{name}: {number}" for name, number in computed]
     if not wrong:
         return Row("agrees", "", paper, here)
     which = ", ".join(wrong)
     if set(wrong) <= set(claim.slips):
-        return Row("known slip", f"Printed otherwise: {which}.", paper, here)
-    return Row("differs", f"Printed otherwise: {which}.", paper, here)
+        return Row("known slip", f"Not so for {which}.", paper, here)
+    return Row("differs", f"Not so for {which}.", paper, here)
 
 
 def _untested(study: Study, claim: Claim) -> Row:
     """Why nothing tests a claim here."""
     hedge = f"{claim.hedge} " if claim.hedge else ""
-    paper = [f"{name}: {hedge}{number:g}" for name, number in claim.stated.items()]
-    paper += [f"{METRICS[metric].title}: {claimed(claim, metric)}" for metric in claim.effects]
+    paper = [
+        (METRICS[name].title, f"{number:g} %") if name in METRICS else (name, f"{hedge}{number:g}")
+        for name, number in claim.stated.items()
+    ]
+    paper += [(METRICS[metric].title, claimed(claim, metric)) for metric in claim.effects]
     if claim.awaits:
         return Row("awaits", f"Awaits {claim.awaits}.", paper)
     why = study.left_out.get(claim.name, "No experiment of this scale bears on it.")

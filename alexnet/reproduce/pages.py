@@ -5,6 +5,7 @@ Nothing is trained or read but the cells given. The same cells, in any order, gi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from alexnet.reproduce.seen import Seen, columns, row, seen
 from alexnet.reproduce.verdicts import SIGNIFICANT
 
 _TEMPLATES = Path(__file__).parent
-_FIGURES = {"figure1": 1, "kernels": 3}  # of the paper, by experiment
+_ARCHITECTURE = "The architecture"
+_FIGURES = {"figure1": 1, "architecture": 2, "kernels": 3}  # of the paper, by page
+_UNIT = re.compile(r"(?<=\d) (?=%|points|times|epochs|seeds?\b|runs?\b)")
 _TITLE = "Every claim of the paper, put to the test"
 
 
@@ -62,7 +65,7 @@ def write_pages(
     for one in study.experiments:
         page = _experiment(found, one, results[one.name], shown)
         write("experiment.html.j2", one.name, one.title, **page)
-    write("architecture.html.j2", "architecture", "The architecture (figure 2)", **_architecture())
+    write("architecture.html.j2", "architecture", _ARCHITECTURE, **_architecture())
     return written
 
 
@@ -73,9 +76,15 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_unbroken,
     )
     environment.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
     return environment
+
+
+def _unbroken(value: object) -> object:
+    """Text whose numbers and their units stay in one line."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", value) if type(value) is str else value
 
 
 def _footer(study: Study) -> str:
@@ -92,18 +101,20 @@ def _index(
 ) -> dict[str, Any]:
     entries = index.entries(found.study, results, shown)
     used = _all(found)
+    titles = {one.name: one.title for one in found.study.experiments}
+    titles |= {"architecture": _ARCHITECTURE}
     return {
         "has_cells": bool(used),
         "tally": index.tally(entries),
         "sections": index.sections(entries),
         "significant": SIGNIFICANT,
+        "figures": [
+            {"number": number, "name": name, "title": titles[name]}
+            for name, number in _FIGURES.items()
+            if name in titles
+        ],
         "experiments": [
-            {
-                "name": one.name,
-                "title": one.title,
-                "seeds": _pairs(found, one),
-                "figure": _FIGURES.get(one.name),
-            }
+            {"name": one.name, "title": one.title, "seeds": _pairs(found, one)}
             for one in found.study.experiments
         ],
         "conditions": tables.conditions(used, found.stale),

@@ -95,7 +95,7 @@ def claimed(claim: Claim, metric: str) -> str:
     """The paper's effect on a metric: "−1.7 points", "0.167 times (1/6)", or only its direction."""
     effect = claim.effects[metric]
     if effect is None:
-        return {-1: "lower", 0: "no other", 1: "higher"}[claim.direction]
+        return {-1: "lower", 0: "the same", 1: "higher"}[claim.direction]
     if METRICS[metric].unit == "points":
         return f"{signed(effect, 1)} points"
     inverted = f" (1/{1 / effect:.0f})" if effect < 0.8 else ""
