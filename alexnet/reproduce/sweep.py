@@ -67,6 +67,7 @@ class Sweep:
     def __init__(self, study: Study, placement: Placement, folder: Path = FOLDER) -> None:
         self.study, self.placement, self.folder = study, placement, folder
         self.numerics = numerics(placement)
+        self._commit = commit()  # now: a program that is running does not change
         self._datasets: dict[tuple[Data, int], PreparedDataset] = {}
         self._lock = Lock(runs.RUNS / WORK / "sweep.lock", "Experiments are being run here")
 
@@ -212,7 +213,7 @@ class Sweep:
 
     def _made(self) -> dict[str, Any]:
         return {
-            "commit": commit(),
+            "commit": self._commit,
             "machine": self.numerics["name"],
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         }
