@@ -17,6 +17,8 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
+from alexnet.network.kernels.cpu import threads
+
 # The factors on the rate and on the weight decay of a parameter in an epoch.
 Factors = Callable[[float], tuple[float, float]]
 
@@ -72,6 +74,7 @@ class PaperSGD(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update from the gradients of the parameters."""
         loss = closure() if closure else None
+        threads()
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
             for w in group["params"]:
