@@ -1,7 +1,7 @@
 """Writes every generated page and table: `python docs/build.py`, or with `--check` names the stale ones.
 
 Pages are generated from the ledger, the conventions, `alexnet summary`, and what was recorded of
-speed and reliability. A table inside a page stands between two marks, `<!-- NAME -->` and
+speed, reliability and the calibration of verdicts. A table inside a page stands between two marks, `<!-- NAME -->` and
 `<!-- /NAME -->`; the prose around it is written by hand.
 """
 
@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import calibration
 import chart
 import speed
 from PIL import Image
@@ -59,6 +60,9 @@ def pages() -> dict[str, str]:
         ),
         "docs/deviations.md": deviations(),
         "docs/reliability.md": reliability(read_json(ROOT / "docs" / "reliability.json")),
+        "docs/reproduce.md": filled(
+            "docs/reproduce.md", **calibration.tables(read_json(calibration.RECORD))
+        ),
         "docs/scaling.md": filled("docs/scaling.md", layout=printed("summary", "--layout")),
         "docs/which-alexnet.md": filled("docs/which-alexnet.md", networks=side_by_side(networks)),
         "results/benchmarks/README.md": speed.page(records, speed.recorded_gpu()),

@@ -58,7 +58,9 @@ def test_a_cell_holds_what_its_model_comes_to(sweep: Sweep) -> None:
         assert errors["loss"] == pytest.approx(-np.log(own_N).mean(), rel=1e-4)
     epochs = [row for row in run.metrics() if row["kind"] == "epoch"]
     assert cell.curve["epoch"] == [1, 2]
-    assert cell.curve["train_loss"] == pytest.approx([row["train_loss"] for row in epochs], rel=1e-5)
+    assert cell.curve["train_loss"] == pytest.approx(
+        [row["train_loss"] for row in epochs], rel=1e-5
+    )
     kernels = network.conv1.weight.detach().numpy()
     np.testing.assert_allclose(cell.array("conv1"), kernels, rtol=1e-3, atol=1e-4)
     assert cell.measures["deviation"] == pytest.approx(kernels.std(), abs=1e-6)

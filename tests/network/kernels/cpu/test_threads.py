@@ -31,7 +31,10 @@ def test_the_first_kernel_leaves_pytorchs_threads_as_they_are(first: str) -> Non
     for threads in (1, 2):
         program = PROGRAM.format(threads=threads, first=FIRST[first])
         process = Forked(
-            [sys.executable, "-c", program], env=os.environ | PATHS, text=True, stdout=subprocess.PIPE
+            [sys.executable, "-c", program],
+            env=os.environ | PATHS,
+            text=True,
+            stdout=subprocess.PIPE,
         )
         said, _ = process.communicate(timeout=120)
         assert said == f"{threads}\n"
