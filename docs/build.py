@@ -1,8 +1,8 @@
 """Writes every generated page and table: `python docs/build.py`, or with `--check` names the stale ones.
 
 Pages are generated from the ledger, the conventions, `alexnet summary`, and what was recorded of
-speed, reliability and the calibration of verdicts. A table inside a page stands between two marks, `<!-- NAME -->` and
-`<!-- /NAME -->`; the prose around it is written by hand.
+speed, reliability and the calibration of verdicts. A table inside a page stands between two marks,
+`<!-- NAME -->` and `<!-- /NAME -->`; the prose around it is written by hand.
 """
 
 from __future__ import annotations
