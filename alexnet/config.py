@@ -164,7 +164,7 @@ class AugmentationConfig:
     """What is drawn anew for each image each time it is used (section 4.1)."""
 
     crops: Literal["own", "shared", "centre"] = "own"
-    """A place and reflection for each image (own), or for every 32 (shared); the centre alone (centre).
+    """A place and reflection for each image (own) or for every 32 (shared), or no draw (centre).
 
     `shared` draws from 33 x 33 positions, as the original program did.
     """
@@ -381,7 +381,7 @@ class RunConfig:
     length: Epochs = Epochs(paper.EPOCHS)
     """How long training lasts."""
     until_error: float = 0.0
-    """The top-1 error of an epoch's training images (a share) with which it ends sooner; 0: never."""
+    """Training top-1 error of an epoch (a share) with which training ends sooner; 0: never."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """How its state is saved."""
 
