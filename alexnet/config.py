@@ -106,8 +106,6 @@ class StartConfig:
     """Standard deviation: that of the network's table (gaussian) or sqrt(2 / inputs) (he)."""
     gain: float = 1.0
     """A factor on the standard deviation."""
-    gains: str = ""
-    """Further factors on the standard deviation of layers: "conv1: 0.2, fc6-fc7: 1.5"."""
     bias: float = 1.0
     """A factor on the initial biases of the network's table."""
     model: str = ""
@@ -115,21 +113,6 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         _within("network.start.gain", self.gain, above=0)
-        if any(one.start or not one.factor for one in self._gains()):
-            raise wrong_value(
-                "network.start.gains", self.gains, "factors above 0, from the start on"
-            )
-
-    def gain_of(self, layer: str, layers: Sequence[str]) -> float:
-        """What multiplies the standard deviation of a layer's weights."""
-        return self.gain * _last(self._gains(), layer, layers, epoch=0)
-
-    def require_layers(self, layers: Sequence[str]) -> None:
-        """Raise UsageError where a gain is for a layer that a network does not have."""
-        _require_layers("network.start.gains", self._gains(), layers)
-
-    def _gains(self) -> tuple[Factor, ...]:
-        return Factor.parse("network.start.gains", self.gains)
 
 
 @dataclass(frozen=True)
@@ -250,7 +233,20 @@ class OptimizerConfig:
         to train.
         """
         for key, factors in self._factors().items():
-            _require_layers(f"optimizer.{key}", factors, layers)
+            for one in factors:
+                for name in (one.first, one.last):
+                    if name not in layers:
+                        raise SettingError(
+                            f"optimizer.{key} is for {name!r}; the network has no such layer.",
+                            (f"optimizer.{key}", "network.convention"),
+                            remedy=did_you_mean(name, layers),
+                        )
+                if layers.index(one.first) > layers.index(one.last):
+                    raise SettingError(
+                        f"optimizer.{key}: there are no layers from {one.first} to {one.last}.",
+                        (f"optimizer.{key}",),
+                        remedy=f"Turn them around: {one.last}-{one.first}",
+                    )
         if len(self.frozen(layers)) == len(layers):
             raise wrong_value(
                 "optimizer.freeze", self.freeze, "fewer layers: none is left to train"
@@ -262,24 +258,6 @@ class OptimizerConfig:
             "decays": Factor.parse("optimizer.decays", self.decays),
             "freeze": Factor.frozen("optimizer.freeze", self.freeze),
         }
-
-
-def _require_layers(key: str, factors: Sequence[Factor], layers: Sequence[str]) -> None:
-    """Raise UsageError where a setting's factors are not for layers of a network, in their order."""
-    for one in factors:
-        for name in (one.first, one.last):
-            if name not in layers:
-                raise SettingError(
-                    f"{key} is for {name!r}; the network has no such layer.",
-                    (key, "network.convention"),
-                    remedy=did_you_mean(name, layers),
-                )
-        if layers.index(one.first) > layers.index(one.last):
-            raise SettingError(
-                f"{key}: there are no layers from {one.first} to {one.last}.",
-                (key,),
-                remedy=f"Turn them around: {one.last}-{one.first}",
-            )
 
 
 def _last(factors: Sequence[Factor], layer: str, layers: Sequence[str], epoch: float) -> float:
@@ -391,7 +369,6 @@ class RunConfig:
         _within("until_error", self.until_error, least=0, below=1)
         layers = [layer.name for layer in self.network.of(paper.CLASSES).layers]
         self.optimizer.require_layers(layers)
-        self.network.start.require_layers(layers)
         if isinstance(self.schedule, Anneal):
             length = self.length.count
             _within("schedule.warmup", self.schedule.warmup.count, below=length, also=("length",))

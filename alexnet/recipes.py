@@ -306,20 +306,14 @@ def small() -> Recipe:
 
     With the paper's start the logits are the same for every image to begin with, and training needs
     thousands of steps to leave ln(classes): a million images have them, a few thousand do not.
-
-    A million images also wash the noise out of conv1's kernels that they begin with. Here conv1 learns
-    and decays faster for that, until its kernels are what they have learned; then it learns as the other
-    layers do (docs/log.md).
     """
     return Recipe(
         config=RunConfig(
             recipe="small",
             network=NetworkConfig(start=StartConfig(rule="he", gain=0.6, bias=0.0)),
-            optimizer=OptimizerConfig(
-                batch=Images(64), rates="conv1: 10, conv1: 1 from 8", decays="conv1: 5"
-            ),
+            optimizer=OptimizerConfig(batch=Images(64)),
             schedule=Anneal(warmup=Epochs(1)),
-            length=Epochs(20),
+            length=Epochs(13),
             checkpoint=CheckpointConfig(every=Steps(250)),
         ),
         departures={
@@ -330,14 +324,9 @@ def small() -> Recipe:
             "network.start.bias": "ones keep units active where weights are too small to; with these "
             "weights they would only drown the differences between images",
             "optimizer.batch": "more updates from the same number of images",
-            "optimizer.rates": "conv1's first weights are 4.5 times as wide as the paper's: at the rate "
-            "of the other layers so few updates would hardly change them; the original program's conv1 "
-            "was slowed towards the end, too",
-            "optimizer.decays": "shrinks the noise that conv1 starts with to a tenth; what images teach "
-            "it comes back with every update, the noise does not",
             "schedule.kind": "a plateau needs many epochs to be seen; a planned fall uses every step",
             "schedule.warmup": "at the full rate the first steps would undo the start",
-            "length": "three quarters of an hour on two cores for ten thousand images",
+            "length": "half an hour on two cores for ten thousand images",
             "checkpoint.every": "an epoch has some hundred steps only",
         },
         expected="imagenette: see results/imagenette-small/",
@@ -345,21 +334,18 @@ def small() -> Recipe:
 
 
 def quickstart() -> Recipe:
-    """`small`, shortened for the built-in photographs and a few minutes on two cores.
-
-    They are too short to replace the noise in conv1's kernels.
-    """
-    parent, too_slow = small(), ("optimizer.rates", "optimizer.decays")
+    """`small`, shortened for the built-in photographs and a few minutes on two cores."""
+    parent = small()
     return Recipe(
         config=replace(
             parent.config,
             recipe="quickstart",
-            optimizer=OptimizerConfig(batch=Images(32)),
+            optimizer=replace(parent.config.optimizer, batch=Images(32)),
             schedule=Anneal(warmup=Epochs(0.3)),
             length=Epochs(4),
         ),
         departures={
-            **{key: why for key, why in parent.departures.items() if key not in too_slow},
+            **parent.departures,
             "optimizer.batch": "a few minutes leave time for a few hundred updates only",
             "length": "a few minutes on two cores",
         },

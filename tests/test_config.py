@@ -157,16 +157,6 @@ def test_a_new_kind_of_schedule_brings_its_keys_whatever_the_order() -> None:
             "optimizer.freeze is for 'conv9'; the network has no such layer.",
         ),
         ("optimizer.rates=fc6-conv1: 2", "Turn them around: conv1-fc6"),
-        (
-            "network.start.gains=conv1: 0",
-            "network.start.gains is 'conv1: 0', expected factors above 0",
-        ),
-        ("network.start.gains=conv1: 2 from 3", "expected factors above 0, from the start on."),
-        (
-            "network.start.gains=conv9: 2",
-            "network.start.gains is for 'conv9'; the network has no such layer.",
-        ),
-        ("network.start.gains=fc6-conv1: 2", "Turn them around: conv1-fc6"),
     ],
 )
 def test_what_is_refused_and_how(setting: str, words: str) -> None:
@@ -190,8 +180,8 @@ def test_a_warm_up_longer_than_the_run_is_refused() -> None:
 def test_a_recipes_warm_up_keeps_its_share_of_a_run_that_it_would_outlast() -> None:
     small = recipe("small").config
     for settings, warmup, told in [
-        (["length=1"], 1 / 20, "1 epoch does not fit into 1 epoch: it takes 0.05 epochs"),
-        (["length=0.4"], 0.02, "it takes 0.02 epochs"),
+        (["length=1"], 1 / 13, "1 epoch does not fit into 1 epoch: it takes 0.0769 epochs"),
+        (["length=0.26"], 0.02, "it takes 0.02 epochs"),
         (["length=2"], 1, ""),
         (["length=3", "schedule.warmup=2"], 2, ""),
         (["schedule.kind=plateau", "length=0.5"], None, ""),

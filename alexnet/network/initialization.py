@@ -31,20 +31,15 @@ def unset(kind: type[Module], *arguments: Any, **options: Any) -> Module:
 def initialize(
     layers: Iterable[tuple[Shape, Tensor, Tensor]], start: StartConfig, seed: int
 ) -> None:
-    """Draw the weights and set the biases of all layers, given as (shape, weight, bias).
+    """Draw the weights and set the biases of layers given as (shape, weight, bias).
 
-    A layer's draws depend on the seed and its name alone. Raises UsageError where a gain is for a layer
-    that is not among them.
+    A layer's draws depend on the seed and its name alone.
     """
-    layers = list(layers)
-    names = [shape.layer.name for shape, _, _ in layers]
-    start.require_layers(names)
     for shape, weight, bias in layers:
         deviation = shape.layer.deviation
         if start.rule == "he":
             deviation = math.sqrt(2 / shape.weights_per_kernel)
         draws = stream(seed, Purpose.WEIGHTS, shape.layer.name)
         values = draws.standard_normal(weight.numel(), dtype="float32")
-        deviation *= start.gain_of(shape.layer.name, names)
-        weight.copy_(torch.from_numpy(values).mul_(deviation).reshape(weight.shape))
+        weight.copy_(torch.from_numpy(values).mul_(start.gain * deviation).reshape(weight.shape))
         bias.fill_(start.bias * shape.layer.bias)

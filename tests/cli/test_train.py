@@ -66,7 +66,7 @@ def test_what_is_chosen_for_the_user_is_told(
     log = (folder / "log.txt").read_text()
     assert "recipe  small: 1 epoch, batches of 4 images" in log
     assert "chosen  small: 15 training images are fewer than 100,000" in log
-    assert "! a warm-up of 1 epoch does not fit into 1 epoch: it takes 0.05 epochs" in log
+    assert "! a warm-up of 1 epoch does not fit into 1 epoch: it takes 0.0769 epochs" in log
     assert f"device  {'cuda' if torch.cuda.is_available() else 'cpu'}" in log
     assert "seed: 3" in (folder / "config.yaml").read_text()
     told = capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_print_config_says_where_each_value_comes_from_and_what_it_means(
     assert rows["length"][:2] == ["0.5 epochs", "--epochs"]
     assert rows["optimizer.momentum"][:2] == ["0.9", "paper"]
     assert rows["network.start.rule"][:2] == ["he", "recipe small"]
-    assert rows["schedule.warmup"][:2] == ["0.025 epochs", "shortened"]
+    assert rows["schedule.warmup"][:2] == ["0.0385 epochs", "shortened"]
     assert (
         rows["optimizer.momentum"][2] == "The share of the velocity that stays from step to step."
     )

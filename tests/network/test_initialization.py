@@ -2,7 +2,6 @@
 
 import pytest
 
-from alexnet.base.errors import UsageError
 from alexnet.config import StartConfig
 from alexnet.network import AlexNet
 
@@ -33,19 +32,3 @@ def test_he_start_keeps_the_stated_share_of_the_signal() -> None:
         expected = 0.6 * (2 / inputs) ** 0.5
         assert parameters.weight.std().item() == pytest.approx(expected, rel=0.02)
         assert not parameters.bias.any()
-
-
-def test_a_layers_gain_scales_its_draws_and_no_others() -> None:
-    """Powers of two are exact: the same draws, halved and doubled."""
-    gains = "conv2-conv4: 0.5, conv3: 2, fc8: 0.25"
-    plain, net = AlexNet(10), AlexNet(10, start=StartConfig(gains=gains))
-    factors = {"conv2": 0.5, "conv3": 2, "conv4": 0.5, "fc8": 0.25}
-    for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"):
-        weight = net.get_submodule(name).weight
-        assert weight.equal(factors.get(name, 1) * plain.get_submodule(name).weight), name
-        assert net.get_submodule(name).bias.equal(plain.get_submodule(name).bias)
-
-
-def test_a_gain_for_a_layer_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match="'conv9'"):
-        AlexNet(10, start=StartConfig(gains="conv9: 2"))

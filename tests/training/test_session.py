@@ -75,7 +75,7 @@ def test_a_plan_says_what_was_chosen() -> None:
     images = len(plan.dataset.split("train"))
     assert plan.notes == (
         f"chosen  small: {images} training images are fewer than 100,000",
-        "! a warm-up of 1 epoch does not fit into 0.5 epochs: it takes 0.025 epochs",
+        "! a warm-up of 1 epoch does not fit into 0.5 epochs: it takes 0.0385 epochs",
     )
     assert make_plan("synthetic:32x3", "cifar18").notes == ()
     fits_paper_only = ["network.convention=cifar18", "schedule.patience=3"]
