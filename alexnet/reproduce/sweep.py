@@ -138,7 +138,9 @@ class Sweep:
             if not (model / "config.json").is_file():
                 self._again(parent)
             begin = str(model.resolve())
-        plan = Plan(arm.config(address.seed, begin), self.dataset(arm))
+        plan, run = Plan(arm.config(address.seed, begin), self.dataset(arm)), _run_of(address)
+        if not (run.checkpoints.is_dir() or (run.model / "config.json").is_file()):
+            shutil.rmtree(run.folder, ignore_errors=True)  # of a cell that was taken away since
         make_folder(runs.RUNS / WORK)
         return start(plan, validation_errors, self.placement, f"{WORK}/{address.name}", go_on=True)
 

@@ -77,6 +77,14 @@ def test_a_cell_is_made_once(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> N
         sweep.make(arm, 1)
 
 
+def test_a_cell_that_is_taken_away_is_made_anew(sweep: Sweep) -> None:
+    arm = sweep.study.arms["cifar-pool-2"]
+    path = sweep.make(arm, 0).address.path()
+    before = without_made(path)
+    path.unlink()
+    assert sweep.make(arm, 0).address.path() == path and without_made(path) == before
+
+
 def test_an_average_is_that_of_its_members_and_brings_back_what_is_gone(sweep: Sweep) -> None:
     first = sweep.make(sweep.study.arms["cifar-two"], 1)
     members = [cell for cell in load_cells() if cell.arm == "cifar"]
