@@ -66,10 +66,10 @@ class AlexNet(nn.Module):
         return network
 
     def _build(self, convention: Convention) -> None:
-        self.convention, self.stages, self.fast = convention, stages(convention), True
+        self._convention, self.stages, self.fast = convention, stages(convention), True
         if convention.divisors != (1.0, 1.0, 1.0):
             self.scale = ColourScale(convention.divisors)
-        for lane, (stage, shape) in enumerate(zip(self.stages, self.shapes, strict=True)):
+        for lane, (stage, shape) in enumerate(zip(self.stages, shapes(convention), strict=True)):
             self.add_module(shape.layer.name, _sums(shape))
             for name, follower in zip(stage.names[1:], stage.followers, strict=True):
                 self.add_module(name, _follower(follower, convention, lane))
@@ -101,7 +101,7 @@ class AlexNet(nn.Module):
         """
         x = x_NCHW
         if not fused.is_traced(x):
-            _require_images(x, self.convention.crop)
+            _require_images(x, self._convention.crop)
             x = x.contiguous(memory_format=torch.channels_last)
         return self.scale(x) if "scale" in self._modules else x
 
@@ -147,6 +147,12 @@ class AlexNet(nn.Module):
         return x
 
     @property
+    def convention(self) -> Convention:
+        """What the network is: its table of layers and its constants, with its number of classes."""
+        about, classes = self._convention, self.classes
+        return about if about.output.kernels == classes else about.with_classes(classes)
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """The rows of the table."""
         return self.convention.layers
@@ -158,8 +164,15 @@ class AlexNet(nn.Module):
 
     @property
     def classes(self) -> int:
-        """Neurons of the output layer."""
-        return self.convention.output.kernels
+        """Neurons of the output layer, also of another that has been put in its place.
+
+        Of one that has no matrix of weights, the number that the network was built with.
+        """
+        output = self._convention.output
+        weight = getattr(self._modules.get(output.name), "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim == 2:
+            return weight.shape[0]
+        return output.kernels
 
     @property
     def activation_names(self) -> list[str]:

@@ -56,9 +56,11 @@ class Column(AlexNet):
         self.whole, self.column, self.link = whole, column, link
         self._build(replace(whole, layers=tuple(map(self._part, whole.layers))))
         for stage, layer in zip(self.stages, whole.layers, strict=True):
-            drop = self.get_submodule(stage.names[-1])
-            if isinstance(drop, Dropout) and self.divides(layer):  # its part of the layer's mask
-                drop.units, drop.start = layer.kernels, half(layer.kernels, column).start
+            drop, wholes = (one.get_submodule(stage.names[-1]) for one in (self, network))
+            if isinstance(drop, Dropout) and isinstance(wholes, Dropout):
+                drop.p = wholes.p
+                if self.divides(layer):  # its part of the layer's mask
+                    drop.units, drop.start = layer.kernels, half(layer.kernels, column).start
         self.pieces = self._pieces(network, column)
         self.theirs = self._pieces(network, 1 - column)
         for name, piece in self.pieces.items():

@@ -119,7 +119,8 @@ def _conv(
 
     cpu.threads()
     x_NHWC, kernels = _at_stride_one(x, weight, stride, _out(x, weight, stride, before, after))
-    y_NYXK = winograd.forward(x_NHWC, kernels, bias.numpy(), before, relu, training)
+    bias_K = bias.contiguous().numpy()
+    y_NYXK = winograd.forward(x_NHWC, kernels, bias_K, before, relu, training)
     return torch.from_numpy(y_NYXK).permute(0, 3, 1, 2)
 
 

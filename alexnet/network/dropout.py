@@ -24,36 +24,43 @@ from alexnet.network.operators import operator
 class Dropout(nn.Module):
     """Zeroes a unit with probability 1/2 in training; otherwise halves all, as the paper does.
 
-    With `inverted`, as later programs have it, what is kept in training is doubled instead. `lane` is
-    the number of the layer, which keeps addressed masks apart; where its units are a column's part of
-    the layer, they are number `start` and following of `units` (0: all).
+    With `inverted`, as later programs have it, what is kept in training is doubled instead. Another
+    probability `p` may be set: the factors are then 1 - p, or 1 / (1 - p). `lane` is the number of the
+    layer, which keeps addressed masks apart; where its units are a column's part of the layer, they are
+    number `start` and following of `units` (0: all).
     """
 
     def __init__(self, lane: int, inverted: bool = False) -> None:
         super().__init__()
-        self.lane, self.inverted = lane, inverted
+        self.lane, self.inverted, self.p = lane, inverted, paper.DROPOUT
         self.units, self.start = 0, 0
         self.address: Tensor | None = None  # set inside `masks_of`
 
     def forward(self, x: Tensor) -> Tensor:
         """Like x."""
-        keep = 1 - paper.DROPOUT
+        keep = 1 - self.p
         if not self.training:
             return x if self.inverted else x * keep
         if self.address is None:
             mask = torch.rand_like(x) < keep
         else:
-            mask_NU = mask_at(x.flatten(1), self.address, self.lane, self.units, self.start)
+            x_NU = x.flatten(1)
+            mask_NU = mask_at(x_NU, self.address, self.lane, self.units, self.start, keep)
             mask = mask_NU.reshape(x.shape)
         return self.scaled(x * mask)
 
     def scaled(self, x: Tensor) -> Tensor:
         """What training makes of the units that are kept."""
-        return x / (1 - paper.DROPOUT) if self.inverted else x
+        return x / (1 - self.p) if self.inverted and self.p < 1 else x
+
+    @property
+    def draws_by_address(self) -> bool:
+        """Whether `relu_dropout` computes it: in training inside `masks_of`, with the paper's p."""
+        return self.training and self.address is not None and self.p == paper.DROPOUT
 
     def extra_repr(self) -> str:
         """The probability, and what is scaled."""
-        return f"p={paper.DROPOUT}, inverted={self.inverted}"
+        return f"p={self.p}, inverted={self.inverted}"
 
 
 @contextmanager
@@ -97,10 +104,20 @@ def relu_dropout(
     return F.relu(x_NU) * mask_at(x_NU, address_3, lane, units, start)
 
 
-def mask_at(x_NU: Tensor, address_3: Tensor, lane: int, units: int = 0, start: int = 0) -> Tensor:
-    """Ones where `relu_dropout` keeps a unit, zeros where it drops it: N x U, like x."""
+def mask_at(
+    x_NU: Tensor,
+    address_3: Tensor,
+    lane: int,
+    units: int = 0,
+    start: int = 0,
+    keep: float = 1 - paper.DROPOUT,
+) -> Tensor:
+    """Ones where `relu_dropout` keeps a unit, zeros where it drops it: N x U, like x.
+
+    Units are kept with probability `keep`.
+    """
     seed, step, first = address_3.tolist()
-    (N, U), keep = x_NU.shape, 1 - paper.DROPOUT
+    N, U = x_NU.shape
     units = units or U
     place = (Purpose.DROPOUT, step, lane, first * units)
     drawn = bernoulli((N, units), keep, seed % 2**64, *place)

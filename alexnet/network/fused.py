@@ -9,12 +9,14 @@ Shape letters: N images, C input maps and K kernels, H x W positions, U units.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import CInterpreter, peek_interpreter_stack
+from torch.autograd import forward_ad
 from torch.nn.modules import module as module_hooks
 
 from alexnet.conventions import Convention
@@ -28,9 +30,13 @@ from alexnet.network.table import Stage, is_connected, is_local
 class Network(Protocol):
     """What the fast path needs of a network: `AlexNet`, or one of its columns."""
 
-    convention: Convention
     fast: bool
     as_built: Mapping[str, object]  # `constants` of each child module
+
+    @property
+    def convention(self) -> Convention:
+        """Its table of layers and its constants."""
+        ...
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
         """The modules of all operations."""
@@ -47,35 +53,60 @@ class Network(Protocol):
 
 # What a child module says that the fused operators read in the table instead.
 _CONVOLUTION = ("stride", "padding", "dilation", "groups", "padding_mode")
-_CONSTANTS: dict[type, tuple[str, ...]] = {
-    nn.Conv2d: _CONVOLUTION,
-    PaddedConv2d: (*_CONVOLUTION, "zeros"),
-    LocalResponseNorm: ("rule", "groups"),
-    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
+_CONSTANTS: dict[type, Callable[[object], object]] = {
+    nn.Conv2d: attrgetter(*_CONVOLUTION),
+    PaddedConv2d: attrgetter(*_CONVOLUTION, "zeros"),
+    LocalResponseNorm: attrgetter("rule", "groups"),
+    nn.MaxPool2d: attrgetter(
+        *("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+    ),
 }
 
 
-def constants(module: nn.Module) -> tuple[object, ...]:
+def constants(module: nn.Module) -> object:
     """A child module's type, and those of its constants that the table has too."""
-    return type(module), *(getattr(module, name) for name in _CONSTANTS.get(type(module), ()))
+    found = _CONSTANTS.get(kind := type(module))
+    return kind if found is None else (kind, found(module))
+
+
+# The methods whose work the fused operators do; patched classes do another.
+_METHODS = frozenset({"__call__", "_call_impl", "forward", "_conv_forward"})
+_COMPUTING = [
+    (kind, name)
+    for kind in (*_CONSTANTS, nn.Linear, nn.ReLU, Dropout)
+    for name in sorted(_METHODS)
+    if hasattr(kind, name)
+]
+
+
+def _methods() -> list[object]:
+    return [getattr(kind, name) for kind, name in _COMPUTING]
+
+
+_METHODS_AT_IMPORT = _methods()
 
 
 def applies(network: Network, x: Tensor) -> bool:
     """Whether nothing looks inside a forward pass: no hook, transform, tracer, mode or autocast.
 
-    Nor has a child module been replaced or changed, but for its numbers.
+    Nor has a child module or its class been replaced or changed, but for its numbers, which are those
+    of x in type and device. An empty batch is left to PyTorch, and so are derivatives carried forward.
     """
     return (
         network.fast
         and type(x) is Tensor
         and not torch.compiler.is_compiling()
         and not is_traced(x)
+        and x.numel() > 0
+        and x.device.type in ("cpu", "cuda")
+        and forward_ad._current_level < 0
         and not _is_sharded(network)
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
         and not torch.is_autocast_enabled(x.device.type)
         and not any(vars(module_hooks)[name] for name in _GLOBAL_HOOKS)
-        and all(_is_as_built(*one, network.as_built) for one in network.named_children())
+        and _methods() == _METHODS_AT_IMPORT
+        and _is_as_built(network, x)
     )
 
 
@@ -98,16 +129,23 @@ _GLOBAL_HOOKS = [
     name for name in vars(module_hooks) if name.startswith("_global_") and "hooks" in name
 ]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_hooks = attrgetter(*_HOOKS)
 
 
-def _is_as_built(name: str, module: nn.Module, as_built: Mapping[str, object]) -> bool:
-    """Whether a child module computes what the table says, from parameters of its own."""
-    return (
-        constants(module) == as_built.get(name)
-        and "forward" not in vars(module)
-        and not any(getattr(module, hooks) for hooks in _HOOKS)
-        and all(type(one) in (nn.Parameter, Tensor) for one in module._parameters.values())
-    )
+def _is_as_built(network: Network, x: Tensor) -> bool:
+    """Whether each child computes what the table says, from parameters of its own that x can meet."""
+    dtype, device, as_built = x.dtype, x.device, network.as_built
+    for name, module in network.named_children():
+        if constants(module) != as_built.get(name) or any(_hooks(module)):
+            return False
+        if not _METHODS.isdisjoint(vars(module)):
+            return False
+        for one in module._parameters.values():
+            if one is None or type(one) not in (nn.Parameter, Tensor):
+                return False
+            if one.dtype != dtype or one.device != device:
+                return False
+    return True
 
 
 def run(network: Network, stage: Stage, x: Tensor) -> Tensor:
@@ -146,7 +184,7 @@ def after_units(network: Network, stage: Stage, x_NU: Tensor) -> Tensor:
     if stage.followers == ("relu", "dropout"):
         module = network.get_submodule(stage.names[-1])
         assert isinstance(module, Dropout)
-        if module.training and module.address is not None:
+        if module.draws_by_address:
             return module.scaled(_addressed(x_NU, module))  # its ReLU in one pass
     return _followers(network, stage, x_NU, 0)
 
@@ -168,7 +206,7 @@ def _followers(network: Network, stage: Stage, x: Tensor, done: int) -> Tensor:
 
 def drop(module: Dropout, x: Tensor, signed: bool = False) -> Tensor:
     """What a dropout module computes; x has no negative numbers, unless it is `signed`."""
-    if not module.training or module.address is None:
+    if not module.draws_by_address:
         return module(x)  # type: ignore[no-any-return]
     x_NU = x.flatten(1)
     kept_NU = _addressed(x_NU, module)

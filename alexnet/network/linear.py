@@ -28,6 +28,8 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     """x W^T (+ b) by oneDNN, or where PyTorch has it not, by its BLAS."""
     if not _ONEDNN:
         return F.linear(x_NI, weight_OI, bias_O)
+    if bias_O is not None:
+        bias_O = bias_O.contiguous()  # oneDNN reads the strides of matrices, but not a bias's
     y_NO: Tensor = torch.ops.mkldnn._linear_pointwise(x_NI, weight_OI, bias_O, "none", [], "")
     return y_NO
 

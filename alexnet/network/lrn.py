@@ -118,7 +118,8 @@ def _block(
     shape = (N, _pooled(H, size, stride), _pooled(W, size, stride), C)
     y_NYXC = x.new_empty(shape)
     tap_NYXC = x.new_empty(shape, dtype=torch.uint8)
-    given = (x_NHWC.numpy(), bias.numpy(), columns, radius, k, alpha, size, stride)
+    bias_C = bias.contiguous().numpy()
+    given = (x_NHWC.numpy(), bias_C, columns, radius, k, alpha, size, stride)
     kernel.forward(*given, y_NYXC.numpy(), tap_NYXC.numpy())
     return y_NYXC.permute(0, 3, 1, 2), tap_NYXC.permute(0, 3, 1, 2)
 
@@ -152,8 +153,9 @@ def _block_backward(
     N, _, _, C = x_NHWC.shape
     dx_NHWC = torch.empty_like(x_NHWC)
     dbias_NC = x.new_empty(N, C)
-    g_NYXC, tap_NYXC = channels_last(g).numpy(), tap.permute(0, 2, 3, 1).numpy()
-    given = (x_NHWC.numpy(), bias.numpy(), columns, radius, k, alpha, size, stride)
+    g_NYXC, tap_NYXC = channels_last(g).numpy(), channels_last(tap).numpy()
+    bias_C = bias.contiguous().numpy()
+    given = (x_NHWC.numpy(), bias_C, columns, radius, k, alpha, size, stride)
     kernel.backward(g_NYXC, tap_NYXC, *given, dx_NHWC.numpy(), dbias_NC.numpy())
     return dx_NHWC.permute(0, 3, 1, 2), dbias_NC.sum(0)
 

@@ -86,7 +86,7 @@ class PaperSGD(torch.optim.Optimizer):
 
 
 def _update(w: Tensor, v: Tensor, g: Tensor, rate: float, momentum: float, decay: float) -> None:
-    if w.device.type == "cpu" and w.is_contiguous():
+    if w.device.type == "cpu" and w.is_contiguous() and v.is_contiguous():
         number = w.numpy().dtype.type
         flat = (tensor.contiguous().view(-1).numpy() for tensor in (w, v, g))
         _one_pass(*flat, number(momentum), number(decay * rate), number(rate))  # type: ignore[call-arg]

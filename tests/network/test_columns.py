@@ -74,6 +74,17 @@ def assert_near(found: dict[str, Tensor], network: AlexNet, tolerance: float) ->
         torch.testing.assert_close(found[name], w.detach(), rtol=tolerance, atol=tolerance)
 
 
+def test_columns_drop_as_often_as_their_network() -> None:
+    network, (x, _) = narrow().train(), batch(0, torch.float64)
+    network.drop6.p = 0.2
+    columns = Columns(network)
+    with masks_of(network, address(SEED, 3)):
+        expected = network(x)
+    with masks_of(columns, address(SEED, 3)):
+        torch.testing.assert_close(columns(x), expected)
+    torch.testing.assert_close(columns.eval()(x), network.eval()(x))
+
+
 def test_halves_are_the_papers() -> None:
     kernels = [half(layer.kernels, 0).stop for layer in paper.LAYERS]
     assert kernels == [48, 128, 192, 192, 128, 2048, 2048, 500]

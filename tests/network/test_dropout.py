@@ -3,9 +3,17 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from alexnet.base.randomness import Purpose, bernoulli
-from alexnet.network.dropout import _relu_dropout, address, mask_at, relu_dropout
+from alexnet.network.dropout import (
+    Dropout,
+    _relu_dropout,
+    address,
+    mask_at,
+    masks_of,
+    relu_dropout,
+)
 
 
 @pytest.mark.parametrize("seed", [0, 2**40 + 1, 2**64 - 5])
@@ -40,6 +48,24 @@ def test_a_part_of_the_images_and_units_has_its_part_of_the_mask(dtype: torch.dt
 def test_a_dropped_unit_hides_no_bad_number() -> None:
     x = torch.full((1, 64), float("inf"))
     assert not relu_dropout(x, address(0, 0), lane=5).isfinite().any(), "infinity times zero"
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.9, 1.0])
+def test_another_probability_is_the_one_that_drops(p: float, inverted: bool) -> None:
+    network = nn.Sequential(dropout := Dropout(5, inverted))
+    dropout.p = p
+    x = torch.ones(64, 4096)
+    kept = 1 / (1 - p) if inverted and p < 1 else 1.0
+    within = 5 * (p * (1 - p) / x.numel()) ** 0.5
+    with masks_of(network, address(5, 9)):
+        addressed = network(x)
+        assert torch.equal(addressed, network(x)), "the mask is that of the step"
+    for y in (addressed, network(x)):
+        assert abs((y == 0).float().mean().item() - p) <= within
+        torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], kept))
+    assert torch.equal(network.eval()(x), x if inverted else x * (1 - p))
+    assert f"p={p}" in str(dropout)
 
 
 def test_operator_is_fit_for_compile_and_export() -> None:

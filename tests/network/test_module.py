@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,6 +21,8 @@ from alexnet.config import StartConfig
 from alexnet.conventions import CIFAR11, PAPER
 from alexnet.network import AlexNet, fused
 from alexnet.network.alexnet import evaluating
+from alexnet.network.dropout import Dropout
+from alexnet.network.lrn import LocalResponseNorm
 
 CHILDREN = (
     *("conv1", "relu1", "norm1", "pool1", "conv2", "relu2", "norm2", "pool2"),
@@ -98,9 +101,125 @@ def test_a_child_that_was_changed_computes_what_it_says(
     assert torch.equal(after, net(x)) and not torch.allclose(before, after)
 
 
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        *((nn.Linear, "forward"), (nn.ReLU, "forward"), (nn.MaxPool2d, "forward")),
+        *((nn.Conv2d, "forward"), (nn.Conv2d, "_conv_forward"), (nn.Module, "__call__")),
+        *((LocalResponseNorm, "forward"), (Dropout, "forward")),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one.__name__,
+)
+def test_a_class_that_was_patched_computes_what_it_says(
+    net: AlexNet, monkeypatch: pytest.MonkeyPatch, kind: type, method: str
+) -> None:
+    x, called, original = images(1), [], getattr(kind, method)
+
+    def patched(*given: object) -> object:
+        called.append(method)
+        return original(*given)
+
+    monkeypatch.setattr(kind, method, patched)
+    net(x)
+    assert called and not fused.applies(net, x)
+    monkeypatch.undo()
+    assert fused.applies(net, x)
+
+
 def test_another_output_layer_leaves_the_fused_operators_on(net: AlexNet) -> None:
     net.fc8 = nn.Linear(32, 7)
     assert fused.applies(net, images()) and net(images()).shape == (2, 7)
+
+
+def test_another_output_layer_is_what_the_network_says_it_has(net: AlexNet) -> None:
+    built = net.convention
+    assert net.classes == 5 and built.output.kernels == 5
+    net.fc8 = nn.Linear(32, 7)
+    assert net.classes == net.layers[-1].kernels == net.shapes[-1].layer.kernels == 7
+    assert net.convention == built.with_classes(7)
+    assert AlexNet(net.classes, net.convention).fc8.weight.shape == net.fc8.weight.shape
+    net.fc8 = nn.Sequential(nn.Linear(32, 3))  # whatever it is, it has no matrix of weights
+    assert net.classes == 5
+
+
+def both_ways(net: AlexNet, weights: dict[str, Tensor], x: Tensor) -> list[list[Tensor]]:
+    """The logits with these weights, and all gradients of their sum: fast, then plain."""
+    found = []
+    for net.fast in (True, False):
+        logits = torch.func.functional_call(net, weights, (x,))
+        needing = [*weights.values(), *([x] if x.requires_grad else [])]
+        found.append([logits, *torch.autograd.grad(logits.sum(), needing)])
+    return found
+
+
+def strided(w: Tensor) -> Tensor:
+    """The same numbers, with others between them in memory."""
+    return torch.stack([w, torch.full_like(w, 1e3)], dim=-1)[..., 0]
+
+
+def expanded(w: Tensor) -> Tensor:
+    """A single number in memory, in the shape of w."""
+    return w.flatten()[:1].clone().expand(w.numel()).reshape(w.shape)
+
+
+@pytest.mark.parametrize("lay_out", [strided, expanded])
+@pytest.mark.parametrize("kinds", [("weight",), ("bias",)], ids=str)
+def test_parameters_may_lie_in_memory_as_they_like(
+    net: AlexNet, lay_out: Callable[[Tensor], Tensor], kinds: tuple[str, ...]
+) -> None:
+    weights = {
+        name: (lay_out(w.detach()) if name.endswith(kinds) else w.detach()).requires_grad_()
+        for name, w in net.named_parameters()
+    }
+    assert sum(not w.is_contiguous() for w in weights.values()) == 8
+    x = images().requires_grad_()
+    fast, plain = both_ways(net, weights, x)
+    for name, one, other in zip(("logits", *weights, "x"), fast, plain, strict=True):
+        assert (one - other).norm() <= 1e-2 * other.norm(), name
+
+
+def test_a_batch_of_no_images(net: AlexNet) -> None:
+    net.train()
+    weights, x = dict(net.named_parameters()), images(0).requires_grad_()
+    fast, plain = both_ways(net, weights, x)
+    assert fast[0].shape == (0, 5) and fast[-1].shape == x.shape
+    assert all(torch.equal(one, other) for one, other in zip(fast, plain, strict=True))
+    assert not any(gradient.any() for gradient in fast[1:])
+
+
+def test_derivatives_carried_forward(net: AlexNet) -> None:
+    """The change of the logits along a direction, of x or of a layer's biases."""
+    x, way = images(), torch.randn(32, generator=torch.Generator().manual_seed(2))
+    with forward_ad.dual_level():
+        bias = forward_ad.make_dual(net.conv3.bias.detach(), way)
+        dual = torch.func.functional_call(net, {"conv3.bias": bias}, (x,))
+        along_bias = forward_ad.unpack_dual(dual).tangent
+        along_x = forward_ad.unpack_dual(net(forward_ad.make_dual(x, x))).tangent
+    assert along_bias is not None and along_x is not None
+    x.requires_grad_()
+    total = net(x).square().sum() / 2  # its gradient is the logits', times the logits
+    of_x, of_bias = torch.autograd.grad(total, (x, net.conv3.bias))
+    logits = net(x).detach()
+    torch.testing.assert_close((logits * along_x).sum(), (of_x * x).sum(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close((logits * along_bias).sum(), of_bias @ way, rtol=1e-3, atol=1e-3)
+
+
+def test_a_network_without_memory(net: AlexNet) -> None:
+    logits = net.to("meta")(images().to("meta"))
+    assert logits.is_meta and logits.shape == (2, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_images_of_another_type_than_the_weights_are_told_in_pytorchs_words(
+    net: AlexNet, dtype: torch.dtype
+) -> None:
+    with pytest.raises(RuntimeError, match="should be the same"):
+        net.to(dtype)(images())
+    with pytest.raises(RuntimeError, match="should be the same"):
+        net.float()(images().to(dtype))
+    net.fc8.to(dtype)
+    with pytest.raises(RuntimeError, match=r"same dtype|should be the same"):
+        net(images())
 
 
 def test_a_hook_sees_the_sums_and_can_change_them(net: AlexNet) -> None:

@@ -124,3 +124,21 @@ def test_the_length_sees_one_bad_number() -> None:
     for bad in (float("nan"), float("inf")):
         b[2] = bad
         assert not squares([a, b]).isfinite()
+
+
+def test_weights_and_velocities_may_lie_in_memory_as_they_like() -> None:
+    """A velocity that was made beside channels-last weights is not laid out as these are now."""
+    draw = torch.Generator().manual_seed(0)
+    gradient = torch.randn(8, 3, 5, 5, generator=draw)
+    found = []
+    for last in (False, True):
+        w = torch.nn.Parameter(torch.ones(8, 3, 5, 5))
+        if last:
+            w.data = w.data.to(memory_format=torch.channels_last)
+        optimizer = PaperSGD([w], 0.1, momentum=0.9, weight_decay=0.0005)
+        w.data = w.data.contiguous()
+        for _ in range(3):
+            w.grad = gradient
+            optimizer.step()
+        found.append(w.detach())
+    torch.testing.assert_close(*found)

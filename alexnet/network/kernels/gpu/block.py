@@ -49,7 +49,8 @@ def gpu_block(
     variant = _variant(width, radius, alpha, beta, size, stride)
     with torch.cuda.device_of(x):
         forward[(triton.cdiv(outputs, variant["P"]), columns)](
-            *(x_NHWC, bias, y_NYXC, tap_NYXC, outputs, H, W, C, Y, X, k, alpha, beta), **variant
+            *(x_NHWC, bias.contiguous(), y_NYXC, tap_NYXC, outputs, H, W, C, Y, X, k, alpha, beta),
+            **variant,
         )
     return y_NYXC.permute(0, 3, 1, 2), tap_NYXC.permute(0, 3, 1, 2)
 
@@ -85,7 +86,7 @@ def _block_backward(
     dbias_C = x.new_empty(programs, C, dtype=torch.float32)
     with torch.cuda.device_of(x):
         backward[(programs, columns)](
-            *(g_NYXC, tap_NYXC, x_NHWC, bias, dx_NHWC, dbias_C, pixels, H, W, C, Y, X),
+            *(g_NYXC, tap_NYXC, x_NHWC, bias.contiguous(), dx_NHWC, dbias_C, pixels, H, W, C, Y, X),
             *(k, alpha, beta),
             **variant,
             TILES=tiles,

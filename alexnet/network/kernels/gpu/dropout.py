@@ -58,7 +58,7 @@ def gpu_relu_dropout(x: Tensor, address: Tensor, lane: int, units: int, start: i
     rows, width = x.shape
     with torch.cuda.device_of(x):
         _forward[(rows, triton.cdiv(width, 4 * _BLOCK))](
-            *(x, y, address, width, units, start),
+            *(x, y, address.contiguous(), width, units, start),
             LANE=lane,
             PURPOSE=int(Purpose.DROPOUT),
             LIMIT=_LIMIT,
