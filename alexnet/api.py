@@ -1,8 +1,8 @@
 """The verbs as functions: what `alexnet.train`, `prepare`, `evaluate` and `load` are.
 
     dataset = alexnet.prepare("photos")
-    run = alexnet.train(dataset.folder, epochs=5)
-    print(alexnet.evaluate(run, dataset.folder).rows)
+    run = alexnet.train(dataset, epochs=5)
+    print(alexnet.evaluate(run, dataset).rows)
     print(alexnet.load(run).predict("dog.jpg"))
 
 Progress is shown on stderr; errors are those of `alexnet.base.errors`. What a function needs is imported
@@ -11,18 +11,22 @@ when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alexnet import paper
+from alexnet.base.errors import UsageError
 from alexnet.runs import Run
-from alexnet.settings import Setting, asked_for
+from alexnet.settings import Setting, Value, asked_for
 
 if TYPE_CHECKING:
     from alexnet.evaluation import Classifier, Evaluation
     from alexnet.prepared import PreparedDataset
 
 Model = str | Path | Run  # a run or its name, a model folder, or a `.safetensors` file
+Settings = str | Setting | Iterable[str | Setting] | Mapping[str, Value]
+_AUTO = "auto"  # the device, where none is named
 
 
 def prepare(
@@ -60,16 +64,16 @@ def prepare(
 
 
 def train(
-    data: str | Path,
+    data: str | Path | PreparedDataset,
     *,
     recipe: str = "",
     epochs: float | None = None,
     batch: int | None = None,
     seed: int | None = None,
     init: Model = "",
-    settings: Iterable[str | Setting] = (),
+    settings: Settings = (),
     name: str = "",
-    device: str = "auto",
+    device: str | None = None,
     precision: str = "",
     columns: int = 1,
     hybrid: bool = False,
@@ -80,20 +84,21 @@ def train(
 
     Returns the run, a folder `runs/NAME` that holds the model, the log and the metrics of every step.
     Without a `recipe` it is `paper` from 100,000 training images on, and `small` for fewer. `settings`
-    are of the form "optimizer.momentum=0.8"; `init` is a model whose weights it starts with. With
-    `go_on`, a run of this name that was stopped goes on. Raises UsageError for what does not exist or
-    fit, DataError for images that cannot be trained on, NumericsError where values are not finite,
+    are "optimizer.momentum=0.8" or a mapping of keys; `init` is a model whose weights it starts with.
+    With `go_on`, a run of this name that was stopped goes on. Raises UsageError for what does not exist
+    or fit, DataError for images that cannot be trained on, NumericsError where values are not finite,
     Stopped, after saving, on an interrupt.
     """
     from alexnet.evaluation import validation_errors
     from alexnet.models import find_model
     from alexnet.training.placement import place
-    from alexnet.training.session import make_plan, start
+    from alexnet.training.plan import make_plan
+    from alexnet.training.session import start
 
     folder = str(find_model(_named(init)).folder.resolve()) if init else ""
-    asked = asked_for(settings, epochs=epochs, batch=batch, seed=seed, init=folder)
-    placement = place(device, precision, columns, hybrid)
-    plan = make_plan(str(data), recipe, asked, download)
+    asked = asked_for(_each(settings), epochs=epochs, batch=batch, seed=seed, init=folder)
+    placement = place(device or _AUTO, precision, columns, hybrid)
+    plan = make_plan(data_named(data), recipe, asked, download)
     return start(plan, validation_errors, placement, name, go_on)
 
 
@@ -101,8 +106,8 @@ def resume(
     run: str | Path | Run,
     *,
     epochs: float | None = None,
-    override: Sequence[str] = (),
-    device: str = "",
+    override: str | Iterable[str] = (),
+    device: str | None = None,
     precision: str = "",
 ) -> Run:
     """Go on with a run that was stopped, to its end or to a new total of `epochs`; the run.
@@ -118,8 +123,8 @@ def resume(
         found,
         validation_errors,
         epochs=epochs,
-        override=override,
-        device=device,
+        override=[override] if isinstance(override, str) else list(override),
+        device=device or "",
         precision=precision,
     )
     return found
@@ -127,12 +132,12 @@ def resume(
 
 def evaluate(
     models: Model | Sequence[Model],
-    data: str | Path,
+    data: str | Path | PreparedDataset,
     *,
     split: str = "val",
-    views: Sequence[int] = (1, 10),
+    views: int | Iterable[int] = (1, 10),
     predictions: str | Path | None = None,
-    device: str = "auto",
+    device: str | None = None,
     precision: str = "",
 ) -> Evaluation:
     """Top-1 and top-5 errors of models, and of their average where there are several (section 4.1).
@@ -147,16 +152,17 @@ def evaluate(
     from alexnet.network.precision import choose_precision
     from alexnet.prepared import open_or_prepare
 
+    counts = view_counts(views)
     several = [models] if isinstance(models, str | Path | Run) else models
-    device = choose_device(device)
+    device = choose_device(device or _AUTO)
     precision = choose_precision(precision, device, on_gpu="fp32")
     found = [find_model(_named(model)) for model in several]
-    dataset = open_or_prepare(str(data), side=side_of(found))
+    dataset = open_or_prepare(data_named(data), side=side_of(found))
     out = Path(predictions) if predictions else None
-    return evaluate_models(found, dataset, split, views, out, device, precision)
+    return evaluate_models(found, dataset, split, counts, out, device, precision)
 
 
-def load(model: Model, device: str = "auto") -> Classifier:
+def load(model: Model, device: str | None = None) -> Classifier:
     """The classifier of a trained model: `predict`, `probabilities` and `features` of images.
 
     Raises UsageError with the nearest run names where there is no such model.
@@ -164,8 +170,45 @@ def load(model: Model, device: str = "auto") -> Classifier:
     from alexnet.evaluation import classifier
     from alexnet.network.devices import choose_device
 
-    return classifier.load(_named(model), choose_device(device))
+    return classifier.load(_named(model), choose_device(device or _AUTO))
 
 
 def _named(model: Model) -> str | Path:
     return model.folder if isinstance(model, Run) else model
+
+
+def data_named(data: str | Path | PreparedDataset) -> str:
+    """Images as the command line names them: a prepared set by its folder.
+
+    Raises UsageError for an empty name, which would stand for the current folder.
+    """
+    from alexnet.prepared import PreparedDataset
+
+    name = str(data.folder if isinstance(data, PreparedDataset) else data)
+    if not name.strip():
+        raise UsageError(
+            "The name of the data is empty.",
+            remedy="Give a folder, a prepared set or a set's name; the current folder is called .",
+        )
+    return name
+
+
+def view_counts(views: int | Iterable[int], where: str = "") -> list[int]:
+    """The numbers of views, few first; raises UsageError for others than 1 and 10."""
+    counts = {views} if isinstance(views, int) else set(views)
+    if not counts or counts - {1, paper.VIEWS}:
+        raise UsageError(
+            f"Views are 1 (the centre) or {paper.VIEWS} (corners, centre, reflections).",
+            where=where or f"views={views!r}",
+            remedy=f"For example: {f'--views 1,{paper.VIEWS}' if where else f'views=[1, {paper.VIEWS}]'}",
+        )
+    return sorted(counts)
+
+
+def _each(settings: Settings) -> list[str | Setting]:
+    """Settings one by one, in whichever form they were given."""
+    if isinstance(settings, str | Setting):
+        return [settings]
+    if isinstance(settings, Mapping):
+        return [Setting(key, str(value), f"{key}={value}") for key, value in settings.items()]
+    return list(settings)

@@ -32,6 +32,7 @@ from alexnet.config import (
 )
 
 Value = str | int | float | bool
+WARM_UP = "schedule.warmup"  # follows the length, where nobody asks for one
 
 
 class Setting(NamedTuple):
@@ -112,7 +113,7 @@ def asked_for(
 ) -> list[Setting]:
     """The settings of `--set` and of the options that stand for one; `init` is a model folder.
 
-    Raises UsageError where a setting and an option have the same key.
+    Raises UsageError where two of them have the same key.
     """
     options = [
         Setting(key, text, f"--{name} {text}")
@@ -124,15 +125,16 @@ def asked_for(
         )
         if value is not None and (text := str(value).removesuffix(".0"))
     ]
-    by_key = {one.key: one for one in options}
     parsed = _parsed(settings)
-    for one in parsed:
+    by_key: dict[str, Setting] = {}
+    for one in (*options, *parsed):
         if one.key in by_key:
             raise UsageError(
                 f"{by_key[one.key].option} and {one.option} set the same key.",
                 where=one.key,
                 remedy="Leave one of them out.",
             )
+        by_key[one.key] = one
     return [*parsed, *options]
 
 
@@ -157,7 +159,7 @@ def with_settings(config: RunConfig, settings: Iterable[str | Setting]) -> RunCo
         except SettingError as error:
             raise UsageError(error.what, where=one.option, remedy=error.remedy) from None
     try:
-        if "schedule.warmup" not in {one.key for one in asked}:
+        if WARM_UP not in keys_of(asked):
             values = _with_fitting_warm_up(values, config.length)
         return from_dict(values)
     except SettingError as error:
@@ -165,11 +167,16 @@ def with_settings(config: RunConfig, settings: Iterable[str | Setting]) -> RunCo
         raise UsageError(error.what, where=faulty, remedy=error.remedy) from None
 
 
+def keys_of(settings: Iterable[str | Setting]) -> set[str]:
+    """The keys that settings name."""
+    return {one.key for one in _parsed(settings)}
+
+
 def shortened(config: RunConfig, recipe: RunConfig, settings: Iterable[str | Setting]) -> str:
     """A sentence on the warm-up that `with_settings` has shortened; empty where it has not."""
     ours, theirs = config.schedule, recipe.schedule
-    keys = {one.key for one in _parsed(settings)}
-    if not isinstance(ours, Anneal) or "schedule.warmup" in keys:
+    keys = keys_of(settings)
+    if not isinstance(ours, Anneal) or WARM_UP in keys:
         return ""
     before = theirs.warmup if isinstance(theirs, Anneal) else Anneal().warmup
     if ours.warmup == before:
@@ -201,7 +208,7 @@ def origins(
     def origin(key: str, value: Value) -> str:
         if key in options:
             return options[key]
-        if key == "schedule.warmup" and is_shortened:
+        if key == WARM_UP and is_shortened:
             return "shortened"
         if key in in_paper and in_paper[key] == value and key not in OUR_DEFAULTS:
             return "paper"
@@ -254,7 +261,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parsed(settings: Iterable[str | Setting]) -> list[Setting]:
-    return [one if isinstance(one, Setting) else Setting.parse(one) for one in settings]
+    return [one if isinstance(one, Setting) else Setting.parse(str(one)) for one in settings]
 
 
 def _with_value(values: dict[str, Any], key: str, text: str) -> dict[str, Any]:
@@ -278,11 +285,11 @@ def _with_fitting_warm_up(values: dict[str, Any], before: Epochs) -> dict[str, A
     if "warmup" not in values["schedule"]:
         return values
     length = _read_quantity(Epochs, values["length"], "length", "").count
-    warmup = _read_quantity(Epochs, values["schedule"]["warmup"], "schedule.warmup", "").count
+    warmup = _read_quantity(Epochs, values["schedule"]["warmup"], WARM_UP, "").count
     if not warmup >= length > 0:
         return values
     fitting = Epochs(float(f"{warmup / before.count * length:.3g}"))
-    return _with_value(values, "schedule.warmup", str(fitting))
+    return _with_value(values, WARM_UP, str(fitting))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,42 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flat").mkdir()
     with pytest.raises(DataError):
         alexnet.train(tmp_path / "flat")
+
+
+def test_a_prepared_set_is_what_lies_in_its_folder(run: Run, digits: PreparedDataset) -> None:
+    """And the natural forms of arguments are understood: one number, one setting, a mapping, None."""
+    about = {**QUICK, "epochs": 0.1, "device": None}
+    one = alexnet.train(digits, name="one", settings="optimizer.momentum=0.5", **about)
+    keys = {"optimizer.momentum": 0.5, "augmentation.reflections": False}
+    two = alexnet.train(digits, name="two", settings=keys, **about)
+    assert one.data == two.data == run.data
+    assert one.config.optimizer.momentum == two.config.optimizer.momentum == 0.5
+    assert two.config.augmentation.reflections is False
+    (row,) = alexnet.evaluate(run, digits, views=1, device=None).rows
+    assert row == alexnet.evaluate(run, digits.folder, views=(1,)).rows[0]
+    assert alexnet.load(run, device=None).predict(digits.split("val").pixels(0))
+
+
+def test_arguments_that_do_not_fit_are_refused_in_words(run: Run, digits: PreparedDataset) -> None:
+    with pytest.raises(UsageError, match="Views are 1"):
+        alexnet.evaluate(run, digits, views=[1, 5])
+    with pytest.raises(UsageError, match=r"'optimizer\.momentun'"):
+        alexnet.train(digits, settings={"optimizer.momentun": 0.5}, **QUICK)
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        alexnet.train(digits, settings="momentum", **QUICK)
+    with pytest.raises(UsageError, match="--override 'date' is nothing"):
+        alexnet.resume(run, override="date")
+    with pytest.raises(UsageError, match="name of the data is empty"):
+        alexnet.train("", **QUICK)
+
+
+def test_training_needs_no_main_thread(run: Run, digits: PreparedDataset) -> None:
+    """Where signals cannot be noted, what is learned is the same."""
+    about = {**QUICK, "name": "beside", "epochs": 1}
+    thread = threading.Thread(target=alexnet.train, args=[digits], kwargs=about)
+    thread.start()
+    thread.join()
+    beside = Run.open("beside")
+    assert (beside.model / "config.json").is_file()
+    steps = [row["loss"] for row in beside.metrics() if row["kind"] == "step"]
+    assert steps[0] == run.metrics()[0]["loss"]

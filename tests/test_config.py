@@ -221,6 +221,8 @@ def test_options_are_settings_and_no_key_is_set_twice() -> None:
     assert {row.key: row.origin for row in origins(config, PAPER, asked)}["length"] == "--epochs"
     with pytest.raises(UsageError, match="--epochs 5 and --set length=3 set the same key"):
         asked_for(["length=3"], epochs=5)
+    with pytest.raises(UsageError, match="--set seed=1 and --set seed=2 set the same key"):
+        asked_for(["seed=1", "length=2", "seed=2"])
     with pytest.raises(UsageError) as caught:
         with_settings(PAPER, asked_for(["seed=3"], batch=0))
     assert caught.value.where == "--batch 0"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,9 +60,15 @@ class StopRequest:
 
 @contextmanager
 def stop_request(at_once: bool = False) -> Iterator[StopRequest]:
-    """Note signals inside the block, or end it with KeyboardInterrupt; handlers are restored after it."""
+    """Note signals inside the block, or end it with KeyboardInterrupt; handlers are restored after it.
+
+    Signals are the main thread's: in another there is nothing to note.
+    """
     request = StopRequest()
     request._at_once = at_once
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
     before = {number: signal.getsignal(number) for number in _WATCHED}
     if before[signal.SIGHUP] == signal.SIG_IGN:
         del before[signal.SIGHUP]  # as `nohup` wants it

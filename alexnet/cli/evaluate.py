@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alexnet import paper
-from alexnet.base.errors import DataError, UsageError
+from alexnet.base.errors import DataError
 from alexnet.cli.options import AsJson, Device, take_device
 from alexnet.cli.tables import table
 
@@ -176,17 +176,13 @@ def _as_dict(evaluation: Evaluation, data: str, split: str) -> dict[str, Any]:
 
 def _views(text: str) -> list[int]:
     """The numbers of views asked for, few first."""
+    from alexnet.api import view_counts
+
     try:
-        counts = {int(part) for part in text.split(",")}
+        counts = [int(part) for part in text.split(",")]
     except ValueError:
-        counts = set()
-    if not counts or counts - {1, paper.VIEWS}:
-        raise UsageError(
-            f"Views are 1 (the centre) or {paper.VIEWS} (corners, centre, reflections).",
-            where=f"--views {text}",
-            remedy=f"For example: --views 1,{paper.VIEWS}",
-        )
-    return sorted(counts)
+        counts = []
+    return view_counts(counts, f"--views {text}")
 
 
 def _console() -> Console | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,8 +70,10 @@ def train(
     ] = False,
 ) -> None:
     """Train the network on DATA."""
+    from alexnet.api import data_named
     from alexnet.models import find_model
 
+    data = data_named(data)
     folder = str(find_model(init).folder.resolve()) if init else ""
     asked = asked_for(settings or [], epochs=epochs, batch=batch, seed=seed, init=folder)
     if print_config:
@@ -79,7 +82,8 @@ def train(
 
     from alexnet.evaluation import validation_errors
     from alexnet.training.placement import place
-    from alexnet.training.session import make_plan, start, try_one_batch
+    from alexnet.training.plan import make_plan
+    from alexnet.training.session import start, try_one_batch
 
     placement = place(device, precision, columns, hybrid)
     plan = make_plan(data, recipe, asked, download)
@@ -186,8 +190,11 @@ def data_of(run: Run) -> str:
 
 
 def _tell_what_is_next(run: Run) -> None:
+    from alexnet.training.checks import typed
+
     print(f"Trained: {run.folder}", file=sys.stderr)
-    print(f"Next:    alexnet evaluate {run.name} {data_of(run)}", file=sys.stderr)
+    command = shlex.join(["alexnet", "evaluate", typed(run), data_of(run)])
+    print(f"Next:    {command}", file=sys.stderr)
 
 
 def _progress_of(run: Run) -> tuple[object, object, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import torch
@@ -52,9 +53,9 @@ def take_over(
         taken.append(layer.name)
     if not taken:
         raise IncompatibleError(
-            f"No layer of {other.convention.name!r} fits {network.convention.name!r}: "
+            f"No layer of {_called(other.convention)} fits {_called(network.convention)}: "
             f"{'; '.join(fresh)}.",
-            remedy=f"Train the same network: --set network.convention={other.convention.name}",
+            remedy=_same_network(network.convention, other.convention),
         )
     said = [f"taken over: {', '.join(taken)}"]
     if fresh:
@@ -70,6 +71,26 @@ def take_over(
             f"{'; '.join(unlike)}"
         )
     return said
+
+
+def _called(convention: Convention) -> str:
+    """A network's name and, in brackets, its variant."""
+    return f"{convention.name!r}" + (f" ({convention.variant})" if convention.variant else "")
+
+
+def _same_network(mine: Convention, theirs: Convention) -> str:
+    """The settings that make `mine` the network of `theirs`, as they are typed."""
+    settings = [
+        shlex.quote(f"network.{key}={value}")
+        for key, value, now in (
+            ("convention", theirs.name, mine.name),
+            ("variant", theirs.variant, mine.variant),
+        )
+        if value != now
+    ]
+    if not settings:
+        return "Start with a model of the same network."
+    return f"Train the same network: {' '.join(f'--set {one}' for one in settings)}"
 
 
 def _scale(layer: str, mine: Convention, theirs: Convention) -> float:

@@ -41,7 +41,8 @@ from alexnet.reproduce.experiments import Study
 from alexnet.reproduce.kernels import measures_of
 from alexnet.runs import Run
 from alexnet.training.placement import Placement
-from alexnet.training.session import Plan, start
+from alexnet.training.plan import Plan
+from alexnet.training.session import start
 
 WORK = "experiments"  # the folder of the cells' runs, in `runs/`
 VIEWS = (1, 10)

@@ -113,5 +113,7 @@ def _no_class_folders(files: int, where: object) -> DataError:
         if files
         else f"{where} has no images in class folders.",
         where=f"Training needs {where}/<class>/*.jpg, one folder for each class.",
-        remedy="To classify or search a flat folder of images use `predict` or `index`.",
+        remedy="To name what is in a flat folder of images: alexnet predict MODEL FOLDER"
+        if files
+        else "Put the images there, those of each class in a folder of its own.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def open_source(
 def _open(spec: str, data_folder: Path | None, validation_share: float, download: bool) -> Source:
     if not 0 <= validation_share < 1:
         raise UsageError(f"The validation share is {validation_share}; it must be in [0, 1).")
+    if not spec.strip():
+        raise UsageError(
+            "The name of the images is empty.",
+            remedy="Give a folder of class folders, a tar file or the name of a set; "
+            "this folder is: .",
+        )
     if spec in BUILTIN:
         opener, _ = BUILTIN[spec]
         return opener(spec, validation_share)
@@ -59,7 +66,10 @@ def _open(spec: str, data_folder: Path | None, validation_share: float, download
     if kind == "synthetic" and not path.exists():
         return open_synthetic(spec, validation_share)
     if (path / "dataset.json").is_file():
-        raise UsageError(f"{spec} is prepared already.", remedy="Give it to `train` as it is.")
+        raise UsageError(
+            f"{spec} is prepared already.",
+            remedy=f"Use it as it is: alexnet train {shlex.quote(spec)}",
+        )
     if path.is_dir():
         return open_folder(path, spec, validation_share)
     if path.is_file() and is_archive(path):

@@ -10,15 +10,15 @@ knows nothing of evaluation; so is the objective, where it is not classification
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from alexnet.base import ranks
-from alexnet.base.errors import UsageError, did_you_mean
+from alexnet.base.errors import IncompatibleError, UsageError, did_you_mean
 from alexnet.base.provenance import environment, memory_bytes
-from alexnet.config import RunConfig
-from alexnet.conventions import CONVENTIONS
+from alexnet.config import Anneal, RunConfig
 from alexnet.loading.loader import Loader
 from alexnet.loading.order import Order
 from alexnet.models import ModelCard, load_model, save_model
@@ -26,61 +26,27 @@ from alexnet.models.folder import read_config
 from alexnet.models.transfer import take_over
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.devices import describe_device
-from alexnet.prepared import PreparedDataset, open_or_prepare
-from alexnet.recipes import PAPER_FROM, Recipe, paper, recipe_for, small
-from alexnet.recipes import recipe as find_recipe
+from alexnet.prepared import PreparedDataset
 from alexnet.runs import RUNS, Run
-from alexnet.settings import Setting, from_dict, shortened, to_dict, with_settings
-from alexnet.training.checks import describe, require_room, require_same_data, require_trainable
+from alexnet.settings import WARM_UP, asked_for, flat, shortened, with_settings
+from alexnet.training.checks import (
+    CHANGE_BY_NAME,
+    describe,
+    require_name,
+    require_room,
+    require_same_config,
+    require_same_data,
+    typed,
+)
 from alexnet.training.objective import Objective
 from alexnet.training.placement import Placement, build_step, place
-from alexnet.training.state import CHANGE_BY_NAME, has_begun
+from alexnet.training.plan import Plan
+from alexnet.training.state import has_begun
 from alexnet.training.step import Step
 from alexnet.training.train import has_learned, train
 
 # The loss, top-1 and top-5 error of the validation split (shares, not per cent).
 Validate = Callable[[AlexNet, PreparedDataset], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained, on which images; `notes` say what was chosen for the user.
-
-    Raises DataError where there is nothing to tell apart, to train on or to validate on.
-    """
-
-    config: RunConfig
-    dataset: PreparedDataset
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_trainable(self.dataset)
-
-
-def make_plan(
-    data: str,
-    recipe: str = "",
-    settings: Sequence[str | Setting] = (),
-    download: bool = False,
-) -> Plan:
-    """The plan for `data`, a prepared set or what one is made from, which is prepared if need be.
-
-    Without a recipe, the number of training images chooses it. Settings are looked at before images are:
-    raises UsageError for one that does not exist or fit.
-    """
-    side = _side(recipe, settings)
-    dataset = open_or_prepare(data, download, side)
-    notes = []
-    if recipe:
-        chosen = find_recipe(recipe)
-    else:
-        images = len(dataset.split("train")) if "train" in dataset.splits else 0
-        chosen = recipe_for(images)
-        notes.append(_why(chosen, images))
-    config = with_settings(chosen.config, settings)
-    if note := shortened(config, chosen.config, settings):
-        notes.append(f"! {note}")
-    return Plan(config, dataset, tuple(notes))
 
 
 def start(
@@ -94,17 +60,16 @@ def start(
     """A new run, trained to its end; its folder.
 
     If there is a run of this name, `go_on` goes on with it, and so does what `torchrun` starts again;
-    otherwise raises UsageError.
+    otherwise raises UsageError. Raises IncompatibleError where that run has other data or, but for length
+    and checkpoints, another configuration.
     """
     config, dataset, placement = plan.config, plan.dataset, placement or Placement()
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
+    require_name(name)
     is_there = ranks.from_rank_0((RUNS / name / "config.yaml").is_file())
     if is_there and ranks.any_of(go_on or ranks.restarts() > 0):
         run = Run.open(RUNS / name)
-        if _is_done(run, config):
-            run.log(f"{run.folder} has done {config.length} already")
-        else:
-            _go_on(run, config, validate, placement, objective=objective)
+        _begin_again(run, plan, validate, placement, objective)
         return run
     require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
     step = build_step(config, dataset, placement, objective, name)
@@ -145,16 +110,16 @@ def resume(
     if columns is None and not hybrid and ranks.world() % 2 == 0:
         columns, hybrid = (2 if run.layout == "columns" else 1), run.layout == "hybrid"
     placement = place(device or run.device, precision or run.precision, columns or 1, hybrid)
-    config = run.config
-    if epochs is not None:
-        config = from_dict({**to_dict(config), "length": epochs})
+    config, said = _as_long_as(run.config, epochs)
     if _is_done(run, config, is_longer=epochs is not None):
+        longer = 2 * max(config.length, run.config.length).count
         raise UsageError(
             f"This run has done {config.length} already.",
             where=run.folder,
-            remedy=f"To go on: alexnet resume {run.name} --epochs {2 * config.length.count:g}",
+            remedy=f"To go on: alexnet resume {quote(typed(run))} --epochs {longer:g}",
         )
-    _go_on(run, config, validate, placement, override, objective)
+    plan = Plan(config, PreparedDataset.open(run.data["folder"]), said)
+    _go_on(run, plan, validate, placement, override, objective)
 
 
 def try_one_batch(plan: Plan, placement: Placement) -> tuple[float, list[str]]:
@@ -168,46 +133,66 @@ def try_one_batch(plan: Plan, placement: Placement) -> tuple[float, list[str]]:
     return result.loss, taken_over
 
 
-def _side(recipe: str, settings: Sequence[str | Setting]) -> int:
-    """The side of the images that will be trained on, in pixels; raises UsageError for wrong settings.
+def _begin_again(
+    run: Run,
+    plan: Plan,
+    validate: Validate,
+    placement: Placement,
+    objective: Objective | None,
+) -> None:
+    """Go on with the run of a plan that was begun before, unless it is at its end.
 
-    Where the recipe is still open, it is enough that the settings fit one that may be chosen.
+    Raises IncompatibleError where it is the run of another plan.
     """
-    may_be = [find_recipe(recipe)] if recipe else [paper(), small()]
-    for one in may_be:
-        try:
-            config = with_settings(one.config, settings)
-        except UsageError as error:
-            wrong = error
-        else:
-            return CONVENTIONS[config.network.convention].side
-    raise wrong
+    config, own = plan.config, run.config
+    said: tuple[str, ...] = ()
+    if not plan.own_warm_up and isinstance(config.schedule, Anneal) and WARM_UP in flat(own):
+        as_long, said = _as_long_as(own, config.length.count)
+        config = replace(config, schedule=as_long.schedule)
+    try:
+        require_same_data(run, config, plan.dataset, ())
+        require_same_config(run, own, config)
+    except IncompatibleError as error:
+        remedy = f"Choose another --name, or go on as before: alexnet resume {quote(typed(run))}"
+        raise IncompatibleError(error.what, where=error.where, remedy=remedy) from None
+    if _is_done(run, config):
+        run.log(f"{run.folder} has done {config.length} already")
+        return
+    _go_on(run, Plan(config, plan.dataset, said), validate, placement, (), objective)
 
 
-def _why(chosen: Recipe, images: int) -> str:
-    """Why a recipe was chosen."""
-    are = "fewer than" if images < PAPER_FROM else "at least"
-    return f"chosen  {chosen.name}: {images:,} training images are {are} {PAPER_FROM:,}"
+def _as_long_as(config: RunConfig, epochs: float | None) -> tuple[RunConfig, tuple[str, ...]]:
+    """A run's configuration with another length, if one is given, and what that changes, in words.
+
+    A run that would end in its warm-up gets a shorter one: it has not been through the old one.
+    """
+    asked = asked_for(epochs=epochs)
+    changed = with_settings(config, asked)
+    note = shortened(changed, config, asked)
+    return changed, (f"! {note}",) if note else ()
 
 
 def _go_on(
     run: Run,
-    config: RunConfig,
+    plan: Plan,
     validate: Validate,
     placement: Placement,
-    override: Collection[str] = (),
-    objective: Objective | None = None,
+    override: Collection[str],
+    objective: Objective | None,
 ) -> None:
-    """Train a run from its newest checkpoint to the end of `config`."""
-    plan = Plan(config, PreparedDataset.open(run.data["folder"]))
-    require_same_data(run.data, config, plan.dataset, override)
+    """Train a run from its newest checkpoint to the end of a plan."""
+    config = plan.config
+    require_same_data(run, config, plan.dataset, override)
     require_room(config, plan.dataset, run.folder)
     step = build_step(config, plan.dataset, placement, objective, run.name)
-    taken_over = [] if has_begun(run) else _take_over(config, plan.dataset, step)
+    begun = has_begun(run)
+    taken_over = [] if begun else _take_over(config, plan.dataset, step)
     run.lock()
+    if not begun:
+        run.set_config(config)
     run.tell_changes(environment(placement.device, placement.precision, placement.layout))
     run.set_data(describe(plan.dataset))
-    for line in taken_over:
+    for line in (*plan.notes, *taken_over):
         run.log(line)
     _train(run, plan, step, validate, is_resumed=True, override=override)
 

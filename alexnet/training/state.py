@@ -9,30 +9,19 @@ from typing import Any
 import torch
 
 from alexnet.base import ranks
-from alexnet.base.errors import DataError, IncompatibleError
+from alexnet.base.errors import DataError
 from alexnet.base.files import flush
 from alexnet.config import RunConfig
 from alexnet.loading.order import Order
 from alexnet.models.arrays import parameters_of, set_parameters
 from alexnet.network.alexnet import AlexNet
 from alexnet.runs import Run
-from alexnet.settings import differences, from_dict, to_dict
+from alexnet.settings import from_dict, to_dict
 from alexnet.training import checkpoint
 from alexnet.training.checkpoint import Checkpoint
+from alexnet.training.checks import require_same_config
 from alexnet.training.optimizer import PaperSGD
 from alexnet.training.schedule import Schedule, schedule_of
-
-# Keys that say nothing about the steps that are done.
-_MAY_CHANGE = ("length", "until_error", "checkpoint.")
-# Keys that a run may go on with if the user names them. The others decide which image comes when, or
-# how the run began: with another value of those it would be another run.
-CHANGE_BY_NAME = (
-    *("optimizer.learning_rate", "optimizer.momentum", "optimizer.weight_decay"),
-    *("optimizer.bias_rate", "optimizer.rates", "optimizer.decays"),
-    *("schedule.factor", "schedule.patience", "schedule.drops", "schedule.warmup"),
-    *("schedule.epochs", "augmentation.reflections", "augmentation.colour"),
-    *("augmentation.colour_until", "augmentation.colour_divisor"),
-)
 
 
 @dataclass
@@ -107,7 +96,8 @@ def restore(training: Training, override: Collection[str]) -> None:
     if lacks := {"config", "counters", "schedule"} - saved.state.keys():
         raise DataError(f"The checkpoint lacks {sorted(lacks)[0]}.", where=training.run.checkpoints)
     then = from_dict(saved.state["config"])
-    _require_same_config(training, then, override)
+    for one in require_same_config(training.run, then, training.config, override):
+        training.run.log(f"! {one.key} was {one.first}, and is {one.second} from here on")
     weights = {n: value for n, value in saved.arrays.items() if not n.startswith("velocity/")}
     set_parameters(training.network, weights, training.run.checkpoints)
     for name, parameter in training.network.named_parameters():
@@ -119,32 +109,6 @@ def restore(training: Training, override: Collection[str]) -> None:
     _tell_of_another_rate(training, then, saved.state["schedule"])
     training.run.keep_rows(training.counters.rows)
     training.run.log(f"resumed at step {saved.step}")
-
-
-def _require_same_config(training: Training, then: RunConfig, override: Collection[str]) -> None:
-    """Raise IncompatibleError if keys have changed that cannot, or that `override` does not name."""
-    changed = [
-        one for one in differences(then, training.config) if not one.key.startswith(_MAY_CHANGE)
-    ]
-    fixed = [one for one in changed if one.key not in CHANGE_BY_NAME]
-    unnamed = [one for one in changed if one.key not in override]
-    shown = "; ".join(f"{one.key}: {one.first} then, {one.second} now" for one in fixed or unnamed)
-    where = training.run.folder / "config.yaml"
-    if fixed:
-        raise IncompatibleError(
-            f"This cannot change in the middle of a run: {shown}.",
-            where=where,
-            remedy="Change it back, or train a new run.",
-        )
-    if unnamed:
-        names = " ".join(f"--override {one.key}" for one in unnamed)
-        raise IncompatibleError(
-            f"The configuration has changed since the last checkpoint: {shown}.",
-            where=where,
-            remedy=f"Change it back, or go on with the new one: {names}",
-        )
-    for one in changed:
-        training.run.log(f"! {one.key} was {one.first}, and is {one.second} from here on")
 
 
 def _tell_of_another_rate(training: Training, then: RunConfig, state: dict[str, Any]) -> None:

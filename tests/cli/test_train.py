@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -94,6 +95,72 @@ def test_going_on_with_a_finished_run_does_nothing(place: Path) -> None:
     assert run(["train", DATA, *SMALL, "--name", "it", "--go-on"]) == 0
     assert before == ((it / "metrics.jsonl").read_bytes(), (it / "model" / "config.json").stat())
     assert "has done 1 epoch already" in (it / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        ("synthetic:20x2", [], "The data have changed"),
+        ("synthetic:16x3", [], "The classes are not those"),
+        (DATA, ["--set", "checkpoint.keep=2", "--seed", "2"], "seed: 0 then, 2 now"),
+        (DATA, ["--set", "augmentation.colour=0"], "augmentation.colour: 0.1 then, 0.0 now"),
+        (DATA, ["--set", "optimizer.learning_rate=0.5"], "0.5 now"),
+    ],
+)
+def test_going_on_with_another_run_is_refused(
+    place: Path,
+    data: str,
+    options: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At its end too, and the remedy is understood as it is typed."""
+    command = ["train", data, *SMALL, *options, "--name", "it", "--go-on"]
+    before = (place / "runs" / "it" / "metrics.jsonl").read_bytes()
+    message = said(capsys, command, code=6)
+    assert words in message
+    assert before == (place / "runs" / "it" / "metrics.jsonl").read_bytes()
+    remedy = message.splitlines()[-1].partition("alexnet ")[2]
+    assert "has done 1 epoch already" in said(capsys, shlex.split(remedy), code=2)
+
+
+def test_a_longer_run_keeps_the_warm_up_it_began_with(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody asked for another, and what is past stays as it was."""
+    command = ["train", DATA, "--batch", "4", "--set", "network.convention=cifar18"]
+    command += ["--name", "longer set"]
+    folder = place / "runs" / "longer set"
+    assert run([*command, "--epochs", "1"]) == 0
+    assert "alexnet evaluate 'longer set' prepared/" in capsys.readouterr().err
+    before = (folder / "metrics.jsonl").read_bytes()
+    said(capsys, [*command, "--epochs", "2", "--go-on"])
+    assert (folder / "metrics.jsonl").read_bytes().startswith(before)
+    config = (folder / "config.yaml").read_text()
+    assert "warmup: 0.0769 epochs" in config and "length: 2 epochs" in config
+    shorter = said(capsys, ["resume", "longer set", "--epochs", "0.5"], code=2)
+    assert "alexnet resume 'longer set' --epochs 4" in shorter
+    other = [*command, "--epochs", "2", "--go-on", "--set", "schedule.warmup=0.5"]
+    assert "schedule.warmup: 0.0769 epochs then, 0.5 epochs now" in said(capsys, other, code=6)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../escape", "/tmp/escape", "a//b", "..", "a/", "a\nb", "n" * 300]
+)
+def test_a_run_is_inside_runs(place: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(place.rglob("*"))
+    assert "is no name for a run" in said(capsys, ["train", DATA, *SMALL, "--name", name], code=2)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_no_data_are_not_the_current_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place / "prepared" / "synthetic-16x2-32")
+    for command in (["train", "", *SMALL], ["evaluate", str(place / "runs" / "it"), ""]):
+        assert "name of the data is empty" in said(capsys, command, code=2)
+    assert "images is empty" in said(capsys, ["data", "check", ""], code=2)
 
 
 def test_both_columns_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:

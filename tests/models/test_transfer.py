@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 import torch
 
 from alexnet.base.errors import IncompatibleError
-from alexnet.config import StartConfig
+from alexnet.config import RunConfig, StartConfig
 from alexnet.conventions import ALEXNET6, CAFFE, CIFAR11, PAPER, Convention
 from alexnet.models.transfer import take_over
 from alexnet.network import AlexNet
+from alexnet.settings import with_settings
 
 KERNELS = dict.fromkeys(("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7"), 16)
 
@@ -66,3 +69,20 @@ def test_another_nonlinearity_is_told() -> None:
 def test_networks_with_nothing_in_common_are_refused() -> None:
     with pytest.raises(IncompatibleError, match="No layer of 'cifar11' fits"):
         take_over(net(PAPER, 3, seed=1), ["a", "b", "c"], AlexNet(4, CIFAR11), list("wxyz"))
+
+
+def test_the_remedy_for_another_network_makes_that_network() -> None:
+    """As it is typed: with the variant, whose spaces are quoted, and the variant taken back."""
+    narrow = AlexNet(3, PAPER.varied("width 0.1, tanh").with_classes(3))
+    for mine, theirs in ((net(PAPER, 3, seed=1), narrow), (narrow, AlexNet(4, CIFAR11))):
+        with pytest.raises(IncompatibleError) as error:
+            take_over(mine, ["a", "b", "c"], theirs, list("wxyz")[: theirs.classes])
+        if theirs is narrow:
+            assert "No layer of 'paper' (width 0.1, tanh) fits 'paper'" in error.value.what
+        words = shlex.split(error.value.remedy.partition(": ")[2])
+        assert words[::2] == ["--set"] * (len(words) // 2)
+        before = with_settings(
+            RunConfig(), [f"network.variant={mine.convention.variant}"] if mine is narrow else []
+        )
+        network = with_settings(before, words[1::2]).network
+        assert network.of(theirs.classes) == theirs.convention

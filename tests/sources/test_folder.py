@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from alexnet.base.errors import DataError
+from alexnet.cli.main import app
 from alexnet.sources import Source, open_source
 
 Tree = Callable[..., Path]
@@ -137,7 +139,11 @@ def test_a_folder_without_class_folders_is_told_what_to_do(tree: Tree, paths: st
     assert error.value.exit_code == 3
     assert "no " in error.value.what and "class folders" in error.value.what
     assert f"{root}/<class>/*.jpg" in error.value.where
-    assert "`predict` or `index`" in error.value.remedy
+    verbs = {
+        str(one.name or one.callback.__name__) for one in app.registered_commands if one.callback
+    }
+    named = re.findall(r"alexnet (\w+)", error.value.remedy)
+    assert len(named) == bool(paths) and verbs.issuperset(named), "a remedy is a verb that there is"
 
 
 @pytest.mark.parametrize("files", ["a/1.jpg b/2.jpg", "train/a/1.jpg train/b/2.jpg"])

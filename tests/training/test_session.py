@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from alexnet.base.errors import DataError, UsageError
+from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset, prepare
 from alexnet.runs import Run
@@ -17,7 +17,8 @@ from alexnet.settings import asked_for
 from alexnet.sources import open_source
 from alexnet.training.objective import Classification
 from alexnet.training.placement import Placement
-from alexnet.training.session import Plan, make_plan, start, try_one_batch
+from alexnet.training.plan import Plan, make_plan
+from alexnet.training.session import resume, start, try_one_batch
 
 SHORT = asked_for(["network.convention=cifar18"], epochs=0.5, batch=4)
 CPU = Placement()
@@ -88,3 +89,60 @@ def test_images_that_cannot_be_trained_on_make_no_plan(tmp_path: Path) -> None:
     dataset = prepare(source, tmp_path / "all", side=32)
     with pytest.raises(DataError, match="'val' has no images"):
         Plan(make_plan("synthetic:32x3", settings=SHORT).config, dataset)
+
+
+ERRORS = {"loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
+
+
+def fail(*_: object) -> dict[str, float]:
+    raise ZeroDivisionError
+
+
+def stopped_in_its_warm_up(plan: Plan, name: str) -> Run:
+    """A run of which one epoch is trained, and not validated."""
+
+    with pytest.raises(ZeroDivisionError):
+        start(plan, fail, CPU, name)
+    return Run.open(name)
+
+
+def long(*settings: str, epochs: float = 4, batch: int = 4) -> Plan:
+    about = ["network.convention=cifar18", "checkpoint.every=2", *settings]
+    return make_plan("synthetic:32x3", "small", asked_for(about, epochs=epochs, batch=batch))
+
+
+def test_a_run_that_would_end_in_its_warm_up_gets_a_shorter_one() -> None:
+    """Resumed or gone on with; its share of the run stays, and the rates behind it are as they were."""
+    for name in ("resumed", "again"):
+        run = stopped_in_its_warm_up(long("schedule.warmup=2"), name)
+        before = run.metrics()
+        if name == "resumed":
+            with pytest.raises(ZeroDivisionError):  # before there is a checkpoint of the new length
+                resume(run, fail, epochs=1.5)
+            resume(run, lambda *_: ERRORS)
+        else:
+            start(long(epochs=1.5), lambda *_: ERRORS, CPU, name, go_on=True)
+        assert str(run.config.schedule.warmup) == "0.75 epochs"  # type: ignore[union-attr]
+        log = (run.folder / "log.txt").read_text()
+        assert "! a warm-up of 2 epochs does not fit into 1.5 epochs: it takes 0.75 epochs" in log
+        saved = int(log.partition("resumed at step ")[2].split()[0])
+        assert saved > 0 and run.metrics()[:saved] == before[:saved]
+        assert run.metrics()[-1]["kind"] == "epoch" and (run.model / "config.json").is_file()
+
+
+def test_a_run_is_at_its_end_by_its_own_batch() -> None:
+    """So many steps of another would be more epochs: it is refused before they are counted."""
+    run = start(long(epochs=1), lambda *_: ERRORS, CPU, "it")
+    rows = len(run.metrics())
+    with pytest.raises(IncompatibleError, match=r"optimizer\.batch: 4 images then, 32 images now"):
+        start(long(epochs=5, batch=32), lambda *_: ERRORS, CPU, "it", go_on=True)
+    with pytest.raises(IncompatibleError, match="recipe: small then, cifar18 now"):
+        start(make_plan("synthetic:32x3", "cifar18"), lambda *_: ERRORS, CPU, "it", go_on=True)
+    assert len(run.metrics()) == rows and (run.model / "config.json").is_file()
+
+
+def test_a_length_that_does_not_fit_is_named() -> None:
+    run = stopped_in_its_warm_up(long(), "it")
+    with pytest.raises(UsageError, match="length is 0") as error:
+        resume(run, lambda *_: ERRORS, epochs=0)
+    assert error.value.where == "--epochs 0"
