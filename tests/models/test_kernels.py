@@ -24,7 +24,7 @@ def gabor(wavelength: float, angle: float, colours_C: np.ndarray, width: float =
 
 
 def test_a_network_at_its_start_is_noise_by_every_measure() -> None:
-    for start in (StartConfig(), StartConfig(rule="he", gain=0.6, gains="conv1: 0.1", bias=0.0)):
+    for start in (StartConfig(), StartConfig(rule="he", gain=0.6, bias=0.0)):
         weights_MCHW = AlexNet(10, start=start).weight_and_bias("conv1")[0].detach().numpy()
         assert correlation(weights_MCHW, weights_MCHW) == pytest.approx(1)
         assert smoothness(weights_MCHW).mean() == pytest.approx(20 / 120, abs=0.02)
