@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alexnet.base.errors import UsageError
-from alexnet.cli.options import AsJson
+from alexnet.cli.options import AsJson, Download
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def run(
     ] = "",
     device: Device = "auto",
     results: Results = Path("results/experiments"),
+    download: Download = False,
 ) -> None:
     """Make the cells that are missing. Stopped or killed, the same command goes on."""
     from alexnet.reproduce.sweep import Sweep
@@ -108,8 +109,15 @@ def run(
     study = _study(scale)
     chosen = _chosen(study, names)
     limit = _seconds(budget) if budget else None
+    if limit and seeds:
+        raise UsageError(
+            "A budget goes where it shows most, whatever the seeds.",
+            where="--budget and --seeds",
+            remedy="Leave one of them out.",
+        )
+    _require_folder(results)
     placement = place(device, "fp32")
-    sweep = Sweep(study, placement, results)
+    sweep = Sweep(study, placement, results, download)
     planner = _planner(study, results, placement)
     if limit:
         jobs = planner.in_order(chosen, limit)
@@ -150,6 +158,7 @@ def page(
     ] = None,
 ) -> None:
     """Make the pages, tables and figures, from the cells alone."""
+    _require_folder(results)
     from alexnet.reproduce.cells import load_cells
     from alexnet.reproduce.pages import write_pages
 
@@ -185,6 +194,12 @@ def _planner(study: Study, results: Path, placement: Placement) -> Planner:
     return Planner(evidence(study, cells), numerics(placement), placement)
 
 
+def _require_folder(results: Path) -> None:
+    """Raise UsageError for results that are no folder, nor yet to be one."""
+    if results.exists() and not results.is_dir():
+        raise UsageError("The results are in a folder.", where=f"--results {results}")
+
+
 def _as_json(row: Row) -> dict[str, Any]:
     """A plan's row for programs."""
     return {
@@ -209,6 +224,6 @@ def _effects(experiment: Experiment) -> str:
 def _seconds(text: str) -> float:
     """The seconds of a budget, 8h or 30m; raises UsageError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(h|m)", text)
-    if not match:
+    if not match or float(match[1]) == 0:
         raise UsageError(f"{text!r} is no budget.", where="--budget", remedy="Say it so: 8h, 30m")
     return float(match[1]) * (_HOUR if match[2] == "h" else 60)

@@ -50,9 +50,9 @@ class Data:
         """Where it is prepared."""
         return default_folder(self.source if self.is_whole else self.name, side)
 
-    def open(self, side: int) -> PreparedDataset:
+    def open(self, side: int, download: bool = False) -> PreparedDataset:
         """The prepared images of a side, prepared now if need be; raises what `prepare` does."""
-        source = open_source(self.source)
+        source = open_source(self.source, download=download)
         if not self.is_whole:
             source = subset(source, self.name, self.classes, self.train, self.held_out)
         return prepare(source, self.folder(side), side=side)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +23,17 @@ import numpy as np
 
 from alexnet.base.errors import DataError
 from alexnet.base.files import canonical_json, read_json, write_json
+from alexnet.config import RunConfig
 from alexnet.reproduce.arms import Arm
-from alexnet.settings import to_dict
+from alexnet.settings import differences as differences_of
 
 FOLDER = Path("results/experiments")
 FORMAT = "alexnet-cell"
 VERSION = 1
 _ADDRESS = ("scale", "arm", "seed", "what", "data", "numerics")
 _RESULT = ("made", "errors", "right", "images", "curve", "measures", "arrays")
+# Settings that decide no number, or are part of an address by themselves (the model by its cell's id).
+_DECIDES_NOTHING = ("recipe", "seed", "checkpoint.", "network.start.model")
 _SHOWN = 8  # characters of an id in a file's name
 
 
@@ -37,7 +41,7 @@ _SHOWN = 8  # characters of an id in a file's name
 class Address:
     """All that determines a cell's numbers.
 
-    `what` is the configuration without names and habits of saving, the version of the arm's definition,
+    `what` is every setting that is not the paper's, the version of the arm's definition,
     and the id of the cell whose model it starts with; `data` the source and its fingerprint; `numerics`
     the device, precision, threads and libraries.
     """
@@ -106,54 +110,48 @@ class Cell:
         """Write its file, whole or not at all; where it is."""
         address, path = self.address, self.address.path(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(
-            path,
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "id": address.id,
-                "scale": address.scale,
-                "arm": address.arm,
-                "seed": address.seed,
-                "what": dict(address.what),
-                "data": dict(address.data),
-                "numerics": dict(address.numerics),
-                "made": dict(self.made),
-                "errors": self.errors,
-                "images": self.images,
-                "right": self.right,
-                "curve": self.curve,
-                "measures": self.measures,
-                "arrays": self.arrays,
-            },
-        )
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "id": address.id,
+            **{part: getattr(address, part) for part in _ADDRESS},
+            **{part: getattr(self, part) for part in _RESULT},
+        }
+        write_json(path, {**content, "sha256": _digest(content)})
         return path
 
     @classmethod
     def load(cls, path: Path) -> Cell:
-        """Read a file; raises DataError where it is not a cell or its id is not that of its contents."""
-        stored = read_json(path)
+        """Read a file; raises DataError where it is not a cell, or not what was written."""
+        try:
+            stored = read_json(path)
+        except DataError as error:
+            raise _damaged(path, f"not a cell ({error.what.rstrip('.')})") from None
         try:
             if (stored["format"], stored["version"]) != (FORMAT, VERSION):
                 raise KeyError("format")
             address = Address(*(stored[part] for part in _ADDRESS))
             cell = cls(address, *(stored[part] for part in _RESULT))
-            intact = stored["id"] == address.id and path.name == address.path().name
-            intact &= all(len(cell.right_N(int(views))) for views in cell.right)
-        except (KeyError, TypeError, ValueError) as error:
+            intact = stored.pop("sha256") == _digest(stored) and stored["id"] == address.id
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, f"not a cell of this version ({error})") from None
         if not intact:
-            raise _damaged(path, "its id is not that of its contents")
+            raise _damaged(path, "not what was written: its contents were changed")
+        if path.name != address.path().name:
+            raise _damaged(path, f"not where it belongs: it is a copy of {address.path().name}")
         return cell
 
 
 def what_of(arm: Arm) -> dict[str, Any]:
-    """What an arm trains: every setting that decides a number, and the version of its definition."""
-    config = to_dict(arm.config(0))
-    for name in ("recipe", "seed", "checkpoint"):
-        del config[name]
-    del config["network"]["start"]["model"]  # a path; the cell's own id says which model
-    return {"config": config, "version": arm.version}
+    """What an arm trains: every setting that is not the paper's and decides a number, and its version.
+
+    A setting that is added with a value that changes nothing makes no other cells.
+    """
+    settings = {one.key: one.second for one in differences_of(RunConfig(), arm.config(0))}
+    decides = {
+        key: value for key, value in settings.items() if not key.startswith(_DECIDES_NOTHING)
+    }
+    return {"settings": decides, "version": arm.version}
 
 
 def packed(right_N: np.ndarray) -> str:
@@ -177,10 +175,15 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """In what two parts of addresses differ: "config.length: 20 epochs, 30 epochs"."""
     mine, theirs = dict(_leaves(one)), dict(_leaves(other))
     return [
-        f"{key}: {mine.get(key, 'nothing')}, {theirs.get(key, 'nothing')}"
+        f"{key}: {_told(mine, key)}, {_told(theirs, key)}"
         for key in {**mine, **theirs}
         if mine.get(key) != theirs.get(key)
     ]
+
+
+def _told(values: Mapping[str, Any], key: str) -> Any:
+    value = values.get(key, "not there")
+    return "empty" if value in ("", [], {}) else value
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -191,9 +194,14 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{key}", value
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """A SHA-256 of all else in a file, so that no number in it changes unseen."""
+    return hashlib.sha256(canonical_json(dict(content))).hexdigest()
+
+
 def _damaged(path: Path, what: str) -> DataError:
     return DataError(
-        f"This file is {what}." if what.startswith("not") else f"This file was changed: {what}.",
+        f"This file is {what}.",
         where=path,
-        remedy="Take it from the repository again (git checkout), or move it away to have it made anew.",
+        remedy=f"Move it away, and it is made anew: mv {shlex.quote(str(path))} /tmp",
     )

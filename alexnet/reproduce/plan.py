@@ -145,7 +145,7 @@ class Planner:
         if key not in self._rates:
             about = f"{config.network.convention} {config.network.variant}".strip()
             print(f"timing training steps of {about}", file=sys.stderr)
-            self._rates[key] = images_per_second(config, arm.data.kinds, self.placement)
+            self._rates[key] = images_per_second(config, arm.data.kinds, self.placement, 1, 2)
         return self._rates[key]
 
     def _next(

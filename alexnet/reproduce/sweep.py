@@ -65,8 +65,12 @@ class Sweep:
     Raises EnvironmentProblem at once where another does.
     """
 
-    def __init__(self, study: Study, placement: Placement, folder: Path = FOLDER) -> None:
+    def __init__(
+        self, study: Study, placement: Placement, folder: Path = FOLDER, download: bool = False
+    ) -> None:
+        """`download` fetches images that are not there from their publisher."""
         self.study, self.placement, self.folder = study, placement, folder
+        self._download = download
         self.numerics = numerics(placement)
         self._commit = commit()  # now: a program that is running does not change
         self._datasets: dict[tuple[Data, int], PreparedDataset] = {}
@@ -114,7 +118,7 @@ class Sweep:
         """The prepared images of an arm."""
         key = arm.data, arm.side
         if key not in self._datasets:
-            self._datasets[key] = arm.data.open(arm.side)
+            self._datasets[key] = arm.data.open(arm.side, self._download)
         return self._datasets[key]
 
     def _address(self, arm: Arm, seed: int, start: str = "", of: tuple[str, ...] = ()) -> Address:

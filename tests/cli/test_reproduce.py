@@ -51,6 +51,9 @@ def test_the_whole_of_smoke(
         (["plan", "--scale", "smal"], "Did you mean 'small'?"),
         (["plan", "figure", "--scale", "smoke"], "Did you mean 'figure1'?"),
         (["run", "--scale", "smoke", "--budget", "8"], "Say it so: 8h, 30m"),
+        (["run", "--scale", "smoke", "--budget", "0h"], "Say it so: 8h, 30m"),
+        (["run", "--scale", "smoke", "--budget", "1h", "--seeds", "2"], "Leave one of them out."),
+        (["run", "--scale", "smoke", "--results", __file__], "The results are in a folder."),
         (["page", "--scale", "huge"], "There is no scale 'huge'."),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_cell_of_another_definition_is_stale_and_says_why() -> None:
     found = evidence(SMALL, [cell(one, 0) for one in (before, of_version_2, gone, renamed)])
     assert [one.address.what for one in found.cells["cifar"]] == [cell(BASE, 0).address.what]
     assert [stale.why for stale in found.stale] == [
-        ("config.optimizer.momentum: 0.8, 0.9",),
+        ("settings.optimizer.momentum: 0.8, not there",),
         ("version: 2, 1",),
         ("there is no arm cifar-of-old",),
     ]

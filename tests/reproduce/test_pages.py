@@ -180,7 +180,7 @@ def test_stale_cells_are_listed_with_what_differs_and_not_used(pages: Written) -
     stale = cell(OLD, 9).address.path().name
     for name in ("index", "normalization"):
         text = text_of(pages[name])
-        assert f"{stale} : config.optimizer.momentum: 0.8, 0.9" in text
+        assert f"{stale} : settings.optimizer.momentum: 0.8, not there" in text
         assert "1 stale, which are not used" in text
     used = re.search(
         r"cells are used on this page</summary>.*?</ul>", pages["normalization"], re.DOTALL

@@ -36,7 +36,9 @@ def sweep(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swee
 
 
 def without_made(path: Path) -> dict[str, Any]:
-    return {name: value for name, value in json.loads(path.read_text()).items() if name != "made"}
+    """A cell's file but for when it was made, and how fast."""
+    stored = json.loads(path.read_text())
+    return {name: value for name, value in stored.items() if name not in ("made", "sha256")}
 
 
 def test_a_cell_holds_what_its_model_comes_to(sweep: Sweep) -> None:
@@ -117,12 +119,20 @@ def test_two_sweeps_of_one_folder_are_refused(sweep: Sweep, study: Study) -> Non
 def test_a_changed_cell_is_refused(sweep: Sweep) -> None:
     path = sweep.make(sweep.study.arms["cifar"], 0).address.path()
     stored = json.loads(path.read_text())
-    stored["numerics"]["threads"] += 1
-    path.write_text(json.dumps(stored))
-    with pytest.raises(DataError, match="its id is not that of its contents"):
-        load_cells()
-    path.write_text("{")
-    with pytest.raises(DataError):
+    content = path.read_text()
+    for change in (("numerics", "threads"), ("errors", "10"), ("right", "10"), ("made", "seconds")):
+        part, key = change
+        path.write_text(json.dumps({**stored, part: {**stored[part], key: 0}}))
+        with pytest.raises(DataError, match="its contents were changed"):
+            load_cells()
+    for damage in ("{", "", "[]", "{}"):
+        path.write_text(damage)
+        with pytest.raises(DataError, match="not a cell") as refused:
+            load_cells()
+        assert refused.value.remedy.startswith("Move it away")
+    path.write_text(content)
+    path.with_name("cifar-9-00000000.json").write_text(content)
+    with pytest.raises(DataError, match=f"a copy of {path.name}"):
         load_cells()
 
 
