@@ -41,9 +41,9 @@ _SHOWN = 8  # characters of an id in a file's name
 class Address:
     """All that determines a cell's numbers.
 
-    `what` is every setting that is not the paper's, the version of the arm's definition,
-    and the id of the cell whose model it starts with; `data` the source and its fingerprint; `numerics`
-    the device, precision, threads and libraries.
+    `what` is every setting that is not the paper's, the version of the arm's definition, and the ids of
+    the cells whose model it starts with or averages; `data` the source and its fingerprint; `numerics` the
+    device, precision, threads and libraries.
     """
 
     scale: str
@@ -147,11 +147,12 @@ def what_of(arm: Arm) -> dict[str, Any]:
 
     A setting that is added with a value that changes nothing makes no other cells.
     """
-    settings = {one.key: one.second for one in differences_of(RunConfig(), arm.config(0))}
-    decides = {
-        key: value for key, value in settings.items() if not key.startswith(_DECIDES_NOTHING)
+    settings = {
+        one.key: one.second
+        for one in differences_of(RunConfig(), arm.config(0))
+        if one.second is not None and not one.key.startswith(_DECIDES_NOTHING)
     }
-    return {"settings": decides, "version": arm.version}
+    return {"settings": settings, "version": arm.version}
 
 
 def packed(right_N: np.ndarray) -> str:
