@@ -42,8 +42,8 @@ class Address:
     """All that determines a cell's numbers.
 
     `what` is every setting that is not the paper's, the version of the arm's definition, and the ids of
-    the cells whose model it starts with or averages; `data` the source and its fingerprint; `numerics` the
-    device, precision, threads and libraries.
+    the cells whose model it starts with or averages; `data` the source and its fingerprint; `numerics`
+    the device, precision, threads and libraries.
     """
 
     scale: str
