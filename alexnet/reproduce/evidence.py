@@ -151,6 +151,12 @@ def value(cell: Cell, metric: str, views: int = paper.VIEWS) -> float | None:
     return _READ[metric](cell, views)
 
 
+def usual_seconds(cells: Iterable[Cell]) -> float | None:
+    """How long cells took: the median of those that were not interrupted, None without any."""
+    taken = [cell.made["seconds"] for cell in cells if not cell.made["resumed"]]
+    return float(np.median(taken)) if taken else None
+
+
 def metrics_of(study: Study, comparison: Comparison, effects: Iterable[str]) -> list[str]:
     """Those metrics of a claim that a comparison's cells can tell.
 

@@ -12,7 +12,7 @@ import numpy as np
 from alexnet.reproduce.cells import Cell
 from alexnet.reproduce.claim import METRICS, Claim
 from alexnet.reproduce.claims import claim
-from alexnet.reproduce.evidence import Evidence, Pair, metrics_of, value
+from alexnet.reproduce.evidence import Evidence, Pair, metrics_of, usual_seconds, value
 from alexnet.reproduce.experiments import Comparison, Experiment
 from alexnet.reproduce.power import difference_spread, predicted_spread
 from alexnet.reproduce.statistics import Effect, effect
@@ -87,13 +87,9 @@ def findings(
 
 
 def seconds_of(cells: Mapping[str, Iterable[Cell]]) -> dict[str, float]:
-    """How long a cell of each arm took: the median of those that were not interrupted."""
-    found = {}
-    for name, some in cells.items():
-        taken = [one.made["seconds"] for one in some if not one.made.get("resumed", False)]
-        if taken:
-            found[name] = float(np.median(taken))
-    return found
+    """How long a cell of each arm took, where any tells."""
+    found = {name: usual_seconds(some) for name, some in cells.items()}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def chosen(evidence: Evidence, experiment: Experiment) -> dict[str, dict[int, Cell]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from scipy.stats import t as student
 
 from alexnet.reproduce.arms import Arm
 from alexnet.reproduce.claims import claim
-from alexnet.reproduce.evidence import Evidence, metrics_of, value
+from alexnet.reproduce.evidence import Evidence, metrics_of, usual_seconds, value
 from alexnet.reproduce.experiments import Comparison, Experiment, Study
 from alexnet.reproduce.power import difference_spread, predicted_spread, smallest_effect
 from alexnet.training.placement import Placement
@@ -120,14 +119,9 @@ class Planner:
     def seconds(self, arm: Arm) -> float:
         """How long a cell of an arm takes here: as its others did, or by its speed."""
         if arm.name not in self._seconds:
-            made = [
-                cell.made["seconds"]
-                for cell in self.evidence.cells.get(arm.name, ())
-                if cell.address.numerics == self.numerics and not cell.made["resumed"]
-            ]
-            self._seconds[arm.name] = (
-                float(statistics.median(made)) if made else self._by_speed(arm)
-            )
+            cells = self.evidence.cells.get(arm.name, ())
+            usual = usual_seconds(one for one in cells if one.address.numerics == self.numerics)
+            self._seconds[arm.name] = self._by_speed(arm) if usual is None else usual
         return self._seconds[arm.name]
 
     def _by_speed(self, arm: Arm) -> float:

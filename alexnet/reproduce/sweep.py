@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ class Sweep:
         of = self.study.arms[arm.of]
         cells = [self.make(of, arm.members * seed + member) for member in range(arm.members)]
         address = self._address(of, seed, of=tuple(cell.address.id for cell in cells))
-        address = Address(**{**vars(address), "arm": arm.name})
+        address = replace(address, arm=arm.name)
         path = address.path(self.folder)
         if path.is_file():
             return Cell.load(path)
