@@ -147,12 +147,7 @@ def _arms(b: _Bases) -> list[Arm]:
         replace(few, name="three-classes-tuned", start="seven-classes"),
         net,
         net.varied("one-column", settings=("network.convention=one_column",)),
-        net.varied(
-            "no-links",
-            settings=("network.convention=no_links"),
-        )
-        if False
-        else net.varied("no-links", settings=("network.convention=no_links",)),
+        net.varied("no-links", settings=("network.convention=no_links",)),
         net.varied("no-dropout", "no dropout"),
         net.varied("bare", "no dropout", _NO_AUGMENTATION),
         *(net.varied(name, variant) for name, variant in _WITHOUT_LAYERS.items()),
