@@ -6,17 +6,19 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alexnet.base.errors import UsageError
+from alexnet.base.errors import Stopped, UsageError
 from alexnet.cli.options import AsJson, Download
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
+    from alexnet.reproduce.cells import Cell
     from alexnet.reproduce.experiments import Experiment, Study
     from alexnet.reproduce.plan import Planner, Row
     from alexnet.training.placement import Placement
@@ -61,8 +63,6 @@ def plan(
     planner = _planner(study, results, place(device, "fp32"))
     chosen = _chosen(study, names)
     rows = planner.rows(chosen, seeds)
-    for stale in planner.evidence.stale:
-        print(f"stale   {stale.cell.address.name}: {'; '.join(stale.why)}", file=sys.stderr)
     if as_json:
         print(json.dumps([_as_json(row) for row in rows], indent=1))
         return
@@ -104,6 +104,7 @@ def run(
 ) -> None:
     """Make the cells that are missing. Stopped or killed, the same command goes on."""
     from alexnet.reproduce.sweep import Sweep
+    from alexnet.sources import open_source
     from alexnet.training.placement import place
 
     study = _study(scale)
@@ -118,15 +119,19 @@ def run(
     _require_folder(results)
     placement = place(device, "fp32")
     sweep = Sweep(study, placement, results, download)
+    for source in sorted({study.arms[name].data.source for name in _arms(chosen)}):
+        open_source(source, download=download)  # what is missing is said before anything is timed
     planner = _planner(study, results, placement)
     if limit:
         jobs = planner.in_order(chosen, limit)
     else:
         jobs = [job for row in planner.rows(chosen, seeds) for job in row.todo]
-    for stale in planner.evidence.stale:
-        print(f"stale  {stale.cell.address.name}: {'; '.join(stale.why)}", file=sys.stderr)
     hours = sum(planner.seconds(study.arms[job.arm]) for job in jobs) / _HOUR
-    print(f"{len(jobs)} cells to make, about {hours:.1f} hours", file=sys.stderr)
+    counts = ", ".join(f"{arm} {count}" for arm, count in Counter(job.arm for job in jobs).items())
+    print(
+        f"{len(jobs)} cells to make, about {hours:.1f} hours{f': {counts}' if jobs else ''}",
+        file=sys.stderr,
+    )
     begun = time.monotonic()
     try:
         for done, job in enumerate(jobs):
@@ -143,6 +148,9 @@ def run(
                 for views, one in cell.errors.items()
             )
             print(f"{cell.address.name}: top-1 error {errors}; {cell.made['seconds']:.0f} s")
+    except Stopped as stopped:
+        stopped.remedy = "The same command goes on where this one stopped."
+        raise
     finally:
         sweep.close()
     print(f"Look at it: alexnet reproduce page --scale {scale}", file=sys.stderr)
@@ -150,6 +158,7 @@ def run(
 
 @app.command()
 def page(
+    names: Names = None,
     scale: Scale = "small",
     results: Results = Path("results/experiments"),
     output: Annotated[
@@ -157,16 +166,19 @@ def page(
         typer.Option("-o", "--out", metavar="DIR", help="Default: results/pages/SCALE."),
     ] = None,
 ) -> None:
-    """Make the pages, tables and figures, from the cells alone."""
+    """Make the pages, tables and figures, from the cells alone: all of them.
+
+    Printed is where the index is, or the pages of the experiments named.
+    """
     _require_folder(results)
-    from alexnet.reproduce.cells import load_cells
     from alexnet.reproduce.pages import write_pages
 
     study = _study(scale)
-    written = write_pages(
-        study, load_cells(results, scale), output or Path("results/pages") / scale
-    )
-    print(written[0])
+    chosen = {one.name for one in _chosen(study, names)} if names else {"index"}
+    written = write_pages(study, _cells(results, scale), output or Path("results/pages") / scale)
+    for path in written:
+        if path.stem in chosen:
+            print(path)
 
 
 def _study(scale: str) -> Study:
@@ -184,14 +196,33 @@ def _chosen(study: Study, names: Sequence[str] | None) -> list[Experiment]:
     return [study.experiment(name) for name in wanted] or list(study.experiments)
 
 
+def _arms(experiments: Sequence[Experiment]) -> set[str]:
+    """The arms that experiments compare or show."""
+    compared = {
+        name for one in experiments for two in one.comparisons for name in (two.arm, two.without)
+    }
+    return compared | {name for one in experiments for name in one.others}
+
+
 def _planner(study: Study, results: Path, placement: Placement) -> Planner:
-    from alexnet.reproduce.cells import load_cells
     from alexnet.reproduce.evidence import evidence
     from alexnet.reproduce.plan import Planner
     from alexnet.reproduce.sweep import numerics
 
-    cells = load_cells(results, study.scale)
-    return Planner(evidence(study, cells), numerics(placement), placement)
+    found = evidence(study, _cells(results, study.scale))
+    for stale in found.stale:
+        print(f"stale   {stale.cell.address.name}: {'; '.join(stale.why)}", file=sys.stderr)
+    return Planner(found, numerics(placement), placement)
+
+
+def _cells(results: Path, scale: str) -> list[Cell]:
+    """The cells of a scale; files that are none are named and left out."""
+    from alexnet.reproduce.cells import load_cells
+
+    cells, damaged = load_cells(results, scale)
+    for error in damaged:
+        print(f"damaged {error.where}: left out. {error.what} {error.remedy}", file=sys.stderr)
+    return cells
 
 
 def _require_folder(results: Path) -> None:

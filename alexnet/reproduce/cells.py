@@ -167,9 +167,18 @@ def stored_array(array: np.ndarray) -> dict[str, Any]:
     return {"shape": list(half.shape), "dtype": "float16", "data": data}
 
 
-def load_cells(folder: Path = FOLDER, scale: str = "") -> list[Cell]:
-    """All cells of a folder, or of one scale, by name."""
-    return [Cell.load(path) for path in sorted((folder / scale).rglob("*-*-*.json"))]
+def load_cells(folder: Path = FOLDER, scale: str = "") -> tuple[list[Cell], list[DataError]]:
+    """All cells of a folder, or of one scale, by name; and what is wrong with files that are none.
+
+    A damaged file hides no other cell: it counts as one that is not there.
+    """
+    cells, damaged = [], []
+    for path in sorted((folder / scale).rglob("*-*-*.json")):
+        try:
+            cells.append(Cell.load(path))
+        except DataError as error:
+            damaged.append(error)
+    return cells, damaged
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

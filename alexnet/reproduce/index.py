@@ -27,7 +27,8 @@ _KINDS: Mapping[str, str] = {
     **{"reproduced": "reproduced", "direction holds": "direction", "absent": "absent"},
     **{"contradicted": "contradicted", "undecided": "undecided"},
     **{"agrees": "agrees", "known slip": "slip", "differs": "contradicted", "measured": "measured"},
-    **{"no verdict": "none", "not run yet": "none", "awaits": "none", "left out": "none"},
+    **{"no verdict": "none", "not run yet": "none", "no pair": "none"},
+    **{"awaits": "none", "left out": "none"},
 }
 MEANINGS: Mapping[str, str] = {
     **{str(word): rule for word, rule in RULES.items()},
@@ -37,6 +38,7 @@ MEANINGS: Mapping[str, str] = {
     "measured": "It is seen rather than compared: the numbers stand here, and no rule judges them.",
     "no verdict": "This scale claims nothing.",
     "not run yet": "An experiment is defined, and has no two runs of one seed yet.",
+    "no pair": "There are runs, and no two of one seed came to a number that could be compared.",
     "awaits": "Something has to be built before it can be tested.",
     "left out": "This scale has no experiment that could test it.",
 }
@@ -135,7 +137,9 @@ def row_of(study: Study, experiment: str, one: Finding) -> Row:
     paper = [(METRICS[one.metric].title, claimed(one.claim, one.metric))]
     about = one.comparison.about
     if one.effect is None:
-        missing = _missing(one) or "No two runs of one seed yet."
+        if one.missed:
+            return Row("no pair", _missing(one), paper, experiment=experiment, about=about)
+        missing = "No two runs of one seed yet."
         return Row("not run yet", missing, paper, experiment=experiment, about=about)
     mean = difference(one.metric, one.effect.mean) + inverse(one.metric, one.effect.mean)
     here = [mean]

@@ -206,7 +206,7 @@ def _remark(rate: float, chosen: float, best: float | None) -> str:
     if rate == chosen and rate == best:
         return "chosen: the fastest found"
     if rate == chosen:
-        return "chosen" if best is None else f"chosen, but {best:g} is faster"
+        return f"chosen, but {best:g} is faster" if best else "chosen before any got there"
     return "the fastest found, not chosen" if rate == best else ""
 
 
