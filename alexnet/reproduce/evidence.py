@@ -100,8 +100,13 @@ def _arithmetic(cell: Cell) -> str:
 # --- What is read off a cell ----------------------------------------------------------------------
 
 
-def _error(name: str) -> Callable[[Cell, int], float]:
-    return lambda cell, views: 100 * cell.errors[str(views)][name]
+def _top1(cell: Cell, views: int) -> float:
+    """From the bits, which have all its digits."""
+    return float(100 * (1 - cell.right_N(views).mean()))
+
+
+def _top5(cell: Cell, views: int) -> float:
+    return 100 * cell.errors[str(views)]["top5_error"]
 
 
 def _training_error(cell: Cell, views: int) -> float:
@@ -113,7 +118,7 @@ def _early(cell: Cell, views: int) -> float:
 
 
 def _gap(cell: Cell, views: int) -> float:
-    return 100 * (cell.errors["1"]["top1_error"] - cell.curve["train_top1_error"][-1])
+    return _top1(cell, 1) - _training_error(cell, views)
 
 
 def epochs_to(cell: Cell, error: float = paper.RELU_TARGET / 100) -> float | None:
@@ -134,8 +139,8 @@ def epochs_to(cell: Cell, error: float = paper.RELU_TARGET / 100) -> float | Non
 
 
 _READ: Mapping[str, Callable[[Cell, int], float | None]] = {
-    "top1": _error("top1_error"),
-    "top5": _error("top5_error"),
+    "top1": _top1,
+    "top5": _top5,
     "training error": _training_error,
     "early training error": _early,
     "gap": _gap,

@@ -118,7 +118,7 @@ def _finding(evidence: Evidence, comparison: Comparison, metric: str) -> Finding
             cells.setdefault(cell.seed, cell)
         values.append({})
         for seed in sorted(cells):
-            came_to = _value(cells[seed], metric, comparison.views[place])
+            came_to = value(cells[seed], metric, comparison.views[place])
             if came_to is None:
                 missed.append(Missed(name, seed))
             else:
@@ -137,13 +137,6 @@ def _finding(evidence: Evidence, comparison: Comparison, metric: str) -> Finding
         hours=None,
         images=whole[0].arm.address.data["test"] if whole else 0,
     )
-
-
-def _value(cell: Cell, metric: str, views: int) -> float | None:
-    """A metric of a cell; the error of its bits, which has all its digits."""
-    if metric == "top1":
-        return float(100 * (1 - cell.right_N(views).mean()))
-    return value(cell, metric, views)
 
 
 def _effect(

@@ -34,19 +34,10 @@ _UNIT = re.compile(r"(?<=\d) (?=%|points|times|epochs|seeds?\b|runs?\b)")
 _TITLE = "Every claim of the paper, put to the test"
 
 
-def write_pages(
-    study: Study,
-    cells: Iterable[Cell],
-    folder: Path,
-    hours: Mapping[str, float] | None = None,
-) -> list[Path]:
-    """Write index.html, a page for each experiment, and architecture.html to `folder`; their paths.
-
-    `hours` is what a cell of each arm takes, to say what an undecided verdict still needs; where it is
-    silent, as long as the arm's cells took.
-    """
+def write_pages(study: Study, cells: Iterable[Cell], folder: Path) -> list[Path]:
+    """Write index.html, a page for each experiment, and architecture.html to `folder`; their paths."""
     found = evidence(study, sorted(cells, key=lambda cell: cell.address.name))
-    seconds = seconds_of(found.cells) | {name: 3600 * each for name, each in (hours or {}).items()}
+    seconds = seconds_of(found.cells)
     results = {one.name: findings(found, one, seconds) for one in study.experiments}
     shown = _seen(found)
     environment = _environment()

@@ -35,7 +35,6 @@ def cell(
     }  # fmt: skip
     epochs = list(range(1, len(training) + 1))
     falling = {name: list(training) for name in ("train_loss", "val_loss", *_ERRORS)}
-    right_N = np.arange(images) >= round(top1 * images)
     return Cell(
         address=Address(scale, arm.name, seed, what, data, numerics),
         made={
@@ -46,7 +45,10 @@ def cell(
             views: {"top1_error": error, "top5_error": error / 4, "loss": 3 * error}
             for views, error in (("1", top1 + 0.01), ("10", top1))
         },
-        right={"1": packed(right_N), "10": packed(right_N)},
+        right={
+            views: packed(np.arange(images) >= round(error * images))
+            for views, error in (("1", top1 + 0.01), ("10", top1))
+        },
         images=names_hash([f"{arm.data.source}/{n}" for n in range(images)]),
         curve={"epoch": epochs, "rate": [0.1] * len(epochs), **falling},
         **more,

@@ -56,9 +56,8 @@ def row(page: str, name: str) -> list[str]:
 def write(tmp_path: Path) -> Callable[..., Written]:
     """Pages by name, of cells of `small` unless another scale is asked for."""
 
-    def written(cells: Iterable[Cell], scale: str = "small", **more: object) -> Written:
-        paths = write_pages(study(scale), cells, tmp_path, **more)  # type: ignore[arg-type]
-        return read(paths)
+    def written(cells: Iterable[Cell], scale: str = "small") -> Written:
+        return read(write_pages(study(scale), cells, tmp_path))
 
     return written
 
@@ -95,9 +94,8 @@ def test_the_tally_counts_every_claim_once(pages: Written) -> None:
     assert counts["known slip"] == sum(bool(one.slips) for one in CLAIMS)
     assert counts["awaits"] == sum(bool(one.awaits) for one in CLAIMS)
     assert counts["left out"] == len(SMALL.left_out)
-    assert (
-        counts["direction holds"] == 2
-    )  # of the error, and of its distance from the training error
+    # Of the error, its distance from the training error, and of ten views against one.
+    assert counts["direction holds"] == 3
 
 
 def test_there_is_a_page_for_each_experiment_and_no_link_leads_astray(pages: Written) -> None:
@@ -233,8 +231,6 @@ def test_an_undecided_verdict_says_the_hours_that_it_takes(write: Callable[..., 
     ]
     of_cells = text_of(write(cells)["normalization"])
     assert "4 more at least. That takes 8 minutes." in of_cells  # two arms of a minute each
-    given = text_of(write(cells, hours={"cifar": 0.5, "cifar-no-norm": 1})["normalization"])
-    assert "4 more at least. That takes 6.0 hours." in given
 
 
 def test_the_scale_that_claims_nothing_gives_no_verdicts(write: Callable[..., Written]) -> None:
