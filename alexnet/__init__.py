@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from alexnet.api import resume as resume
     from alexnet.api import train as train
     from alexnet.network.alexnet import AlexNet as AlexNet
+    from alexnet.retrieval.index import Index as Index
 
 __version__ = "0.1.0"
-__all__ = ["AlexNet", "__version__", "evaluate", "load", "prepare", "resume", "train"]
+__all__ = ["AlexNet", "Index", "__version__", "evaluate", "load", "prepare", "resume", "train"]
 
 _HOMES = {
     "AlexNet": "alexnet.network.alexnet",
+    "Index": "alexnet.retrieval.index",
     **dict.fromkeys(("evaluate", "load", "prepare", "resume", "train"), "alexnet.api"),
 }
 

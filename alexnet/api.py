@@ -35,7 +35,7 @@ def prepare(
     *,
     storage: str = "raw",
     side: int = 256,
-    validation_share: float = 0.1,
+    validation_share: float | None = None,
     workers: int | None = None,
     allowed_rejected: float = 0.01,
     accept_truncated: bool = False,
@@ -44,7 +44,8 @@ def prepare(
     """Turn images into side x side pixels, with their mean image and colour PCA (sections 2 and 4.1).
 
     `source` is a folder of class folders, a tar file or the name of a set; `output` is prepared/NAME by
-    default. `storage` is "raw" or "jpeg", `validation_share` what is held out where there is no split.
+    default. `storage` is "raw" or "jpeg", `validation_share` what is held out where there is no split, a
+    tenth by default; who gives it leaves out what looks like a split and cannot be read as one.
     What is prepared already is opened, and a stopped preparation goes on. Raises UsageError for a source
     that does not exist, DataError where more than the share `allowed_rejected` of it cannot be used.
     """
@@ -52,9 +53,10 @@ def prepare(
     from alexnet.sources import open_source
 
     spec = str(source)
+    found = open_source(spec, validation_share=validation_share, download=download)
     return prepared.prepare(
-        open_source(spec, validation_share=validation_share, download=download),
-        Path(output) if output else prepared.default_folder(spec, side),
+        found,
+        Path(output) if output else prepared.home_of(found, side),
         storage=storage,
         side=side,
         workers=workers,
@@ -90,14 +92,18 @@ def train(
     Stopped, after saving, on an interrupt.
     """
     from alexnet.evaluation import validation_errors
-    from alexnet.models import find_model
+    from alexnet.models.find import require_model
+    from alexnet.training.checks import require_name, require_startable
     from alexnet.training.placement import place
     from alexnet.training.plan import make_plan
     from alexnet.training.session import start
 
-    folder = str(find_model(_named(init)).folder.resolve()) if init else ""
+    folder = str(require_model(_named(init)).folder.resolve()) if init else ""
     asked = asked_for(_each(settings), epochs=epochs, batch=batch, seed=seed, init=folder)
     placement = place(device or _AUTO, precision, columns, hybrid)
+    if name:
+        require_name(name)
+        require_startable(name, go_on)
     plan = make_plan(data_named(data), recipe, asked, download)
     return start(plan, validation_errors, placement, name, go_on)
 
@@ -106,13 +112,15 @@ def resume(
     run: str | Path | Run,
     *,
     epochs: float | None = None,
+    data: str | Path | PreparedDataset | None = None,
     override: str | Iterable[str] = (),
     device: str | None = None,
     precision: str = "",
 ) -> Run:
     """Go on with a run that was stopped, to its end or to a new total of `epochs`; the run.
 
-    Device and precision are the run's own unless given. Raises IncompatibleError where its data or its
+    `data` is where its images lie now, if they were moved. Device and precision are the run's own unless
+    given. Raises IncompatibleError where its data or its
     configuration have changed and `override` does not name them, UsageError where it is at its end.
     """
     from alexnet.evaluation import validation_errors
@@ -123,6 +131,7 @@ def resume(
         found,
         validation_errors,
         epochs=epochs,
+        data=data_named(data) if data is not None else "",
         override=[override] if isinstance(override, str) else list(override),
         device=device or "",
         precision=precision,
@@ -134,7 +143,7 @@ def evaluate(
     models: Model | Sequence[Model],
     data: str | Path | PreparedDataset,
     *,
-    split: str = "val",
+    split: str = "",
     views: int | Iterable[int] = (1, 10),
     predictions: str | Path | None = None,
     device: str | None = None,
@@ -142,24 +151,32 @@ def evaluate(
 ) -> Evaluation:
     """Top-1 and top-5 errors of models, and of their average where there are several (section 4.1).
 
-    `views` are the numbers of views per image: 1 (the centre), 10. Predictions and tables are written
-    to the models' evaluation folders, or to the folder `predictions`. Raises IncompatibleError where a
-    model's classes or images are not those of `data`.
+    Without a `split` it is validation, test or the one that there is; all images where `data` has no
+    splits, or, where a model was trained on these, those that were held out. `views` are the numbers of
+    views per image: 1 (the centre), 10. Predictions and tables are written to the models' evaluation
+    folders, or to the folder `predictions`. Raises IncompatibleError where `data` has classes that a
+    model has not, before its images are read.
     """
-    from alexnet.evaluation.evaluate import evaluate_models, side_of
+    from dataclasses import replace
+    from functools import partial
+
+    from alexnet.evaluation.evaluate import evaluate_models, require_known, side_of, training_sets
     from alexnet.models import find_model
     from alexnet.network.devices import choose_device
     from alexnet.network.precision import choose_precision
-    from alexnet.prepared import open_or_prepare
+    from alexnet.prepared import open_labelled
 
     counts = view_counts(views)
     several = [models] if isinstance(models, str | Path | Run) else models
     device = choose_device(device or _AUTO)
     precision = choose_precision(precision, device, on_gpu="fp32")
     found = [find_model(_named(model)) for model in several]
-    dataset = open_or_prepare(data_named(data), side=side_of(found))
-    out = Path(predictions) if predictions else None
-    return evaluate_models(found, dataset, split, counts, out, device, precision)
+    side, out = side_of(found), Path(predictions) if predictions else None
+    dataset, chosen, notes = open_labelled(
+        data_named(data), split, side, partial(require_known, found), training_sets(found)
+    )
+    evaluation = evaluate_models(found, dataset, chosen, counts, out, device, precision)
+    return replace(evaluation, notes=(*notes, *evaluation.notes))
 
 
 def load(model: Model, device: str | None = None) -> Classifier:

@@ -3,12 +3,13 @@
 config.yaml  command.txt  environment.json  data.json  log.txt
 metrics.jsonl  what was learned: the same bytes however often the run was stopped and resumed
 timing.jsonl   how fast: one row per interval, never the same twice
-checkpoints/  model/  plots/  evaluation/  report.html
+checkpoints/  model/  best/  plots/  evaluation/  report.html
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -25,12 +26,13 @@ from alexnet.base.files import (
     write_atomically,
     write_json,
 )
-from alexnet.base.locks import Lock
+from alexnet.base.locks import Lock, is_held
 from alexnet.base.provenance import LIBRARIES, environment
 from alexnet.config import RunConfig
 from alexnet.settings import from_yaml, to_yaml
 
 RUNS = Path("runs")
+_TIME = "%Y-%m-%d %H:%M:%S"
 _DECIDE_BITS = (
     *("processor", "threads", "device_name", "precision", "python"),
     *("processes", "layout"),
@@ -44,6 +46,7 @@ class Run:
         self.folder = folder
         self.checkpoints = folder / "checkpoints"
         self.model = folder / "model"
+        self.best = folder / "best"
         self.metrics_path = folder / "metrics.jsonl"
         self.timing_path = folder / "timing.jsonl"
         self._lock: Lock | None = None
@@ -111,9 +114,43 @@ class Run:
         found: dict[str, Any] = read_json(self.folder / "data.json")
         return found
 
+    @property
+    def data_folders(self) -> list[Path]:
+        """Where its prepared set may lie: as seen from the run, and where it was."""
+        data = self.data
+        seen = os.path.normpath(self.folder.resolve() / data["beside"])
+        return list(dict.fromkeys([Path(seen), Path(data["folder"])]))
+
+    @property
+    def data_folder(self) -> Path:
+        """The first of `data_folders` that has a prepared set, or where it was."""
+        places = self.data_folders
+        return next((one for one in places if (one / "dataset.json").is_file()), places[-1])
+
     def set_data(self, data: dict[str, Any]) -> None:
-        """Write `data.json`."""
+        """Write `data.json`, with the way from the run to its prepared set."""
+        if "folder" in data:
+            data = data | {"beside": _way(self.folder, data["folder"])}
         write_json(self.folder / "data.json", data)
+
+    @property
+    def began(self) -> str:
+        """When it was started, in local time, as its log begins: "2012-09-30 12:00:00"."""
+        path = self.folder / "log.txt"
+        if not path.is_file():
+            return ""
+        with open(path, errors="replace") as file:
+            return file.readline()[: len("2012-09-30 12:00:00")]
+
+    @property
+    def state(self) -> str:
+        """Whether it is "training" now, "finished", "stopped", or was ended before its first step."""
+        if is_held(self.folder / "run.lock"):
+            return "training"
+        if (self.model / "config.json").is_file():
+            return "finished"
+        has_begun = self.metrics_path.is_file() or any(self.checkpoints.glob("step-*"))
+        return "stopped" if has_begun else "not begun"
 
     @property
     def device(self) -> str:
@@ -144,7 +181,7 @@ class Run:
     def lock(self) -> None:
         """Become the run's only writer until this process ends; raises EnvironmentProblem at once."""
         self._lock = Lock(self.folder / "run.lock", "This run is being trained")
-        for folder in (self.folder, self.checkpoints, self.model):
+        for folder in (self.folder, self.checkpoints, self.model, self.best):
             sweep_temporaries(folder)
 
     def unlock(self) -> None:
@@ -170,10 +207,17 @@ class Run:
         """Append one row to `metrics.jsonl` or `timing.jsonl`."""
         append(path, json.dumps(row) + "\n")
 
+    def remarks(self) -> list[str]:
+        """What the log warns of, before the start and later, in order; each once."""
+        path = self.folder / "log.txt"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        found = (line.partition("  ! ")[2] for line in lines)
+        return [*dict.fromkeys(text for text in found if text)]
+
     def log(self, text: str) -> None:
         """Tell the user on stderr, and write it down with the time in `log.txt`."""
         print(text, file=sys.stderr, flush=True)
-        append(self.folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        append(self.folder / "log.txt", f"{time.strftime(_TIME)}  {text}\n")
 
 
 class Onlooker(Run):
@@ -181,6 +225,12 @@ class Onlooker(Run):
 
     def set_config(self, config: RunConfig) -> None:
         """Nothing."""
+
+    @property
+    def data_folder(self) -> Path:
+        """The first of `data_folders` that has a prepared set, or where it was."""
+        places = self.data_folders
+        return next((one for one in places if (one / "dataset.json").is_file()), places[-1])
 
     def set_data(self, data: dict[str, Any]) -> None:
         """Nothing."""
@@ -198,12 +248,34 @@ class Onlooker(Run):
         """Nothing."""
 
 
+def require_free(name: str) -> None:
+    """Raise UsageError if there is a run of this name."""
+    if ranks.any_of((RUNS / name).exists()):
+        raise _taken(RUNS / name)
+
+
 def _taken(folder: Path) -> UsageError:
+    name = str(folder.relative_to(RUNS))
+    typed = shlex.quote(str(folder) if name.startswith("-") else name)
     return UsageError(
         "There is a run of this name already, and a run is never overwritten.",
         where=folder,
-        remedy=f"Choose another --name, or go on with it: alexnet resume {folder.name}",
+        remedy=f"Choose another --name, or go on with it: alexnet resume {typed}",
     )
+
+
+def typed(run: Run) -> str:
+    """A run as a command takes it: its name, or its folder where the name would not do."""
+    is_inside = run.folder.resolve().parent == RUNS.resolve()
+    return run.name if is_inside and not run.name.startswith("-") else str(run.folder)
+
+
+def _way(start: Path, end: str) -> str:
+    """A relative path from one folder to another, with slashes; the path itself on another drive."""
+    try:
+        return Path(os.path.relpath(end, start.resolve())).as_posix()
+    except ValueError:
+        return end
 
 
 def names() -> list[str]:

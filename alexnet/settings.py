@@ -17,6 +17,7 @@ from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from alexnet import aliases
 from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.config import (
     OUR_DEFAULTS,
@@ -389,4 +390,18 @@ def _unknown_key(key: str, known: Iterable[str], where: object) -> SettingError:
             what = f"This schedule has no {key!r}."
             return SettingError(what, (key,), where=where, remedy=remedy)
     what = f"There is no setting {key!r}."
-    return SettingError(what, (key,), where=where, remedy=did_you_mean(key, known))
+    return SettingError(what, (key,), where=where, remedy=_known_as(key, list(known)))
+
+
+def _known_as(key: str, known: Sequence[str]) -> str:
+    """What the user may have meant: by the names of other programs, by the last part, by likeness."""
+    last = key.rpartition(".")[2]
+    same = [one for one in meanings() if one.rpartition(".")[2] == last]
+    if one := aliases.meant(key) or (same[0] if len(same) == 1 else ""):
+        kinds = [kind for kind in typing.get_args(Schedule) if one in _meanings(kind, "schedule.")]
+        if one in known or not kinds:
+            return f"Did you mean {one!r}?"
+        return f"Did you mean {one!r}? It belongs to schedule.kind={kinds[0].kind}."
+    if inner := [one for one in known if one.startswith(f"{key}.")]:
+        return f"It has parts: {', '.join(inner)}."
+    return aliases.answer_to(key) or did_you_mean(key, known)

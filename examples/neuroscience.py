@@ -1,4 +1,4 @@
-"""From a folder of stimuli to representational dissimilarity matrices, from V1 to IT.
+"""From a folder of stimuli to dissimilarity matrices of four layers, to be compared with areas.
 
     python examples/neuroscience.py MODEL STIMULI OUT [MEASURED]
 
@@ -6,8 +6,9 @@ MODEL is a run or a model folder; STIMULI is a folder of images; MEASURED is a m
 stimuli, say from recordings: .npy, .csv, .h5 or .mat, with their keys (paths inside STIMULI) or,
 where it has none, in their order.
 
-Which layer corresponds to which area is a hypothesis, here the one from which most comparisons of this
-network start; the table that is printed is the evidence for or against it.
+Every matrix is one of the network's layers, and is named so. Which area a layer is compared with is a
+hypothesis, here the one from which most comparisons of this network start; the table that is printed is
+the evidence for or against it.
 """
 
 from __future__ import annotations
@@ -22,21 +23,24 @@ from alexnet.activations import dissimilarities, extract, of_files, spearman, st
 from alexnet.figures.heatmaps import heat_maps
 from alexnet.figures.style import write_png
 
-AREAS = {"V1": "pool1", "V2": "pool2", "V4": "conv3", "IT": "fc7"}
+AREAS = {"pool1": "V1", "pool2": "V2", "conv3": "V4", "fc7": "IT"}  # what layers are compared with
 SHOWN = 5  # keys of other stimuli
 
 
 def matrices(model: str, stimuli: str, out: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Each area's matrix, N x N, and the keys of the N stimuli; activations go to OUT/features.h5."""
+    """Each layer's matrix, N x N, and the keys of the N stimuli; activations go to OUT/features.npz, and
+    a picture to OUT/layers.png.
+    """
     classifier = alexnet.load(model)
-    path, layers = out / "features.h5", list(AREAS.values())
+    path, layers = out / "features.npz", list(AREAS)
     images = of_files([stimuli])
     found = extract(classifier.network, classifier.card, images, layers, path, force=True)
     for one in found.skipped:
         print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
     with stored(path) as features:
-        rdms = {area: dissimilarities(features.layer(name)) for area, name in AREAS.items()}
-    write_png(heat_maps(rdms, found.keys, "1 - Pearson correlation"), out / "areas.png")
+        rdms = {name: dissimilarities(features.layer(name)) for name in layers}
+    titled = {f"{name} (compared with {AREAS[name]})": rdm for name, rdm in rdms.items()}
+    write_png(heat_maps(titled, found.keys, "1 - Pearson correlation"), out / "layers.png")
     return rdms, found.keys
 
 
@@ -67,14 +71,16 @@ def _named(keys: set[str]) -> str:
 
 
 def main(model: str, stimuli: str, out: str, given: str = "") -> None:
-    """Print the correlations between the areas' matrices, and of each with the given one."""
+    """Print the correlations between the layers' matrices, and of each with the given one."""
     rdms, keys = matrices(model, stimuli, Path(out))
     if given:
         rdms["measured"] = measured(Path(given), keys)
     print(f"Spearman's correlation between matrices of {len(keys)} stimuli")
-    print("          " + "".join(f"{name:>10}" for name in rdms))
+    print("            " + "".join(f"{name:>10}" for name in rdms))
     for name, row in zip(rdms, spearman(rdms), strict=True):
-        print(f"{name:<10}" + "".join(f"{value:10.3f}" for value in row))
+        area = f" ({AREAS[name]})" if name in AREAS else ""
+        print(f"{name + area:<12}" + "".join(f"{value:10.3f}" for value in row))
+    print("In brackets: the area that a layer of the network is compared with.")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent / "alexnet"
 GROUND = [
     {"base.errors"},
     {"base.names", "base.watch"},
+    {"base.walk"},
     {"base.files"},
     {"base.locks"},
     {"base.ranks"},
@@ -24,7 +25,7 @@ GROUND = [
     {"formats.pickle_operations"},
     {"formats.pickles"},
     {"paper", "ledger"},
-    {"conventions"},
+    {"conventions", "verdict", "aliases"},
     {"config"},
     {"settings", "recipes"},
     {"runs"},
@@ -45,7 +46,8 @@ MAY_IMPORT = {
 _BELOW_7 = {"prepared", "loading", "network", "models", "exchange", "training"} | {
     *("evaluation", "activations", "figures")
 }
-MAY_IMPORT |= dict.fromkeys(("baselines", "explain", "retrieval"), _BELOW_7)
+MAY_IMPORT |= dict.fromkeys(("baselines", "explain"), _BELOW_7)
+MAY_IMPORT["retrieval"] = _BELOW_7 | {"sources"}  # it reads files whose features it has already
 _BELOW_8 = _BELOW_7 | {"sources", "baselines", "explain", "retrieval"}
 MAY_IMPORT |= dict.fromkeys(("report", "serving", "benchmark"), _BELOW_8)
 MAY_IMPORT["reproduce"] = _BELOW_8 | {"report"}
@@ -56,9 +58,9 @@ NUMERICAL = {"torch", "numpy", "numba", "pyarrow", "matplotlib", "triton"}
 PLAIN = {name for names in GROUND for name in names} - {
     *("base.philox", "base.randomness", "formats.protobuf", "formats.pickle_machine")
 }
-# Numerical libraries inside functions only: where there are several processes, and where versions
-# are asked for.
-MAY_ASK = {"base.ranks", "base.provenance"}
+# Numerical libraries inside functions only: where there are several processes, where versions are asked
+# for, and where an archive is packed with Zstandard.
+MAY_ASK = {"base.ranks", "base.provenance", "formats.tar"}
 # The one step to the right, inside functions: `AlexNet.from_pretrained` and `save_pretrained`.
 PRETRAINED = {("network.alexnet", "models.folder"), ("network.alexnet", "models.card")}
 

@@ -9,9 +9,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import alexnet
 from alexnet.cli import main
@@ -130,6 +132,17 @@ def test_commands_that_read_only_run(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout
+
+
+def test_the_citation_is_of_this_version_and_of_the_paper() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == alexnet.__version__ == project["version"]
+    assert cited["license"] == project["license"] and cited["title"] == project["name"]
+    (paper,) = cited["references"]
+    assert paper["title"] in " ".join(README.split())
+    names = [f"{one['given-names']} {one['family-names']}" for one in paper["authors"]]
+    assert f"{', '.join(names[:2])} and {names[2]}" in README
 
 
 def test_bad_data_policy_is_the_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Arrays with one row for each image, as files: what .npy, .csv, .h5 and .mat have in common.
+"""Arrays with one row for each image, as files: what the formats have in common.
 
 A file gets its name when it is whole; where several belong together, the one that describes them comes
 last, and goes first where they are replaced.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.base.files import Writer, drafts, read_json
 from alexnet.base.provenance import names_hash
 
-NOT_ARRAYS = {"keys", "about"}  # of the names in a .h5 or .mat
+NOT_ARRAYS = {"keys", "labels", "about"}  # of the names in a .h5, .mat or .npz
 
 # Takes the keys of the next images, one at least, and their rows of every array.
 Write = Callable[[Sequence[str], Mapping[str, np.ndarray]], None]
@@ -30,8 +30,9 @@ class Output:
     """What is about to be written: for each of at most `most` images a row of every array.
 
     `shapes` are those of one row. `about` says what the arrays are; it is read when the last row is
-    written, and may be completed until then. `columns` are the names of one row's numbers in a .csv;
-    without it `fc7[0]` ... or `conv3[0,0,0]` ...
+    written, and may be completed until then. `columns` are the names of one row's numbers in a .csv, by
+    array; without them `fc7[0]` ... or `conv3[0,0,0]` ... `labels` are the classes of images, where they
+    are known, by the keys of all.
     """
 
     path: Path
@@ -39,7 +40,8 @@ class Output:
     shapes: Mapping[str, tuple[int, ...]]
     dtype: np.dtype[Any]
     about: Mapping[str, Any]
-    columns: Sequence[str] = ()
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def numbers(self) -> int:
@@ -56,13 +58,14 @@ class Output:
 class Stored:
     """`layers` by name, each an array or what reads like one, N rows; `keys` of the N images.
 
-    Only the rows that are asked for are read, but for a .mat, which is read whole. `about` is what was
-    written of them.
+    Only the rows that are asked for are read, but for a .mat, .npz or .parquet, which are read whole.
+    `about` is what was written of them; `labels` are the images' classes, empty where none were known.
     """
 
     keys: tuple[str, ...]
     layers: Mapping[str, Any]
     about: Mapping[str, Any]
+    labels: tuple[str, ...] = ()
 
     def layer(self, name: str) -> Any:
         """One layer by its name; raises UsageError for one that is not there."""

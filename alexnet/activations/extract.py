@@ -73,8 +73,9 @@ def extract(
 ) -> Extracted:
     """Write the activations named in `layers` of every image, averaged over its 1 or 10 views.
 
-    The ending of `out` says in which format: .npy, .h5, .csv or .mat. `model` goes into the provenance.
-    Several processes take batches in turn, and the first writes them. Raises UsageError for an
+    The ending of `out` says in which format: .npy, .npz, .h5, .parquet, .csv or .mat. `model` goes into
+    the provenance, with the classes where the output layer is asked for. Several processes take batches
+    in turn, and the first writes them. Raises UsageError for an
     activation or an ending that does not exist, for files that exist (unless `force`), DataError where
     no image can be used, NumericsError where a number is not finite, EnvironmentProblem where the disk
     is too small.
@@ -89,8 +90,13 @@ def extract(
         "views": views,
         "source": dict(stimuli.source),
     }
+    last = network.convention.output.name
+    columns = {last: card.classes} if last in shapes else {}
+    if columns:
+        about["classes"] = list(card.classes)
     files = files_of(out, list(shapes))
-    output = Output(out, len(stimuli.keys), shapes, np.dtype("<f4"), about)
+    dtype = np.dtype("<f4")
+    output = Output(out, len(stimuli.keys), shapes, dtype, about, columns, stimuli.labels)
     require_possible(output)
     if ranks.is_rank_0():
         require_new(files, force)
@@ -137,7 +143,7 @@ def _found(
             rows = {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
             if len(x_NCHW):
                 rows = named_activations(network, x_NCHW, list(shapes), views)
-                _require_finite(rows, [key for key, fault in images if fault is None])
+                require_finite(rows, [key for key, fault in images if fault is None])
             images = ranks.gathered(images)
             rows = {name: ranks.collected(rows[name]) for name in shapes}
             size, done = len(batches(len(stimuli.keys), views)[0]), 0
@@ -163,7 +169,8 @@ def _require_any(keys: Sequence[str], skipped: Sequence[Skipped], stimuli: Stimu
         )
 
 
-def _require_finite(rows: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:
+def require_finite(rows: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:
+    """Raise NumericsError, with the image's key, where one of its activations is not finite."""
     for name, values in rows.items():
         finite_B = np.isfinite(values.reshape(len(keys), -1)).all(axis=1)
         if not finite_B.all():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Any
 
@@ -51,7 +53,7 @@ def import_h5py() -> ModuleType:
     except ImportError:
         raise EnvironmentProblem(
             "HDF5 files need the package h5py, which is not installed.",
-            remedy="Install it: pip install 'alexnet[features]', or choose .npy, .csv or .mat.",
+            remedy=f"Install it: {quote(sys.executable)} -m pip install h5py, or write .npz or .parquet.",
         ) from None
     module: ModuleType = h5py
     return module
@@ -80,6 +82,9 @@ def writing(output: Output) -> Iterator[Write]:
             file[name].resize(len(keys), axis=0)
         text = h5py.string_dtype("utf-8")
         file.create_dataset("keys", data=np.array(keys, object), dtype=text)
+        if output.labels:
+            labels = np.array([output.labels[key] for key in keys], object)
+            file.create_dataset("labels", data=labels, dtype=text)
         file.create_dataset("about", data=json.dumps(output.described(len(keys))), dtype=text)
         file.attrs.update(_plain(output.about))
 
@@ -91,8 +96,9 @@ def read(path: Path, stack: ExitStack) -> Stored:
     file = stack.enter_context(import_h5py().File(path, "r"))
     layers = {name: _Rows(file[name], path) for name in file if name not in NOT_ARRAYS}
     keys = file["keys"].asstr()[:] if "keys" in file else numbered(layers)
+    labels = file["labels"].asstr()[:] if "labels" in file else ()
     about = json.loads(file["about"].asstr()[()]) if "about" in file else {}
-    return Stored(tuple(keys), in_order(layers, about), about)
+    return Stored(tuple(keys), in_order(layers, about), about, tuple(labels))
 
 
 class _Rows:

@@ -78,6 +78,9 @@ def writing(output: Output) -> Iterator[Write]:
             whole = (len(keys), *output.shapes[name])
             variables[variable(name)] = np.memmap(spool, output.dtype, "r", shape=whole)
         variables["keys"] = np.array(keys, object)[:, None]
+        if output.labels:
+            labels = [output.labels[key] for key in keys]
+            variables["labels"] = np.array(labels, object)[:, None]
         variables["about"] = json.dumps(output.described(len(keys)))
         files.step("create", draft)
         with open(draft, "w+b") as file:
@@ -103,8 +106,14 @@ def read(path: Path, stack: ExitStack) -> Stored:
         for name, value in found.items()
         if not name.startswith("__") and name not in NOT_ARRAYS
     }
-    keys = [str(one[0]) for one in found["keys"][:, 0]] if "keys" in found else numbered(layers)
-    return Stored(tuple(keys), in_order(layers, about), about)
+    keys = _texts(found["keys"]) if "keys" in found else numbered(layers)
+    labels = _texts(found["labels"]) if "labels" in found else ()
+    return Stored(keys, in_order(layers, about), about, labels)
+
+
+def _texts(cells: np.ndarray) -> tuple[str, ...]:
+    """A column of cells of text, of which empty ones hold no array of characters."""
+    return tuple(str(one[0]) if len(one) else "" for one in cells[:, 0])
 
 
 def variable(name: str) -> str:

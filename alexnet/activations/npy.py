@@ -1,4 +1,4 @@
-"""NumPy's .npy: one file for each array, their keys in a .csv, and a .json that describes them."""
+"""NumPy's .npy: one file for each array, their keys and labels in a .csv, and a .json about them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,11 @@ def writing(output: Output) -> Iterator[Write]:
                 _replace_start(opened[path], _header(output, name, len(keys)))
         lines = io.StringIO()
         table = csv.writer(lines, lineterminator="\n")
-        table.writerows([("number", "key"), *enumerate(keys)])
+        if output.labels:
+            rows = [(n, key, output.labels[key]) for n, key in enumerate(keys)]
+            table.writerows([("number", "key", "label"), *rows])
+        else:
+            table.writerows([("number", "key"), *enumerate(keys)])
         opened[keys_file(output.path)].write(utf8(lines.getvalue()))
         digests = {path: opened[path].digest.hexdigest() for path in arrays.values()}
         about = described_files(output, keys, digests)
@@ -82,8 +86,9 @@ def read(path: Path, stack: ExitStack) -> Stored:
     if not about:
         return Stored(numbered(layers), layers, about)
     with open(keys_file(whose), encoding="utf-8", errors="surrogateescape", newline="") as file:
-        keys = tuple(row["key"] for row in csv.DictReader(file))
-    return Stored(keys, layers, about)
+        rows = list(csv.DictReader(file))
+    labels = tuple(row["label"] for row in rows if "label" in row)
+    return Stored(tuple(row["key"] for row in rows), layers, about, labels)
 
 
 def _header(output: Output, name: str, count: int) -> bytes:

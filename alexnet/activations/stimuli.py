@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +39,15 @@ Batches = Callable[[AlexNet, np.ndarray, int, Sequence[range]], Generator[Inputs
 
 @dataclass(frozen=True)
 class Stimuli:
-    """Images by their `keys`, with those that will turn out broken; `source` says what they are of."""
+    """Images by their `keys`, with those that will turn out broken; `source` says what they are of.
+
+    `labels` are their classes by the keys, empty where they are not known.
+    """
 
     keys: tuple[str, ...]
     batches: Batches
     source: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
@@ -62,19 +66,19 @@ def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
                 x_NCHW = next(found) if batch else weights.new_empty(0)
                 yield Inputs((None,) * len(batch), x_NCHW)
 
-    return Stimuli(
-        tuple(images.key(i) for i in range(len(images))),
-        cut,
-        {"dataset": str(dataset.folder), "fingerprint": dataset.fingerprint, "split": split},
-    )
+    keys = tuple(images.key(i) for i in range(len(images)))
+    source = {"dataset": str(dataset.folder), "fingerprint": dataset.fingerprint, "split": split}
+    classes = [dataset.classes[k] for k in images.labels.tolist()]
+    return Stimuli(keys, cut, source, dict(zip(keys, classes, strict=True)))
 
 
 def of_files(names: Sequence[str]) -> Stimuli:
     """Image files, and those in folders in the order of their paths.
 
     Links to folders inside a folder are not followed, but told like what is no image. Keys are the
-    paths inside a folder that is named alone, otherwise paths as they were typed. Raises DataError for a
-    folder that cannot be read.
+    paths inside a folder that is named alone, otherwise paths as they were typed. Where images of that
+    folder lie in folders of their own, the names of these are the labels. Raises DataError for a folder
+    that cannot be read.
     """
     root = names[0] if len(names) == 1 and os.path.isdir(names[0]) else ""
     files = image_files(names)
@@ -88,8 +92,7 @@ def of_files(names: Sequence[str]) -> Stimuli:
                 reasons = (fault.what if fault else None for fault in faults)
                 yield Inputs(tuple(reasons), as_batch(x_NHWC))
 
-    return Stimuli(
-        tuple(printable(os.path.relpath(file, root) if root else file) for file in files),
-        cut,
-        {"files": [printable(name) for name in names]},
-    )
+    keys = tuple(printable(os.path.relpath(file, root) if root else file) for file in files)
+    labels = {key: os.path.basename(os.path.dirname(key)) for key in keys if root}
+    source = {"files": [printable(name) for name in names]}
+    return Stimuli(keys, cut, source, labels if any(labels.values()) else {})

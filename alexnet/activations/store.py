@@ -1,16 +1,17 @@
-"""Arrays with one row for each image, written row by row and read back: .npy, .h5, .csv or .mat."""
+"""Arrays with one row for each image, written row by row and read back, in the format of the ending."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from difflib import get_close_matches
 from math import prod
 from pathlib import Path
 from typing import Protocol
 
-from alexnet.activations import csv, hdf5, mat, npy
+from alexnet.activations import csv, hdf5, mat, npy, npz, parquet
 from alexnet.activations.arrays import Output, Stored, Write, mixed, unreadable
-from alexnet.base.errors import AlexNetError, DataError, UsageError, did_you_mean
+from alexnet.base.errors import AlexNetError, DataError, UsageError
 from alexnet.base.files import require_space
 from alexnet.base.provenance import names_hash
 
@@ -34,21 +35,45 @@ class Format(Protocol):
         """The arrays that `path` stands for, open as long as `stack`; raises anything if damaged."""
 
 
-FORMATS: dict[str, Format] = {".npy": npy, ".h5": hdf5, ".csv": csv, ".mat": mat}
+FORMATS: dict[str, Format] = {
+    ".npy": npy,
+    ".npz": npz,
+    ".h5": hdf5,
+    ".parquet": parquet,
+    ".csv": csv,
+    ".mat": mat,
+}
+# Endings that others have for these formats, or for what comes nearest.
+_OTHERS = {
+    **dict.fromkeys((".hdf", ".hdf5", ".he5", ".nc", ".zarr"), ".h5"),
+    **dict.fromkeys((".pq", ".parq", ".arrow", ".feather", ".ipc"), ".parquet"),
+    **dict.fromkeys((".tsv", ".txt", ".xls", ".xlsx", ".tab", ".dat"), ".csv"),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".safetensors", ".zip"), ".npz"),
+    ".m": ".mat",
+}
 _KEY_BYTES = 32  # a key and its number, about
 
 
 def require_ending(path: Path) -> str:
-    """The ending of a file that is to be written; raises UsageError for one that is not known."""
-    if path.suffix not in FORMATS:
+    """The ending of a file that is to be written or read.
+
+    Raises UsageError for one that is not known, EnvironmentProblem where what it needs is not installed.
+    """
+    ending = path.suffix
+    if ending not in FORMATS:
+        small = ending.lower()
+        near = get_close_matches(small, FORMATS, 1)
+        meant = small if small in FORMATS else _OTHERS.get(small) or (near[0] if near else "")
+        name = path.with_suffix(meant).name if ending else ""
         raise UsageError(
             f"The ending of {path.name!r} names no format.",
             where=path,
-            remedy=did_you_mean(path.suffix, FORMATS)
-            if path.suffix
-            else f"Known: {', '.join(FORMATS)}.",
+            remedy=(f"Did you mean {name!r}? " if meant and ending else "")
+            + f"Known: {', '.join(FORMATS)}.",
         )
-    return path.suffix
+    if ending == ".h5":
+        hdf5.import_h5py()
+    return ending
 
 
 def files_of(path: Path, names: Sequence[str]) -> list[Path]:
@@ -69,8 +94,8 @@ def require_new(paths: Sequence[Path], force: bool) -> None:
 def require_possible(output: Output) -> None:
     """Raise an error, before there is any work, for what cannot be written.
 
-    UsageError for an ending that is not known and a .mat that would be too large, EnvironmentProblem
-    for a package that is not installed.
+    UsageError for an ending that is not known, a .mat that would be too large and a .csv that would be
+    too wide, EnvironmentProblem for a package that is not installed.
     """
     FORMATS[require_ending(output.path)].require_possible(output)
 

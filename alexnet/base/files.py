@@ -28,7 +28,7 @@ def _go_on(operation: str, path: Path) -> int | None:
 
 
 # Called before every change of the disk: "create", "write", "flush", "verify", "rename", "remove",
-# "folder", "append". It may raise, and for a "write" it may answer how many bytes the disk takes.
+# "link", "folder", "append". It may raise, and for a "write" it may answer how many bytes the disk takes.
 step: Callable[[str, Path], int | None] = _go_on
 
 
@@ -190,6 +190,20 @@ def rename(old: Path, new: Path) -> None:
         _rename(old, new)
 
 
+def link(old: Path, new: Path) -> bool:
+    """Give a file a second name, whatever has that; False where the file system has no such thing."""
+    remove(new)
+    with disk_errors(new):
+        step("link", new)
+    try:
+        os.link(old, new)
+    except OSError:
+        return False
+    with disk_errors(new):
+        _flush_folder(new.parent)
+    return True
+
+
 def remove(path: Path) -> None:
     """Delete a file, or a folder with all that is in it; there need be none."""
     with disk_errors(path):
@@ -273,7 +287,9 @@ def read_json(path: Path) -> Any:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine."""
+    """Whether a process of this number runs on this machine; where nobody can tell, it may."""
+    if os.name == "nt":  # a signal 0 would end it
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -301,6 +317,8 @@ def _rename(old: Path, new: Path) -> None:
 def _flush_folder(folder: Path) -> None:
     """Make what was renamed or made inside `folder` survive a power cut."""
     step("flush", folder)
+    if os.name == "nt":  # folders cannot be opened there
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -87,5 +87,7 @@ def processor() -> str:
 
 
 def memory_bytes() -> int:
-    """The machine's memory."""
+    """The machine's memory; without a bound where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return 2**63
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

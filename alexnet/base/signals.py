@@ -16,7 +16,8 @@ from types import FrameType
 
 from alexnet.base import ranks
 
-_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+_WATCHED = tuple(one for one in (signal.SIGINT, signal.SIGTERM, _HANGUP) if one)
 _ECHO = 2.0  # seconds: of several processes each may be asked by the system, and by `torchrun`
 _NOTICE = b"\nStopping after this step; the state will be saved. Once more to stop now.\n"
 
@@ -70,8 +71,8 @@ def stop_request(at_once: bool = False) -> Iterator[StopRequest]:
         yield request
         return
     before = {number: signal.getsignal(number) for number in _WATCHED}
-    if before[signal.SIGHUP] == signal.SIG_IGN:
-        del before[signal.SIGHUP]  # as `nohup` wants it
+    if _HANGUP and before[_HANGUP] == signal.SIG_IGN:
+        del before[_HANGUP]  # as `nohup` wants it
     for number in before:
         signal.signal(number, request._note)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import time
@@ -17,6 +16,13 @@ from typing import Any
 
 from alexnet.base.errors import EnvironmentProblem
 from alexnet.base.progress import progress
+
+try:
+    import resource
+
+    HAS_USAGE = True
+except ImportError:  # Windows
+    HAS_USAGE = False
 
 Step = Callable[[], object]
 
@@ -154,7 +160,7 @@ def _stay_on_one_core() -> None:
 
 
 def _page_faults() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt if HAS_USAGE else 0
 
 
 def _peak_gib() -> float:
@@ -167,5 +173,7 @@ def _peak_gib() -> float:
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**20
+    if not HAS_USAGE:
+        return 0.0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,4 +1,4 @@
-"""The five benchmarks: what each measures, against which peers, and how often."""
+"""The benchmarks: what each measures, against which peers, and how often."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ BENCHMARKS = {
     "lrn": Benchmark(("pytorch", "compile")),
     "data": Benchmark(("pillow",)),
     "prepare": Benchmark(("pillow",), warmup=1),
+    "search": Benchmark(("numpy", "faiss", "usearch"), warmup=3),
 }
 
 
@@ -45,7 +46,7 @@ def measure(
     """Run one benchmark on this machine.
 
     `against` names peers by commas, None means all that can run here. `batch` belongs to all but
-    `prepare`, `images` (how many are made) to `data` and `prepare`, `source` to `prepare` alone.
+    `prepare` and `search`, `images` (how many are made) and `source` to those two, `images` to `data`.
     Raises UsageError or EnvironmentProblem.
     """
     benchmark = BENCHMARKS[verb]
@@ -59,8 +60,10 @@ def measure(
 def _comparisons(
     verb: str, peers: Sequence[str], batch: int, source: str | None, images: int, folder: Path
 ) -> list[Comparison]:
-    from alexnet.benchmark import data, inference, lrn, prepare, training
+    from alexnet.benchmark import data, inference, lrn, prepare, search, training
 
+    if verb == "search":
+        return search.comparisons(peers, source, images, folder)
     if verb == "prepare":
         return prepare.comparisons(peers, source, images, folder)
     if verb == "data":

@@ -27,6 +27,9 @@ PEERS = {
     "tensorflow": Peer("TensorFlow", package="tensorflow"),
     "allocator": Peer("alexnet, default allocator"),
     "pillow": Peer("Pillow"),
+    "numpy": Peer("NumPy, all vectors"),
+    "faiss": Peer("FAISS flat", package="faiss"),
+    "usearch": Peer("USearch exact", package="usearch"),
 }
 
 

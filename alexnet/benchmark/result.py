@@ -154,14 +154,14 @@ def described(record: Record, table: Table) -> str:
     for part in record.parts:
         headers, rows = cells(part)
         ceiling = ceiling_in_words(part)
-        blocks += [table(rows, headers), *([f"ceiling: {ceiling}"] if ceiling else []), ""]
+        blocks += [table(rows, headers), *([f"yardstick: {ceiling}"] if ceiling else []), ""]
     return "\n".join([*blocks, *(f"{word:9} {what}" for word, what in notes(record))])
 
 
 def cells(part: Part) -> tuple[list[str], list[list[str]]]:
     """The headers and rows of a part's table."""
     headers = [part.title, "img/s", "range", "relative time"]
-    headers += ["of the ceiling"] if part.ceiling else []
+    headers += ["of the yardstick"] if part.ceiling else []
     headers += ["peak memory", "page faults a step"] if part.memory else []
     rows = []
     for row in part.rows:
@@ -174,7 +174,7 @@ def cells(part: Part) -> tuple[list[str], list[list[str]]]:
 
 
 def ceiling_in_words(part: Part) -> str:
-    """How fast, at what; empty where there is none."""
+    """The yardstick, how fast at what; empty where there is none."""
     if part.ceiling is None:
         return ""
     return f"{figure(part.ceiling.fastest)} img/s, {part.ceiling_is}"

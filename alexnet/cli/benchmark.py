@@ -104,6 +104,24 @@ def prepare(
 
 
 @app.command()
+def search(
+    against: Against = None,
+    index: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Vectors like those of your own index.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=100, help="Vectors to search.")] = 20_000,
+    rounds: Rounds = 20,
+    save: Save = None,
+    as_json: AsJson = False,
+) -> None:
+    """The six nearest of many feature vectors, exactly.
+
+    On all cores, against numpy, faiss, usearch, which compare with all of them. An "image" is a query.
+    """
+    _measure("search", against, rounds, save, as_json, source=index, images=images)
+
+
+@app.command()
 def gpu(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write what is found.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,19 +34,28 @@ def import_(
         str,
         typer.Option(
             metavar="FILE|B,G,R",
-            help="The mean image: binaryproto, batches.meta, or blue, green, red: 104,117,123.",
+            help="The mean image: binaryproto, .npy (blue first), batches.meta, or blue, green, red: "
+            "104,117,123.",
         ),
     ] = "",
     classes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Names of the outputs, one a line; or synset_words.txt."),
+        typer.Option(
+            metavar="FILE",
+            help="Names of the outputs: one a line, synset_words.txt, or JSON, a list or a dictionary.",
+        ),
     ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Which weights, where a checkpoint has several: model, model_ema."
+        ),
+    ] = "",
 ) -> None:
     """Turn weights of Caffe, cuda-convnet or torchvision into a model folder.
 
-    No code in the file is run: pickles of cuda-convnet are read by an interpreter that looks up no
-    name, those of PyTorch by its restricted unpickler. What does not fit is refused with every
-    difference.
+    No code in the file is run: pickles, PyTorch's and cuda-convnet's, are read by an interpreter that
+    looks up no name. What does not fit is refused with every difference.
     """
     from alexnet.exchange import read_foreign
     from alexnet.models.folder import save_model
@@ -57,7 +67,7 @@ def import_(
             where=out,
             remedy="Choose another folder: -o DIR",
         )
-    found = read_foreign(file, source, mean, classes)
+    found = read_foreign(file, source, mean, classes, key)
     network = found.network()
     for line in found.notes:
         print(_shown(line))
@@ -68,7 +78,7 @@ def import_(
     with whole_folder(out) as folder:
         save_model(folder, network, found.card)
     print(f"Written: {printable(str(out))}")
-    print(f"alexnet predict {printable(str(out))} IMAGE")
+    print(f"alexnet predict {quote(printable(str(out)))} IMAGE")
 
 
 def _shown(line: str) -> str:

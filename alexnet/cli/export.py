@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -17,9 +18,10 @@ from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
     from alexnet.exchange.check import OutputDifference
-    from alexnet.models.find import FoundModel
+    from alexnet.models.found import FoundModel
 
 
+_FLOAT = 4  # bytes
 _SPARE = 16 * 10**6  # bytes beside the weights: mean image, metadata, graph
 _MODEL_FILES = {"README.md", "config.json", "model.safetensors", "statistics.safetensors"}
 
@@ -42,13 +44,16 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a model to ONNX, plain PyTorch, Hugging Face's tools, or Caffe."""
-    from alexnet.models.find import WEIGHTS, find_model
+    from alexnet.models.arrays import parameter_shapes
+    from alexnet.models.find import find_model
+    from alexnet.models.folder import convention_of
 
     if kind not in _WRITERS:
         raise UsageError(f"There is no format {kind!r}.", remedy=did_you_mean(kind, _WRITERS))
     found = find_model(model)
     _require_free(output, kind, force)
-    needed = (found.folder / WEIGHTS).stat().st_size + _SPARE
+    shapes = parameter_shapes(convention_of(found.config())).values()
+    needed = _FLOAT * sum(map(prod, shapes)) + _SPARE
     there = next(folder for folder in output.absolute().parents if folder.exists())
     require_space(there, needed, f"Exporting as {kind}", "Free some space, or choose another disk.")
     exported = _WRITERS[kind](found, output)
@@ -101,7 +106,7 @@ def _write_safetensors(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.models.arrays import parameters_of
     from alexnet.models.card import public
 
-    network, card = load_model(found.folder)
+    network, card = found.load()
     card = replace(card, provenance=public(card.provenance))
     results = results_of(found)
     is_new = not output.exists() or not any(output.iterdir())
@@ -115,23 +120,20 @@ def _write_safetensors(found: FoundModel, output: Path) -> ExportResult:
 
 def _write_onnx(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.exchange.onnx import export_onnx
-    from alexnet.models import load_model
 
-    return ExportResult([output], export_onnx(*load_model(found.folder), output), "onnxruntime")
+    return ExportResult([output], export_onnx(*found.load(), output), "onnxruntime")
 
 
 def _write_pt2(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.exchange.program import export_pt2
-    from alexnet.models import load_model
 
-    return ExportResult([output], export_pt2(*load_model(found.folder), output), "PyTorch alone")
+    return ExportResult([output], export_pt2(*found.load(), output), "PyTorch alone")
 
 
 def _write_caffe(found: FoundModel, output: Path) -> ExportResult:
     from alexnet.exchange.caffe_writer import write_caffe
-    from alexnet.models import load_model
 
-    return ExportResult(write_caffe(*load_model(found.folder), output), None, "")
+    return ExportResult(write_caffe(*found.load(), output), None, "")
 
 
 _WRITERS = {

@@ -33,7 +33,8 @@ def features(
         typer.Argument(metavar="SRC...", help="Images, folders of them, or one set of images."),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The file: .npy, .h5, .csv or .mat.")
+        Path,
+        typer.Option("-o", "--output", help="The file: .npy, .npz, .h5, .parquet, .csv or .mat."),
     ],
     layer: Annotated[
         list[str] | None, typer.Option(help="Layers: conv3,fc7; fc7.pre before its ReLU.")
@@ -50,9 +51,8 @@ def features(
     from alexnet.activations import extract
     from alexnet.activations.store import files_of, require_new
     from alexnet.base.names import printable
-    from alexnet.models import find_model, load_model
+    from alexnet.models import find_model
     from alexnet.models.activations import row_shapes
-    from alexnet.models.folder import read_config
     from alexnet.network import keep_memory
 
     names = list(dict.fromkeys(one for text in layer or ["fc7"] for one in text.split(",")))
@@ -61,11 +61,11 @@ def features(
         require_new(files, force)
     device = take_device(device)
     keep_memory()
-    folder = find_model(model).folder
-    network, card = load_model(folder)
+    chosen = find_model(model)
+    network, card = chosen.load()
     row_shapes(network.to(device), names)  # before any image is looked at
     stimuli = _stimuli(images, split, network.convention.side)
-    sha256 = read_config(folder)["weights_sha256"]
+    sha256 = chosen.config()["weights_sha256"]
     made_by = {"name": printable(model), "weights_sha256": sha256}
     found = extract(network, card, stimuli, names, output, views=views, model=made_by, force=force)
     for one in found.skipped:
@@ -97,7 +97,11 @@ def rdm(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The file: .npy, .h5, .csv or .mat; a .png beside it."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="The file, in one of the formats of `features`; a .png beside it.",
+        ),
     ] = None,
     metric: Annotated[str, typer.Option(help="pearson, euclidean or cosine.")] = "pearson",
     layer: Annotated[
@@ -210,7 +214,8 @@ def _planned(output: Path, names: Iterable[str], metric: str, found: Stored) -> 
     }
     shapes = {name: (len(found.keys),) for name in names}
     size = len(found.keys)
-    return Output(output, size, shapes, np.dtype("<f8"), about, columns=found.keys)
+    columns = dict.fromkeys(shapes, found.keys)
+    return Output(output, size, shapes, np.dtype("<f8"), about, columns)
 
 
 def _summary(rdms: Mapping[str, np.ndarray]) -> tuple[list[list[str]], list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from alexnet.conventions import CONVENTIONS
 
 if TYPE_CHECKING:
     from alexnet.conventions import Convention
+    from alexnet.models.found import FoundModel
     from alexnet.models.sparsity import Sparsity
     from alexnet.network.table import Shape
 
@@ -43,7 +43,7 @@ def summary(
     """Show a network layer by layer, or what differs between two."""
     from alexnet.network.table import shapes
 
-    about, folder = _convention(model)
+    about, trained = _convention(model)
     if compare:
         _show_differences(about, _convention(compare)[0], (model, compare), as_json)
         return
@@ -56,7 +56,7 @@ def summary(
         "parameters": sum(row.parameters for row in rows),
         "multiply_adds": sum(row.multiply_adds for row in rows),
     }
-    sparse = _sparsity(folder, about) if folder else {}
+    sparse = _sparsity(trained, about) if trained else {}
     if as_json:
         found = {
             "model": model,
@@ -92,29 +92,28 @@ def summary(
     print("Padding: left and top, right and bottom.")
 
 
-def _convention(model: str) -> tuple[Convention, Path | None]:
-    """A network by its name, or that of a trained one with its folder."""
+def _convention(model: str) -> tuple[Convention, FoundModel | None]:
+    """A network by its name, or a trained one."""
     from alexnet.conventions import CONVENTIONS, convention
     from alexnet.models.find import find_model
-    from alexnet.models.folder import convention_of, read_config
+    from alexnet.models.folder import convention_of
 
     if model.removeprefix("alexnet.") in (*CONVENTIONS, "alexnet"):
         found = convention(model)
         return found.with_classes(CONVENTIONS[found.name].output.kernels), None
-    folder = find_model(model).folder
-    return convention_of(read_config(folder)), folder
+    trained = find_model(model)
+    return convention_of(trained.config()), trained
 
 
-def _sparsity(folder: Path, about: Convention) -> dict[str, Sparsity]:
+def _sparsity(trained: FoundModel, about: Convention) -> dict[str, Sparsity]:
     """Of the layers of a trained network, the share of zeros and the number of distinct values."""
     from alexnet.exchange.imported import refused
-    from alexnet.models.arrays import misfits, read_arrays
+    from alexnet.models.arrays import misfits
     from alexnet.models.sparsity import sparsity
 
-    weights = folder / "model.safetensors"
-    arrays = read_arrays(weights)
+    arrays = trained.arrays()
     if wrong := misfits(arrays, about):
-        raise refused(wrong, about, weights)
+        raise refused(wrong, about, trained.folder)
     return sparsity(arrays)
 
 

@@ -1,4 +1,4 @@
-"""The verbs that train: `train`, `resume`, `runs`."""
+"""The verbs that train: `train`, `resume`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alexnet.base.errors import UsageError
 from alexnet.cli.options import Download
 from alexnet.cli.tables import table
 from alexnet.recipes import RECIPES, recipe_for
 from alexnet.recipes import recipe as find_recipe
-from alexnet.settings import asked_for, differences, meanings, origins, with_settings
+from alexnet.settings import asked_for, meanings, origins, with_settings
 
 if TYPE_CHECKING:
     from alexnet.runs import Run
@@ -71,25 +70,29 @@ def train(
 ) -> None:
     """Train the network on DATA."""
     from alexnet.api import data_named
-    from alexnet.models import find_model
+    from alexnet.models.find import require_model
 
     data = data_named(data)
-    folder = str(find_model(init).folder.resolve()) if init else ""
+    folder = str(require_model(init).folder.resolve()) if init else ""
     asked = asked_for(settings or [], epochs=epochs, batch=batch, seed=seed, init=folder)
     if print_config:
         _show_config(data, recipe, asked)
         return
 
     from alexnet.evaluation import validation_errors
+    from alexnet.training.checks import require_name, require_startable
     from alexnet.training.placement import place
     from alexnet.training.plan import make_plan
     from alexnet.training.session import start, try_one_batch
 
     placement = place(device, precision, columns, hybrid)
+    if name:
+        require_name(name)
+        require_startable(name, go_on or dry_run)
     plan = make_plan(data, recipe, asked, download)
     if dry_run:
         loss, said = try_one_batch(plan, placement)
-        for line in (*plan.notes, *said):
+        for line in (*plan.notes, *plan.warnings, *said):
             print(line, file=sys.stderr)
         count = plan.config.optimizer.batch.count
         print(f"One batch of {count} images went forward and back: loss {loss:.3f}.")
@@ -100,6 +103,9 @@ def train(
 def resume(
     run: Annotated[str, typer.Argument(help="A run's name or folder.")],
     epochs: Annotated[float | None, typer.Option(help="A new total length, in epochs.")] = None,
+    data: Annotated[
+        str, typer.Option(metavar="NEWPLACE", help="Where its images lie now, if they were moved.")
+    ] = "",
     override: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY", help="Go on although this setting, or `data`, has changed."),
@@ -121,6 +127,7 @@ def resume(
         found,
         validation_errors,
         epochs=epochs,
+        data=data,
         override=override or [],
         device=device,
         precision=precision,
@@ -128,39 +135,6 @@ def resume(
         hybrid=hybrid,
     )
     _tell_what_is_next(found)
-
-
-def runs(
-    action: Annotated[str, typer.Argument(help="list, show or compare.")] = "list",
-    names: Annotated[list[str] | None, typer.Argument(help="Runs to show or compare.")] = None,
-) -> None:
-    """List the runs here; show one; compare the settings and results of several."""
-    from alexnet import runs as store
-
-    found = [store.Run.open(name) for name in names or store.names()]
-    if action == "list":
-        rows = [[run.name, *_progress_of(run)] for run in found]
-        print(table(rows, ("run", "epochs", "of", "val top-1 error %")) if rows else "No runs yet.")
-    elif action == "show" and len(found) == 1:
-        for key, value in {"folder": found[0].folder, **found[0].data}.items():
-            print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
-        print((found[0].folder / "config.yaml").read_text())
-        for row in found[0].metrics():
-            if row["kind"] == "epoch":
-                print(_epoch_line(row))
-    elif action == "compare" and len(found) == 2:
-        first, second = found
-        rows = [list(row) for row in differences(first.config, second.config)]
-        rows += [["data", first.data["folder"], second.data["folder"]]]
-        headings = ("epochs", "of", "val top-1 error %")
-        results = zip(headings, _progress_of(first), _progress_of(second), strict=True)
-        rows += [list(row) for row in results]
-        print(table([list(map(str, row)) for row in rows], ("", first.name, second.name)))
-    else:
-        raise UsageError(
-            f"Cannot do this: runs {' '.join([action, *(names or [])])}.",
-            remedy="Say: alexnet runs, runs show RUN, or runs compare RUN RUN",
-        )
 
 
 def _show_config(data: str, recipe: str, asked: list[Setting]) -> None:
@@ -185,28 +159,13 @@ def _images_of(data: str) -> int:
 
 def data_of(run: Run) -> str:
     """The folder of a run's data, as short as it can be typed from here."""
-    folder, here = Path(run.data["folder"]), Path.cwd()
+    folder, here = run.data_folder, Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _tell_what_is_next(run: Run) -> None:
-    from alexnet.training.checks import typed
+    from alexnet.runs import typed
 
     print(f"Trained: {run.folder}", file=sys.stderr)
     command = shlex.join(["alexnet", "evaluate", typed(run), data_of(run)])
     print(f"Next:    {command}", file=sys.stderr)
-
-
-def _progress_of(run: Run) -> tuple[object, object, object]:
-    epochs = [row for row in run.metrics() if row["kind"] == "epoch"]
-    done = epochs[-1]["epoch"] if epochs else 0
-    error = f"{100 * epochs[-1]['val_top1_error']:.2f}" if epochs else "-"
-    return done, f"{run.config.length.count:g}", error
-
-
-def _epoch_line(row: dict[str, float]) -> str:
-    return (
-        f"epoch {row['epoch']:>3}  loss {row['train_loss']:.3f}  "
-        f"training error {100 * row['train_top1_error']:5.1f} %  "
-        f"validation error {100 * row['val_top1_error']:5.1f} %  rate {row['rate']:.2g}"
-    )

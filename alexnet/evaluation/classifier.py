@@ -8,7 +8,8 @@ Shape letters: N images, V views, K classes, H x W pixels, C colours or maps.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -20,9 +21,9 @@ from alexnet.base import ranks
 from alexnet.base.errors import DataError, UsageError
 from alexnet.evaluation.probabilities import average_over_views
 from alexnet.evaluation.scores import most_probable
-from alexnet.loading.files import ImageLike, Views, file_batches
+from alexnet.loading.files import ImageLike, Views, file_batches, several
 from alexnet.loading.views import batches, require_views, turns
-from alexnet.models import ModelCard, load_model
+from alexnet.models import ModelCard
 from alexnet.models.activations import named_activations
 from alexnet.models.find import find_model
 from alexnet.network import AlexNet
@@ -44,6 +45,12 @@ class Classifier:
         self.network = network
         self.card = card
 
+    def __repr__(self) -> str:
+        first = ", ".join(self.card.titles[:3]) + (", ..." if len(self.classes) > 3 else "")
+        device = next(self.network.parameters()).device
+        name = self.network.convention.name
+        return f"Classifier({name}: {len(self.classes):,} classes ({first}), on {device})"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes in the order of the output layer."""
@@ -55,20 +62,23 @@ class Classifier:
     ) -> list[Prediction]: ...
     @overload
     def predict(
-        self, images: Sequence[ImageLike], top: int = paper.TOP, views: int = paper.VIEWS
+        self, images: Iterable[ImageLike], top: int = paper.TOP, views: int = paper.VIEWS
     ) -> list[list[Prediction]]: ...
     def predict(
         self,
-        images: ImageLike | Sequence[ImageLike],
+        images: ImageLike | Iterable[ImageLike],
         top: int = paper.TOP,
         views: int = paper.VIEWS,
     ) -> list[Prediction] | list[list[Prediction]]:
         """The `top` most probable classes of one image, or a list of them for several.
 
-        `views` is 1 (the centre) or 10 (section 4.1). Raises Rejected for a file that is no usable
-        image, UsageError for pixels of another shape, type or range.
+        `views` is 1 (the centre) or 10 (section 4.1). Raises DataError for a file that is no usable
+        image, or a folder; UsageError for pixels of another shape, type or range.
         """
+        if getattr(images, "ndim", 0) == 1:  # an array of names
+            images = several(images)
         if isinstance(images, ImageLike):
+            _require_one(images)
             return self.predict([images], top, views)[0]
         _require_top(top)
         require_views(views)
@@ -78,8 +88,14 @@ class Classifier:
             for answer in self._most_probable(x_NHWC, top, views)
         ]
 
-    def probabilities(self, images: Sequence[ImageLike], views: int = paper.VIEWS) -> np.ndarray:
-        """The probability of every class: float64, N x K."""
+    def probabilities(
+        self, images: ImageLike | Iterable[ImageLike], views: int = paper.VIEWS
+    ) -> np.ndarray:
+        """The probability of every class: float64, N x K.
+
+        Several images are a list, an array of four dimensions, or a folder: those below it, in the order
+        of their paths (`loading.files.image_files`).
+        """
         require_views(views)
         found = [
             average_over_views(self.network, as_batch(x_NHWC), views)
@@ -106,24 +122,25 @@ class Classifier:
 
     @overload
     def features(  # type: ignore[overload-overlap]
-        self, images: ImageLike | Sequence[ImageLike], layers: str, views: int = 1
+        self, images: ImageLike | Iterable[ImageLike], layers: str, views: int = 1
     ) -> np.ndarray: ...
     @overload
     def features(
-        self, images: ImageLike | Sequence[ImageLike], layers: Sequence[str], views: int = 1
+        self, images: ImageLike | Iterable[ImageLike], layers: Sequence[str], views: int = 1
     ) -> dict[str, np.ndarray]: ...
     def features(
-        self, images: ImageLike | Sequence[ImageLike], layers: str | Sequence[str], views: int = 1
+        self, images: ImageLike | Iterable[ImageLike], layers: str | Sequence[str], views: int = 1
     ) -> np.ndarray | dict[str, np.ndarray]:
         """The named activations of images: float32, N x U or N x C x H x W; of several names, a
         dictionary.
 
-        They are those of the central view (`views` 1) or the average over ten. Raises UsageError with
+        They are those of the central view (`views` 1) or the average over ten; several images are given
+        as to `probabilities`. Raises UsageError with
         the nearest name where there is no such activation.
         """
         if isinstance(layers, str):
             return self.features(images, [layers], views)[layers]
-        images = [images] if isinstance(images, ImageLike) else images
+        images = several(images)
         if not images or not layers:
             raise UsageError(f"There is no {'image' if layers else 'layer'} to take features of.")
         require_views(views)
@@ -140,11 +157,14 @@ class Classifier:
         """
         self.network.save_pretrained(folder, self.card, force)
 
-    def _views(self, images: Sequence[ImageLike], views: int) -> Iterator[np.ndarray]:
+    def _views(self, images: ImageLike | Iterable[ImageLike], views: int) -> Iterator[np.ndarray]:
         """The views of batches of images; raises DataError for the first that cannot be used."""
-        with closing(self._batches(images, views, batches(len(images), views))) as found:
+        listed = several(images)
+        with closing(self._batches(listed, views, batches(len(listed), views))) as found:
             for faults, x_NHWC in found:
                 if broken := next(filter(None, faults), None):
+                    if len(listed) > 1 and not broken.remedy:
+                        broken.remedy = "Leave it out, or use model.answers(files), which goes on."
                     raise broken
                 yield x_NHWC
 
@@ -170,8 +190,19 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
 
     Raises UsageError with the nearest run names where there is no such model.
     """
-    network, card = load_model(find_model(model).folder)
+    network, card = find_model(model).load()
     return Classifier(network.to(device), card)
+
+
+def _require_one(image: ImageLike) -> None:
+    """Raise DataError for a folder, whose images would have a list of answers each."""
+    if isinstance(image, str | Path) and os.path.isdir(image):
+        raise DataError(
+            "This is a folder; predict takes an image or a list of them.",
+            where=image,
+            remedy="A list of its images: "
+            f"model.predict(alexnet.loading.files.image_files([{os.fspath(image)!r}]))",
+        )
 
 
 def _require_top(top: int) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,21 +23,26 @@ from alexnet.base import ranks
 from alexnet.base.errors import IncompatibleError, UsageError
 from alexnet.base.files import write_atomically, write_json
 from alexnet.evaluation.ensemble import average
-from alexnet.evaluation.predictions import Predictions, matching_columns, predict_split
+from alexnet.evaluation.predictions import Predictions, columns_of, matching_columns, predict_split
+from alexnet.evaluation.results import results_of
 from alexnet.evaluation.scores import (
     Scores,
     chance,
     confusion,
     per_class_errors,
+    retrieved,
     score,
+    tally,
 )
-from alexnet.models import load_model
-from alexnet.models.find import FoundModel
-from alexnet.models.folder import convention_of, read_config
+from alexnet.models.folder import convention_of, write_results
+from alexnet.models.found import FoundModel
 from alexnet.network import keep_memory
+from alexnet.network.memory import memory_for
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.prepared import PreparedDataset
 from alexnet.prepared.pixels import SIZE
+from alexnet.runs import Run
+from alexnet.verdict import has_top5, interval, sentence
 
 
 class ModelScores(NamedTuple):
@@ -49,28 +55,55 @@ class ModelScores(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The rows to show, and the predictions behind the last of them; `written` are the folders."""
+    """The rows to show, and the predictions behind the last of them; `written` are the folders.
+
+    `notes` are sentences on what of the data was evaluated.
+    """
 
     rows: tuple[ModelScores, ...]
     predictions: Predictions
     written: tuple[Path, ...]
+    split: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def images_are_of(self) -> int:
+        """How many of the model's classes the images are of."""
+        return len(np.unique(self.predictions.labels_N))
 
     @property
     def chance(self) -> Scores:
         """The errors of chance: of an order of the classes drawn at random."""
         return chance(len(self.predictions.classes))
 
+    @property
+    def verdict(self) -> str:
+        """What the predictions say: the error with its interval, and whether it is better than chance."""
+        return _verdict(self.predictions)
+
 
 class ClassScore(NamedTuple):
-    """One class: its images, its errors, and the class it was most often taken for, if any."""
+    """One class: its images, its errors, and the class it was most often taken for, if any.
+
+    Shares are NaN where there is nothing to divide by, as the precision of a class that was never named;
+    with five classes or fewer there is no top-5 error.
+    """
 
     name: str
     title: str
     images: int
     top1_error: float
-    top5_error: float
+    top5_error: float | None
+    precision: float
+    recall: float
+    f1: float
     taken_for: str
     times: int
+
+    @property
+    def wrong(self) -> int:
+        """How many of its images were taken for another class."""
+        return round(self.images * self.top1_error) if self.images else 0
 
 
 def evaluate_models(
@@ -85,12 +118,11 @@ def evaluate_models(
     """Evaluate each model and, of several, their average, and write what is found.
 
     Each model's files go to its own evaluation folder, or all to `out` (several: out/1, out/2 ...
-    and out/average). Raises IncompatibleError where a model's classes are not the dataset's.
+    and out/average). Raises IncompatibleError where a model has not all of the dataset's classes.
     """
     if not models:
         raise UsageError("There is no model to evaluate.")
-    for model in models:  # before any of them is evaluated
-        matching_columns(tuple(read_config(model.folder)["classes"]), dataset.classes)
+    require_known(models, dataset.classes)  # before any of them is evaluated
     keep_memory()
     set_products(precision)
     name = f"{dataset.folder.resolve().name}-{dataset.fingerprint[:8]}-{split}"
@@ -98,7 +130,10 @@ def evaluate_models(
     written: list[Path] = []
     by_views: dict[int, list[Predictions]] = {count: [] for count in views}
     for number, model in enumerate(models, start=1):
-        found = _predict(model, dataset, split, views, device, precision)
+        with memory_for(
+            "this evaluation", "Let other programs end that use it, or try --device cpu."
+        ):
+            found = _predict(model, dataset, split, views, device, precision)
         for count, predictions in found.items():
             by_views[count].append(predictions)
         rows += [ModelScores(model.name, count, _scores(found[count])) for count in views]
@@ -106,6 +141,8 @@ def evaluate_models(
         written.append(alone or model.evaluation / name)
         if ranks.is_rank_0():
             write_evaluation(written[-1], found)
+            if alone is None:
+                write_results(model.folder, results_of(model))
     if len(models) > 1:
         found = {count: average(members) for count, members in by_views.items()}
         title = f"average of {len(models)}"
@@ -114,12 +151,29 @@ def evaluate_models(
             written.append(out / "average")
             if ranks.is_rank_0():
                 write_evaluation(written[-1], found)
-    return Evaluation(tuple(rows), found[max(views)], tuple(written))
+    return Evaluation(tuple(rows), found[max(views)], tuple(written), split)
+
+
+def require_known(models: Sequence[FoundModel], classes: Sequence[str]) -> None:
+    """Raise IncompatibleError unless every model has all these classes, and several have the same ones.
+
+    It needs no images.
+    """
+    known = [tuple(model.config()["classes"]) for model in models]
+    for model, names in zip(models, known, strict=True):
+        columns_of(names, classes)
+        matching_columns(names, known[0], (model.name, models[0].name))
+
+
+def training_sets(models: Sequence[FoundModel]) -> list[Path]:
+    """The prepared sets that the models of runs were trained on."""
+    runs = [Run(model.evaluation.parent) for model in models]
+    return [run.data_folder for run in runs if (run.folder / "data.json").is_file()]
 
 
 def side_of(models: Sequence[FoundModel]) -> int:
     """The side of the images that the models' networks read; raises IncompatibleError for several."""
-    sides = {convention_of(read_config(model.folder)).side: model.name for model in models}
+    sides = {convention_of(model.config()).side: model.name for model in models}
     if len(sides) > 1:
         raise IncompatibleError(
             "The models read images of different sizes.",
@@ -134,8 +188,10 @@ def write_evaluation(folder: Path, found: dict[int, Predictions]) -> None:
     for count, predictions in found.items():
         predictions.save(predictions_file(folder, count))
     best = found[max(found)]
-    table = [ClassScore._fields, *class_scores(best)]
-    write_atomically(folder / "per_class.csv", _csv(table))
+    table = [as_numbers(one) for one in class_scores(best)]
+    write_atomically(
+        folder / "per_class.csv", _csv([ClassScore._fields, *(row.values() for row in table)])
+    )
     counts_KK = confusion(best.probs_NK, best.labels_N)
     lines = [[name, *row] for name, row in zip(best.classes, counts_KK.tolist(), strict=True)]
     write_atomically(folder / "confusion.csv", _csv([["class", *best.classes], *lines]))
@@ -144,6 +200,11 @@ def write_evaluation(folder: Path, found: dict[int, Predictions]) -> None:
         "classes": len(best.classes),
         "chance": chance(len(best.classes))._asdict(),
         "views": {str(count): _scores(one)._asdict() for count, one in found.items()},
+        "top1_intervals": {
+            str(count): interval(tally(one.probs_NK, one.labels_N).wrong, len(one.keys))
+            for count, one in found.items()
+        },
+        "verdict": _verdict(best),
         "provenance": dict(best.provenance),
     }
     write_json(folder / "scores.json", summary)
@@ -163,18 +224,30 @@ def class_scores(predictions: Predictions) -> list[ClassScore]:
     mistakes_KK = counts_KK - np.diag(np.diag(counts_KK))
     wrong_K = mistakes_KK.argmax(axis=1)
     times_K = mistakes_KK.max(axis=1)
+    precision_K, recall_K, f1_K = retrieved(counts_KK)
     return [
         ClassScore(
             name,
             predictions.titles[k],
             int(images_K[k]),
             float(top1_K[k]),
-            float(top5_K[k]),
+            float(top5_K[k]) if has_top5(len(counts_KK)) else None,
+            float(precision_K[k]),
+            float(recall_K[k]),
+            float(f1_K[k]),
             predictions.titles[wrong_K[k]] if times_K[k] else "",
             int(times_K[k]),
         )
         for k, name in enumerate(predictions.classes)
     ]
+
+
+def as_numbers(one: ClassScore) -> dict[str, Any]:
+    """A class for a table or JSON: None (an empty cell) stands where there is no number."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in one._asdict().items()
+    }
 
 
 def weakest(predictions: Predictions, most: int = 5) -> list[ClassScore]:
@@ -191,9 +264,9 @@ def _predict(
     device: str,
     precision: str,
 ) -> dict[int, Predictions]:
-    network, card = load_model(model.folder)
+    network, card = model.load()
     network.to(device, dtype_of(precision))
-    config = read_config(model.folder)
+    config = model.config()
     made_by = {
         "name": model.name,
         "weights_sha256": config["weights_sha256"],
@@ -202,11 +275,15 @@ def _predict(
     return {count: predict_split(network, card, dataset, split, count, made_by) for count in views}
 
 
+def _verdict(predictions: Predictions) -> str:
+    return sentence(tally(predictions.probs_NK, predictions.labels_N), predictions.titles)
+
+
 def _scores(predictions: Predictions) -> Scores:
     return score(predictions.probs_NK, predictions.labels_N)
 
 
-def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+def _csv(rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")

@@ -8,7 +8,7 @@ Shape letters: B images of a batch, V views, N images, K classes, H x W pixels, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ import pyarrow as pa
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, IncompatibleError, NumericsError
 from alexnet.base.files import canonical_json, write_atomically
+from alexnet.base.names import distinct
 from alexnet.base.progress import Progress, progress
 from alexnet.evaluation.probabilities import average_over_views
-from alexnet.evaluation.scores import score
+from alexnet.evaluation.scores import score, tally
 from alexnet.loading.views import batches, split_views
 from alexnet.models import ModelCard
 from alexnet.network import AlexNet
@@ -116,11 +117,12 @@ def predict_split(
 ) -> Predictions:
     """What the network says of every image of a split, from 1 or 10 views each.
 
-    The mean image is the model's own. Columns are those of the dataset's classes, found by name;
-    raises IncompatibleError with both lists where the two sets of classes differ. `model` goes into
-    the provenance.
+    The mean image is the model's own. Columns are those of the dataset's classes, found by name, and
+    after them those of the model's other classes, of which the dataset has no images: the network chooses
+    among all that it knows. Raises IncompatibleError with both lists where the dataset has a class that
+    the model has not. `model` goes into the provenance.
     """
-    columns_K = matching_columns(card.classes, dataset.classes)
+    columns_K, others = columns_of(card.classes, dataset.classes)
     images = _images_of(dataset, split)
     title = f"{split}, {views} view{'s' if views > 1 else ''}"
     with progress(title, len(images), "images") as bar:
@@ -129,8 +131,8 @@ def predict_split(
         keys=tuple(images.key(i) for i in range(len(images))),
         labels_N=images.labels,
         probs_NK=probs_NK,
-        classes=dataset.classes,
-        titles=dataset.titles,
+        classes=(*dataset.classes, *(card.classes[column] for column in others)),
+        titles=distinct([*dataset.titles, *(card.titles[column] for column in others)]),
         provenance={
             "model": dict(model or {}),
             "dataset": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
@@ -144,13 +146,35 @@ def validation_errors(network: AlexNet, dataset: PreparedDataset) -> dict[str, f
     """`loss`, `top1_error` and `top5_error` (shares) of a network that trains on this dataset, from
     the centre view of each image of its split "val"; quietly.
 
-    The loss is the average of minus the log-probability of the correct label (section 5).
+    The loss is the average of minus the log-probability of the correct label (section 5). With five
+    classes or fewer there is no top-5 error. `answer` is the label that was given most often, and
+    `answered` how often: what a verdict needs beside the error.
     """
     images = _images_of(dataset, "val")
     probs_NK = _probabilities(network, dataset.statistics.mean_HWC, images, views=1)
     own_N = probs_NK[np.arange(len(images)), images.labels]
     loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
-    return {"loss": float(loss), **score(probs_NK, images.labels)._asdict()}
+    errors, told = score(probs_NK, images.labels), tally(probs_NK, images.labels)
+    return {
+        "loss": float(loss),
+        **{name: error for name, error in errors._asdict().items() if error is not None},
+        "answer": told.answer,
+        "answered": told.answered,
+    }
+
+
+def columns_of(model: Sequence[str], dataset: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+    """The model's outputs, those of the dataset's classes first (int64, K), and which are the others.
+
+    Raises IncompatibleError where the dataset has a class that the model has not.
+    """
+    known = set(model)
+    if not known.issuperset(dataset):
+        matching_columns(tuple(model), tuple(dataset))
+    here = set(dataset)
+    others = [column for column, name in enumerate(model) if name not in here]
+    place = {name: column for column, name in enumerate(model)}
+    return np.array([*(place[name] for name in dataset), *others]), others
 
 
 def matching_columns(

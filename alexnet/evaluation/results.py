@@ -8,8 +8,7 @@ from typing import Any
 from alexnet.base.errors import DataError
 from alexnet.base.files import read_json
 from alexnet.models.card import ModelResult
-from alexnet.models.find import FoundModel
-from alexnet.models.folder import read_config
+from alexnet.models.found import FoundModel
 
 
 def results_of(model: FoundModel) -> list[ModelResult]:
@@ -18,7 +17,7 @@ def results_of(model: FoundModel) -> list[ModelResult]:
     Evaluations of other weights in the same place are left out. Raises DataError that names a
     damaged `scores.json`.
     """
-    weights = read_config(model.folder)["weights_sha256"]
+    weights = model.config()["weights_sha256"]
     found = []
     for path in sorted(model.evaluation.glob("*/scores.json")):
         scores = read_json(path)
@@ -45,7 +44,7 @@ def _results(scores: Any) -> list[ModelResult]:
             images=int(scores["images"]),
             views=int(views),
             top1_error=float(errors["top1_error"]),
-            top5_error=float(errors["top5_error"]),
+            top5_error=None if (top5 := errors["top5_error"]) is None else float(top5),
         )
         for views, errors in sorted(scores["views"].items(), key=lambda item: int(item[0]))
     ]

@@ -14,21 +14,20 @@ import numpy as np
 
 from alexnet import paper
 from alexnet.base.errors import DataError
+from alexnet.verdict import Tally, has_top5, tally_of
 
 
 class Scores(NamedTuple):
-    """Shares of images, 0 to 1. With five classes or fewer the top-5 error is zero."""
+    """Shares of images, 0 to 1. With five classes or fewer there is no top-5 error: it would be zero."""
 
     top1_error: float
-    top5_error: float
+    top5_error: float | None
 
 
 def score(probs_NK: np.ndarray, labels_N: np.ndarray) -> Scores:
     """Top-1 and top-5 error (section 2)."""
-    return Scores(
-        top_k_error(probs_NK, labels_N, 1),
-        top_k_error(probs_NK, labels_N, paper.TOP),
-    )
+    top5 = top_k_error(probs_NK, labels_N, paper.TOP) if has_top5(probs_NK.shape[1]) else None
+    return Scores(top_k_error(probs_NK, labels_N, 1), top5)
 
 
 def top_k_error(probs_NK: np.ndarray, labels_N: np.ndarray, k: int) -> float:
@@ -66,8 +65,39 @@ def confusion(probs_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     return np.bincount(pairs_N, minlength=K * K).reshape(K, K)
 
 
+def tally(probs_NK: np.ndarray, labels_N: np.ndarray) -> Tally:
+    """What a verdict is made from: how many are wrong, and which class was named how often."""
+    counts_KK = confusion(probs_NK, labels_N)
+    named_K = counts_KK.sum(axis=0)
+    wrong, answer = len(labels_N) - np.trace(counts_KK), int(named_K.argmax())
+    return tally_of(counts_KK.sum(axis=1).tolist(), int(wrong), answer, int(named_K[answer]))
+
+
+class Retrieved(NamedTuple):
+    """Of each class, 0 to 1, float64, K each; NaN where there is nothing to divide by.
+
+    Precision: of the images taken for it, those that are of it. Recall: of its images, those taken for
+    it. F1: the harmonic mean of both.
+    """
+
+    precision_K: np.ndarray
+    recall_K: np.ndarray
+    f1_K: np.ndarray
+
+
+def retrieved(counts_KK: np.ndarray) -> Retrieved:
+    """Precision, recall and F1 of each class from a confusion table."""
+    right_K = np.diag(counts_KK).astype(float)
+    of_K, named_K = counts_KK.sum(axis=1), counts_KK.sum(axis=0)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        return Retrieved(right_K / named_K, right_K / of_K, 2 * right_K / (of_K + named_K))
+
+
 def per_class_errors(probs_NK: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Top-1 and top-5 error of each class: float64, K each; NaN for a class without images."""
+    """Top-1 and top-5 error of each class: float64, K each; NaN for a class without images.
+
+    With five classes or fewer all top-5 errors are zero.
+    """
     K = probs_NK.shape[1]
     ranks_N = rank_of_label(probs_NK, labels_N)
     count_K = np.bincount(labels_N, minlength=K).astype(float)
@@ -80,4 +110,4 @@ def per_class_errors(probs_NK: np.ndarray, labels_N: np.ndarray) -> tuple[np.nda
 
 def chance(classes: int) -> Scores:
     """The errors of chance: of an order of the classes drawn at random."""
-    return Scores(1 - 1 / classes, 1 - min(paper.TOP, classes) / classes)
+    return Scores(1 - 1 / classes, 1 - paper.TOP / classes if has_top5(classes) else None)

@@ -8,11 +8,12 @@ that its type computes with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from alexnet.base.errors import DataError
 from alexnet.exchange.prototxt import CaffeLayer
 from alexnet.formats import protobuf
 from alexnet.formats.protobuf import Chunks, Message
@@ -40,6 +41,10 @@ _V0, _V1, _V2 = (
 _V0_INSIDE = 1  # the field of a V1 layer with what V0 has, but for bottoms and tops
 # Of a blob: its four sides before there were shapes, its numbers, its shape, its numbers in float64.
 _SIDES, _DATA, _SHAPE, _DOUBLES, _DIM = (1, 2, 3, 4), 5, 7, 8, 1
+# NVIDIA's Caffe has them as bytes, and what they are; the gradients' (11, 13) are no weights.
+_RAW_TYPE, _RAW = 10, 12
+_RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
+_WHOLE_NUMBERS = {3: "INT", 4: "UINT", 5: "BOOL"}
 _DIMENSIONS = 8  # of a blob, at most
 
 
@@ -165,12 +170,10 @@ def _numbers(one: Message, version: int, kind: str) -> dict[str, Sequence[float]
 def array_of(blob: Message, dimensions: int, what: str) -> np.ndarray:
     """A blob's numbers in its shape, leading sides of 1 left out down to so many dimensions.
 
-    Raises DataError where there are more or fewer numbers than the shape says.
+    Raises DataError where there are more or fewer numbers than the shape says, where two fields have
+    different ones, and for whole numbers.
     """
-    numbers = blob.numbers
-    dtype, field = ("<f8", _DOUBLES) if _DOUBLES in numbers else ("<f4", _DATA)
-    flat = blob.floats(field, dtype)
-    if _SHAPE in numbers:
+    if _SHAPE in blob.numbers:
         shape = next(iter(blob.messages(_SHAPE))).integers(_DIM)
     else:
         shape = [(blob.integers(side) or [1])[-1] for side in _SIDES]
@@ -178,9 +181,35 @@ def array_of(blob: Message, dimensions: int, what: str) -> np.ndarray:
         raise blob.error(f"{what}: numbers in {len(shape):,} dimensions", blob.at)
     while len(shape) > dimensions and shape[0] == 1:
         shape = shape[1:]
-    if math.prod(shape) != len(flat) or min(shape, default=1) < 0:
-        raise blob.error(f"{what}: {len(flat):,} numbers for {in_words(shape)}", blob.at)
-    return flat.reshape(shape)
+    found = [flat for flat in _fields_of(blob, what) if len(flat)] or [np.empty(0, "<f4")]
+    for flat in found:
+        if math.prod(shape) != len(flat) or min(shape, default=1) < 0:
+            raise blob.error(f"{what}: {len(flat):,} numbers for {in_words(shape)}", blob.at)
+    if not all(np.array_equal(found[0], other) for other in found[1:]):
+        raise blob.error(f"{what}: two fields with different numbers", blob.at)
+    return found[0].reshape(shape)
+
+
+def _fields_of(blob: Message, what: str) -> Iterator[np.ndarray]:
+    """The numbers of every field of a blob that can have them, the ones that Caffe prefers first."""
+    yield blob.floats(_DOUBLES, "<f8")
+    yield blob.floats(_DATA, "<f4")
+    if not (contents := blob.views(_RAW)):
+        return
+    kind = (blob.integers(_RAW_TYPE) or [0])[-1]
+    if kind in _WHOLE_NUMBERS:
+        raise DataError(
+            f"{what}: stored as {_WHOLE_NUMBERS[kind]}, without the scale that makes weights of it.",
+            where=blob.where,
+            remedy="Save the weights as floating-point numbers.",
+        )
+    if kind not in _RAW_TYPES:
+        raise blob.error(f"{what}: numbers of the unknown type {kind}", blob.at)
+    size = np.dtype(_RAW_TYPES[kind]).itemsize
+    if len(contents[-1]) % size:
+        told = f"{what}: {len(contents[-1]):,} bytes of numbers of {size}"
+        raise blob.error(told, blob.at)
+    yield np.frombuffer(contents[-1], _RAW_TYPES[kind])
 
 
 # --- Writing --------------------------------------------------------------------------------------

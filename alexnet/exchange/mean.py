@@ -23,13 +23,16 @@ from alexnet.models.arrays import in_words, read_arrays
 CAFFE_MEANS = (104.0, 117.0, 123.0)  # blue, green, red: ILSVRC-2012's, as Caffe's users write them
 _THREE = re.compile(r"\s*([-+.\d]+)\s*,\s*([-+.\d]+)\s*,\s*([-+.\d]+)\s*")
 _NO_MEAN = "Give three values, blue, green, red: --mean 104,117,123."
+_NUMPY_MAGIC = b"\x93NUMPY"
 
 
 def mean_image(given: str, convention: Convention) -> tuple[np.ndarray, str]:
     """The mean image that `given` says, float32 H x W x C in RGB, and a line on where it is from.
 
-    `given` is a file (Caffe's binaryproto, cuda-convnet's batches.meta, statistics.safetensors), three
-    values in the order blue, green, red, or "" for what is usual with the network.
+    `given` is a file (Caffe's binaryproto, a NumPy array, cuda-convnet's batches.meta,
+    statistics.safetensors), three values in the order blue, green, red, or "" for what is usual with the
+    network. Raises UsageError for means between 0 and 1, DataError and IncompatibleError for files
+    without a mean image of this network's side.
     """
     side = convention.side
     if not given:
@@ -39,6 +42,7 @@ def mean_image(given: str, convention: Convention) -> tuple[np.ndarray, str]:
             blue, green, red = map(float, numbers.groups())
         except ValueError:
             raise UsageError(f"--mean {given!r} is no mean.", remedy=_NO_MEAN) from None
+        _require_our_scale(np.array([blue, green, red]), f"--mean {given}")
         return (
             _constant((red, green, blue), side),
             f"Mean: blue {blue:g}, green {green:g}, red {red:g} at every pixel.",
@@ -49,7 +53,26 @@ def mean_image(given: str, convention: Convention) -> tuple[np.ndarray, str]:
     mean = _from_file(path, side)
     if not is_finite(mean):
         raise DataError("The mean image has numbers that are not finite.", where=path)
+    _require_our_scale(mean.reshape(-1, 3)[:, ::-1], path)
     return mean, f"Mean image: {path.name}."
+
+
+def _require_our_scale(mean_BGR: np.ndarray, where: object) -> None:
+    """Refuse a mean of images from 0 to 1, rows of blue, green, red; zero subtracts nothing, and stays.
+
+    The three values that torchvision subtracts are usually written red first.
+    """
+    if mean_BGR.min() < 0 or not 0 < mean_BGR.max() <= 1:
+        return
+    values = mean_BGR.reshape(-1, 3).mean(axis=0)
+    if np.allclose(values, TORCHVISION_MEANS, atol=0.002):
+        values = values[::-1]
+    meant = ",".join(f"{paper.LARGEST_VALUE * one:.6g}" for one in values)
+    raise UsageError(
+        f"This is the mean of images from 0 to 1; the network's are from 0 to {paper.LARGEST_VALUE}.",
+        where=where,
+        remedy=f"Probably meant, blue, green, red: --mean {meant}",
+    )
 
 
 def _usual(convention: Convention) -> tuple[np.ndarray, str]:
@@ -71,6 +94,12 @@ def _constant(colours: Sequence[float], side: int) -> np.ndarray:
 
 
 def _from_file(path: Path, side: int) -> np.ndarray:
+    with open(path, "rb") as file:
+        head = file.read(len(_NUMPY_MAGIC))
+    if head == _NUMPY_MAGIC:
+        return _as_ours(
+            _numpy_array(path)[::-1], side, path
+        )  # blue first, as Caffe's users have it
     if is_pickle(path):
         found = read_pickle(path)
         mean = found.get("data_mean") if isinstance(found, dict) else None
@@ -85,14 +114,35 @@ def _from_file(path: Path, side: int) -> np.ndarray:
     return _as_ours(caffe.read_mean(path)[::-1], side, path)  # stored blue first
 
 
+def _numpy_array(path: Path) -> np.ndarray:
+    """The three maps or numbers of a `.npy` file; objects in it are never loaded."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of a damaged header the library raises many kinds
+        raise DataError(f"Not a NumPy array that can be read: {error}.", where=path) from None
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"It holds no numbers, but {str(array.dtype)[:40]}.", where=path)
+    shape = array.shape
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    if shape[:1] != (3,):
+        raise DataError(
+            f"It is {in_words(array.shape)}, not three maps or three numbers, blue, green, red.",
+            where=path,
+            remedy="For red, green, blue behind: np.save(FILE, mean.transpose(2, 0, 1)[::-1])",
+        )
+    return np.asarray(array).reshape(shape)
+
+
 def _as_ours(mean_C: np.ndarray, side: int, path: Path) -> np.ndarray:
     """Three maps of side x side numbers, or three numbers, as H x W x C."""
     if mean_C.size == 3:
         return _constant(mean_C.reshape(3).tolist(), side)
-    if mean_C.shape[0] != 3 or mean_C.size != 3 * side * side:
+    if mean_C.shape not in ((3, side, side), (3, side * side)):
         raise _wrong(mean_C.shape, side, path)
-    mean_CHW = mean_C.reshape(3, side, side)
-    return np.array(mean_CHW.transpose(1, 2, 0), np.float32, order="C")
+    mean_HWC = mean_C.reshape(3, side, side).transpose(1, 2, 0)
+    with np.errstate(over="ignore"):  # what is too large for float32 is no finite number then
+        return np.array(mean_HWC, np.float32, order="C")
 
 
 def _wrong(shape: Sequence[int], side: int, path: Path) -> IncompatibleError:

@@ -10,8 +10,10 @@ I inputs of a kernel, P places.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -290,5 +292,5 @@ def _package(name: str) -> Any:
     except ImportError:
         raise EnvironmentProblem(
             f"ONNX files need the package {name}, which is not installed.",
-            remedy="pip install 'alexnet[onnx]'",
+            remedy=f"Install it: {quote(sys.executable)} -m pip install onnx onnxruntime",
         ) from None

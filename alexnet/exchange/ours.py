@@ -1,4 +1,4 @@
-"""Weights of our own: a model folder, or a `.safetensors` file with our names of parameters."""
+"""Weights of our own: a model folder, or a `.safetensors` or `.pth` file with our names of parameters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from alexnet.base.errors import IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS, Convention, told_by_file
+from alexnet.exchange.checkpoints import weights_in
 from alexnet.exchange.imported import FoundWeights, Imported, checked, refused
-from alexnet.exchange.tensors import read_tensors
 from alexnet.models.arrays import misfits, parameters_of
 from alexnet.models.folder import load_model
 
@@ -32,15 +32,16 @@ def read_own_folder(folder: Path) -> Imported:
 
 
 def read_own(
-    path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS
+    path: Path, source: str = "", known: Mapping[str, Convention] = CONVENTIONS, key: str = ""
 ) -> FoundWeights:
-    """The weights of a `.safetensors` file with our names, as stored.
+    """The weights of a `.safetensors` or `.pth` file with our names, as stored.
 
     Metadata as this package writes them tell the network; without them names and shapes do, and where
-    these fit several, `source` names it. Raises UsageError where it does not, IncompatibleError where the
-    file tells another network, and with the differences where the arrays fit none.
+    these fit several, `source` names it; `key` is as in `weights_in`. Raises UsageError where it does
+    not, IncompatibleError where the file tells another network, and with the differences where the arrays
+    fit none.
     """
-    arrays, metadata, notes = read_tensors(path)
+    _, arrays, metadata, notes = weights_in(path, key)
     if "convention" in metadata:
         about = _with_outputs(_told(metadata, source, known, path), arrays)
         varied = f" ({about.variant})" if about.variant else ""

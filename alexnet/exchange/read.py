@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +9,15 @@ from pathlib import Path
 from alexnet.base.errors import DataError, IncompatibleError, UsageError, did_you_mean
 from alexnet.base.files import sha256_of
 from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.exchange import caffe, cuda_convnet, onnx, ours, program, torchvision
+from alexnet.exchange import caffe, cuda_convnet, onnx, ours, program, programs, torchvision
+from alexnet.exchange.checkpoints import kind_in
 from alexnet.exchange.classes import class_names
 from alexnet.exchange.description import Exported
 from alexnet.exchange.imported import FoundWeights, Imported, checked, is_finite
 from alexnet.exchange.mean import mean_image
 from alexnet.exchange.tensors import is_safetensors
+from alexnet.exchange.torch_file import is_torch
 from alexnet.formats.pickles import is_pickle
-from alexnet.models.arrays import opened
 
 FORMATS = {
     "caffe": "Caffe's .caffemodel",
@@ -27,7 +27,6 @@ FORMATS = {
     "onnx": "an ONNX file of `alexnet export`",
     "pt2": "a PyTorch program of `alexnet export`",
 }
-_TORCH_MAGIC = bytes.fromhex("8002 8a0a 6cfc9c46f9206aa85019")  # of PyTorch before it used zip
 _ONNX_HEAD = bytes((0x08, onnx.IR))  # its first field is the version of the format
 _OTHER_MEAN = "Get the model again; a mean image can be given: --mean 104,117,123."
 _HDF5_MAGIC = b"\x89HDF"
@@ -39,13 +38,15 @@ def read_foreign(
     source: str = "",
     mean: str = "",
     classes: Path | None = None,
+    key: str = "",
     known: Mapping[str, Convention] = CONVENTIONS,
 ) -> Imported:
     """Weights of another program, or ours, with all that a model folder needs; nothing is written.
 
     `source` names a format or a network where the file does not tell; `mean` and `classes` are as in
-    `mean_image` and `class_names`. Everything is checked: names, shapes, counts, finite numbers. Raises
-    UsageError, DataError or IncompatibleError, which name the file, what is wrong and what to do.
+    `mean_image` and `class_names`; `key` says which weights, where a checkpoint has several. Everything
+    is checked: names, shapes, counts, finite numbers. Raises UsageError, DataError or IncompatibleError,
+    which name the file, what is wrong and what to do.
     """
     allowed = {*FORMATS, "caffenet", *known}
     if source and source not in allowed:
@@ -65,11 +66,15 @@ def read_foreign(
         raise IncompatibleError(
             f"It is {FORMATS[kind]}, not {FORMATS[source]}.", where=path, remedy=f"--from {kind}"
         )
+    if key and kind not in _CHECKPOINTS:
+        raise UsageError(
+            f"--key {key!r} is of checkpoints, which {FORMATS[kind]} is not.", where=path
+        )
     if kind in _WHOLE:
         source = "" if source == kind else source
         return _changed(_exported(kind, path), path, source, mean, classes)
     network = source if source in known else ""
-    weights = _READERS[kind](path, network, known)
+    weights = _READERS[kind](path, network, known, key)
     if network and weights.convention.name != network:
         raise IncompatibleError(
             f"It is {FORMATS[kind]} of {weights.convention.name}, not of {network}.", where=path
@@ -95,15 +100,14 @@ def read_foreign(
 def format_of(path: Path) -> str:
     """The key of FORMATS for a file, by its first bytes; raises DataError where they say nothing."""
     with open(path, "rb") as file:
-        head = file.read(16)
+        head = file.read(512)
     if is_safetensors(path):
-        with opened(path) as tensors:
-            names = dict.fromkeys(tensors.keys())
-        return "torchvision" if torchvision.is_torchvision(names) else "alexnet"
-    if head.startswith(_TORCH_MAGIC):
-        return "torchvision"
-    if kind := _kind_of_torch_zip(path):
+        return kind_in(path)
+    if head.startswith(b"PK") and (kind := programs.kind_of_zip(path)):
         return kind
+    if is_torch(path):
+        return kind_in(path)
+    programs.require_no_old_tar(path, head)
     if head.startswith(_ONNX_HEAD):
         return "onnx"
     if is_pickle(path):
@@ -169,31 +173,16 @@ def _changed(found: Imported, path: Path, source: str, mean: str, classes: Path 
     return replace(found, notes=tuple(notes))
 
 
-def _kind_of_torch_zip(path: Path) -> str:
-    """Which of PyTorch's zip files it is: weights in a pickle, or a program; "" where it is neither."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"PK\x03\x04":
-            return ""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        return ""
-    if any(name.endswith("models/model.json") for name in names):
-        return "pt2"
-    return "torchvision" if any(name.endswith("data.pkl") for name in names) else ""
-
-
-def _read_torchvision(path: Path, source: str, known: Mapping[str, Convention]) -> FoundWeights:
-    return torchvision.read_torchvision(path, known)
-
-
-_READERS: Mapping[str, Callable[[Path, str, Mapping[str, Convention]], FoundWeights]] = {
-    "caffe": caffe.read_caffe,
-    "cuda-convnet": cuda_convnet.read_cuda_convnet,
-    "torchvision": _read_torchvision,
+_Reader = Callable[[Path, str, Mapping[str, Convention], str], FoundWeights]
+_READERS: Mapping[str, _Reader] = {
+    "caffe": lambda path, network, known, _: caffe.read_caffe(path, network, known),
+    "cuda-convnet": lambda path, network, known, _: cuda_convnet.read_cuda_convnet(
+        path, network, known
+    ),
+    "torchvision": lambda path, _, known, key: torchvision.read_torchvision(path, known, key),
     "alexnet": ours.read_own,
 }
+_CHECKPOINTS = ("torchvision", "alexnet")  # files that may have several weights
 
 # Files with classes and statistics beside the weights.
 _WHOLE: Mapping[str, Callable[[Path], Exported]] = {"onnx": onnx.read_onnx, "pt2": program.read_pt2}

@@ -12,19 +12,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.figures.style import BLUE, INK, LINE, ORANGE, drawing
+from alexnet.figures.style import INK, LINE, RED, SOFT, drawing
 
 _MOST_NAMED = 40  # classes; more would not be legible
 _MOST_COUNTED = 25
+_DARK = 0.75  # shares from here on are written in white
 
 
 def confusion_matrix(counts_KK: np.ndarray, titles: Sequence[str]) -> Figure:
-    """How many images of each class (rows) were predicted to be of each (columns); shares as colours."""
+    """How many images of each class (rows) were predicted to be of each (columns); shares as colours:
+    correct ones red, errors grey.
+    """
     K = len(titles)
     shares_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
     rgba = np.zeros((K, K, 4))
-    rgba[..., :3] = _rgb(ORANGE)
-    rgba[np.arange(K), np.arange(K), :3] = _rgb(BLUE)
+    rgba[..., :3] = _rgb(SOFT)
+    rgba[np.arange(K), np.arange(K), :3] = _rgb(RED)
     rgba[..., 3] = shares_KK**0.7  # a few errors are still seen
     with drawing():
         side = min(2.4 + 0.26 * K, 8.2)
@@ -50,7 +53,7 @@ def confusion_matrix(counts_KK: np.ndarray, titles: Sequence[str]) -> Figure:
 
 
 def _count(axes: Axes, row: int, column: int, count: int, share: float) -> None:
-    colour = "white" if row == column and share > 0.4 else INK
+    colour = "white" if share >= _DARK else INK
     middle: dict[str, Any] = {"ha": "center", "va": "center"}
     axes.text(column + 0.5, row + 0.53, str(count), fontsize=7, color=colour, **middle)
 

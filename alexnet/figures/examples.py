@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from alexnet import paper
 from alexnet.figures.style import GREY, INK, RED, SOFT, drawing
+
+_WIDEST = 1.22  # where the probabilities end that are written at the right; the bars reach to 1
 
 
 class Bar(NamedTuple):
@@ -37,7 +39,10 @@ class Example:
 
 
 def predictions_with_bars(examples: Sequence[Example]) -> Figure:
-    """Images with their most probable labels as bars, the correct one in red (figure 4, left)."""
+    """Images with their most probable labels as bars, the correct one in red (figure 4, left).
+
+    Probabilities are written at the right, in per cent.
+    """
     across = min(len(examples), 4)
     down = -(-len(examples) // across)
     with drawing():
@@ -68,9 +73,11 @@ def _bars(axes: Axes, example: Example) -> None:
     colours = [RED if one.is_correct else GREY for one in example.bars]
     probabilities = [one.probability for one in example.bars]
     axes.barh(at, probabilities, height=0.78, color=colours, alpha=0.6)
+    style: Any = {"va": "center", "fontsize": 8, "color": INK}
     for place, one in enumerate(example.bars):
-        axes.text(0.02, place, _shortened(one.title), va="center", fontsize=8, color=INK)
-    axes.set_xlim(0, 1)
+        axes.text(0.02, place, _shortened(one.title), **style)
+        axes.text(_WIDEST, place, f"{100 * one.probability:.0f} %", ha="right", **style)
+    axes.set_xlim(0, _WIDEST)
     axes.set_ylim(paper.TOP - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -2,6 +2,11 @@
 
 A figure leaves as PNG on white, or as SVG whose colours are names that the page defines, so that it
 follows the reader's light or dark mode.
+
+A colour has one meaning in all of them. Red is what is right, as in figure 4 of the paper: the correct
+label, and the paper's own number. What is wrong is grey. Blue is what is measured, orange what it is
+compared with: validation and training, this program and others'. Chance and other bounds are lines in
+the colour of the text. Whatever is no judgement (two columns, two arms) may take blue and orange too.
 """
 
 from __future__ import annotations

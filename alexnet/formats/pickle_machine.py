@@ -3,7 +3,8 @@
 Python's unpickler imports and calls what a pickle names. Here numbers, texts, lists, tuples and
 dictionaries become themselves, NumPy's arrays are made by us from their bytes once type, shape and length
 agree, and everything else that is named or called becomes an `Unknown`, which has the name and nothing
-behind it. No name is ever looked up.
+behind it. No name is ever looked up. A program's own reader may say what a few names and references
+stand for (`Known`): it makes values of its own of them, and is handed nothing but such values.
 
 No length is trusted: contents are views of the file, and what has to be copied is copied once.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,12 +34,16 @@ _SCALAR = {(core, "scalar") for core in _CORES}
 
 
 class Unknown:
-    """Something named in a pickle that is no number, text, list, dictionary or array."""
+    """Something named in a pickle that is no number, text, list, dictionary or array.
 
-    __slots__ = ("name",)
+    `entries` are what is set in it as in a dictionary, which it may be a kind of.
+    """
+
+    __slots__ = ("entries", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.entries: dict[Any, Any] | None = None
 
 
 class Named(Unknown):
@@ -73,15 +80,25 @@ class BadPickle(Exception):
     """What is wrong with a pickle."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a program's pickles name: `calls`, made with the machine and the arguments, and `reference`,
+    which says what a persistent id stands for.
+    """
+
+    calls: Mapping[tuple[str, str], Callable[[Machine, Any], Any]] = field(default_factory=dict)
+    reference: Callable[[Any], Any] | None = None
+
+
 class Machine:
     """One pickle, a stack and a memory for its operations; `at` is the byte it has come to."""
 
-    def __init__(self, view: memoryview) -> None:
-        self.view, self.at = view, 0
+    def __init__(self, view: memoryview, at: int = 0, known: Known | None = None) -> None:
+        self.view, self.at, self.known = view, at, known or Known()
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.left = _COPIES * len(view)  # bytes and pairs that may still be copied
+        self.left = _COPIES * (len(view) - at)  # bytes and pairs that may still be copied
 
     # Reading what stands behind an operation.
 
@@ -148,9 +165,11 @@ class Machine:
         self.memo[key] = self.stack[-1]
 
     def call(self, function: Any, arguments: Any) -> Any:
-        """What a call would give, if it is one of four that are known; nothing is called."""
+        """What a call would give, if it is one of those that are known; nothing of Python's is called."""
         if not isinstance(function, Named) or not isinstance(arguments, tuple):
             return Unknown("a call")
+        if known := self.known.calls.get(function.parts):
+            return known(self, arguments)
         if function.parts in _RECONSTRUCT:
             return Array()
         if function.parts == ("numpy", "dtype"):
@@ -172,7 +191,7 @@ class Machine:
         if function.parts == ("_codecs", "encode"):  # bytes, as Python 3 writes them for Python 2
             text, coding = arguments
             if coding != "latin1" or not isinstance(text, str):
-                raise BadPickle("a text in an unknown coding")
+                return Unknown(function.name)
             self.spend(len(text))
             return text.encode("latin-1")
         if function.parts == ("collections", "OrderedDict"):
@@ -186,7 +205,7 @@ class Machine:
         return Unknown(function.name)
 
     def build(self, state: Any) -> None:
-        """Give the last value its state, if it is an array or a dtype."""
+        """Give the last value its state, if it is an array or a dtype; attributes are let go."""
         target = self.stack[-1]
         if isinstance(target, Array):
             _, shape, kind, in_columns, content = state
@@ -195,7 +214,7 @@ class Machine:
         elif isinstance(target, _Kind) and isinstance(state, tuple) and len(state) > 1:
             if as_text(state[1]) == ">":
                 target.dtype = target.dtype.newbyteorder(">")
-        elif not isinstance(target, Unknown):
+        elif not isinstance(target, Unknown | dict):
             raise BadPickle("a state for something that has none")
 
     def array(self, kind: _Kind, shape: Any, in_columns: Any, content: Any) -> np.ndarray:
@@ -228,9 +247,11 @@ class Machine:
         target = self.stack[-1]
         if len(values) % 2 or not isinstance(target, dict | Unknown):
             raise BadPickle("something is set in what is no dictionary")
-        if isinstance(target, dict):
-            for place in range(0, len(values), 2):
-                _set(target, values[place], values[place + 1])
+        if isinstance(target, Unknown):
+            target.entries = target.entries or {}
+            target = target.entries
+        for place in range(0, len(values), 2):
+            _set(target, values[place], values[place + 1])
 
 
 def _set(target: dict[Any, Any], key: Any, value: Any) -> None:

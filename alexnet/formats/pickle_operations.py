@@ -85,6 +85,20 @@ def _reduce(machine: Machine) -> None:
     machine.push(machine.call(machine.pop(), arguments))
 
 
+def _reduce_by_name(machine: Machine) -> None:
+    """A call with arguments by name, which are let go."""
+    machine.pop()
+    _reduce(machine)
+
+
+def _reference(machine: Machine) -> None:
+    """What a persistent id stands for, which is not in the pickle."""
+    found = machine.pop()
+    if machine.known.reference is None:
+        raise BadPickle("it refers to what is not in it")
+    machine.push(machine.known.reference(found))
+
+
 def _last(machine: Machine, count: int) -> None:
     machine.push(tuple(reversed([machine.pop() for _ in range(count)])))
 
@@ -143,7 +157,7 @@ def _get(key: Callable[[Machine], int]) -> Callable[[Machine], None]:
 
 
 # What each operation's byte means, as Python's `pickletools` describes them. Left out, and so refused:
-# persistent ids, extension codes, buffers out of band.
+# persistent ids as lines, extension codes, buffers out of band.
 _OPERATIONS: dict[int, Callable[[Machine], None]] = {
     ord(code): operation
     for code, operation in {
@@ -198,6 +212,8 @@ _OPERATIONS: dict[int, Callable[[Machine], None]] = {
         "o": _object,
         "R": _reduce,
         "\x81": _reduce,
+        "\x92": _reduce_by_name,
+        "Q": _reference,
         "b": _build,
         "p": _put(lambda m: int(m.line()[:10])),
         "q": _put(lambda m: m.number("<B")),

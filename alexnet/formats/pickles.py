@@ -23,6 +23,7 @@ from alexnet.formats.pickle_machine import (
     LONG_TEXT,
     Array,
     BadPickle,
+    Known,
     Machine,
     Unknown,
     as_text,
@@ -60,9 +61,19 @@ def read_pickle(path: Path) -> Any:
 
 def unpickled(content: bytes | memoryview) -> Any:
     """What a pickle holds, arrays as NumPy's; raises BadPickle that says what is wrong at which byte."""
-    machine = Machine(memoryview(content))
+    return unpickled_at(content)[0]
+
+
+def unpickled_at(
+    content: bytes | memoryview, at: int = 0, known: Known | None = None
+) -> tuple[Any, int]:
+    """What the pickle at a byte holds, as `unpickled`, and the byte behind it.
+
+    `known` is what its names and references stand for.
+    """
+    machine = Machine(memoryview(content), at, known)
     try:
-        return _finished(run(machine))
+        return _finished(run(machine)), machine.at
     except BadPickle as error:
         what = str(error)
     except (struct.error, IndexError):
@@ -133,4 +144,7 @@ def _finished(value: Any) -> Any:
             elif isinstance(one, list | dict) and id(one) not in seen:
                 seen[id(one)] = one
                 waiting.append(one)
+            elif isinstance(one, Unknown) and one.entries and id(one.entries) not in seen:
+                seen[id(one.entries)] = one.entries
+                waiting.append(one.entries)
     return root[0]

@@ -87,6 +87,11 @@ class Message:
             if isinstance(value, memoryview)
         ]
 
+    def views(self, number: int) -> list[memoryview]:
+        """The bytes of every value of a field, in order, not copied."""
+        fields = self._of(number, BYTES)
+        return [field.value for field in fields if isinstance(field.value, memoryview)]
+
     def text(self, number: int) -> str:
         """The text of a field, or "" where it is missing."""
         return (self.texts(number) or [""])[-1]

@@ -1,5 +1,7 @@
 """Reading tar files, plain or compressed, without believing them: ustar, GNU and POSIX (PAX) headers.
 
+Archives one after another in one file (`cat a.tar b.tar`), compressed or not, are read as one.
+
 Python's tarfile takes headers of any size into memory, reads them recursively and with regular
 expressions, and takes a damaged header for the end. Here everything is bounded, in memory and in time:
 headers, names, and what a compressed archive may unpack to.
@@ -26,13 +28,14 @@ MAX_DEPTH = 64  # folders one in another
 MAX_SMALL = 2**28  # bytes that any archive may unpack to, however small it is
 MAX_RATIO = 100  # unpacked to packed bytes; images, compressed already, come to about 1
 MAX_XZ_MEMORY = 2**29  # bytes; xz -9 needs an eighth of it
-LINK, OTHER = "links", "not regular files"
+FOLDER, HARD_LINK, SYMBOLIC_LINK, OTHER = "folders", "hard links", "links", "not regular files"
 NAMELESS, TOO_LONG = "without a name", "names too long"
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what bytes that do not unpack raise
 
 _BLOCK = 512
 _PIECE = 2**18  # bytes at a time, of those that are not wanted
-_REGULAR, _FOLDER, _LINKS, _SPARSE = b"0\x007", b"5", b"12", b"S"
+_REGULAR, _FOLDER, _SPARSE = b"0\x007", b"5", b"S"
+_LINKS = {b"1": HARD_LINK, b"2": SYMBOLIC_LINK}
 _WITHOUT_CONTENT = b"123456"  # links, devices, folders and pipes, whatever size they claim
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"xX", b"g"
 
@@ -41,13 +44,14 @@ _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"xX", b"g"
 class Member:
     """What an archive holds: its name in parts, and where its bytes are once unpacked.
 
-    `ignored` is empty for a regular file, else what it is instead.
+    `ignored` is empty for a regular file, else what it is instead; `target` is what a link names.
     """
 
     parts: tuple[str, ...]
     offset: int
     size: int
     ignored: str = ""
+    target: str = ""
 
 
 class BreaksOff(Exception):
@@ -106,24 +110,30 @@ def unpacked(path: Path) -> Iterator[Unpacked]:
             stream = cast(BinaryIO, bz2.BZ2File(file))
         elif magic.startswith(b"\xfd7zXZ\0"):
             stream = cast(BinaryIO, io.BufferedReader(_Xz(file)))
+        elif magic.startswith(b"\x28\xb5\x2f\xfd"):
+            from pyarrow import CompressedInputStream  # Python has no Zstandard before 3.14
+
+            stream = cast(BinaryIO, CompressedInputStream(file, "zstd"))
         yield Unpacked(path, stream, None if stream is file else path.stat().st_size)
 
 
 def members(stream: Unpacked) -> Iterator[Member]:
-    """Everything in the archive but folders, in its order; raises BreaksOff where it is no tar file."""
-    long_name, pax = b"", dict[bytes, bytes]()
+    """Everything in the archive, in its order; raises BreaksOff where it is no tar file."""
+    long_name, long_link, pax = b"", b"", dict[bytes, bytes]()
     while True:
         block = _header(stream)
         if block is None:
-            if long_name or pax:
+            if long_name or long_link or pax:
                 raise BreaksOff("no member follows a header")
             return
         kind, size = block[156:157], _number(block[124:136])
         if kind in _LONG_NAME:
             long_name = _extended(stream, size).rstrip(b"\0")
+        elif kind == _LONG_LINK:
+            long_link = _extended(stream, size).rstrip(b"\0")
         elif kind in _PAX:
             pax = _records(_extended(stream, size))
-        elif kind in (_LONG_LINK, _PAX_GLOBAL):  # links are not used, and what holds for all files
+        elif kind == _PAX_GLOBAL:  # what holds for all files: nothing that is used
             _skip(stream, size)
         else:
             name = pax.get(b"path") or long_name or _short_name(block)
@@ -132,35 +142,48 @@ def members(stream: Unpacked) -> Iterator[Member]:
             if kind == _SPARSE:
                 _skip_sparse_map(stream, block)
             sparse = kind == _SPARSE or any(key.startswith(b"GNU.sparse.") for key in pax)
-            member = _member(name, stream.position, size, kind, sparse)
             folder = kind == _FOLDER or (kind == b"\0" and name.endswith(b"/"))
-            if not folder:
-                yield member
+            link = pax.get(b"linkpath") or long_link or block[157:257].partition(b"\0")[0]
+            yield _member(name, link, stream.position, size, _FOLDER if folder else kind, sparse)
             if kind not in _WITHOUT_CONTENT and not folder:
                 _skip(stream, size)
-            long_name, pax = b"", {}
+            long_name, long_link, pax = b"", b"", {}
 
 
-def _member(name: bytes, offset: int, size: int, kind: bytes, sparse: bool) -> Member:
-    ignored = ""
+def _member(name: bytes, link: bytes, offset: int, size: int, kind: bytes, sparse: bool) -> Member:
+    ignored, target = "", ""
     if len(name) > MAX_NAME or name.count(b"/") > MAX_DEPTH:
         ignored, name = TOO_LONG, name[:100]
     elif kind in _LINKS:
-        ignored = LINK
+        ignored, target = _LINKS[kind], link[:MAX_NAME].decode("utf-8", "surrogateescape")
+    elif kind == _FOLDER:
+        ignored = FOLDER
     elif sparse or kind not in _REGULAR:
         ignored = OTHER
-    text = name.decode("utf-8", "surrogateescape")
-    parts = tuple(part for part in text.split("/") if part not in ("", "."))
-    return Member(parts, offset, size, ignored or ("" if parts else NAMELESS))
+    parts = parts_of(name.decode("utf-8", "surrogateescape"))
+    return Member(parts, offset, size, ignored or ("" if parts else NAMELESS), target)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """A name in an archive as its parts, without those that lead nowhere."""
+    return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
 def _header(stream: Unpacked) -> bytes | None:
-    """The next header, or None at the proper end: a block of zeros."""
+    """The next header, or None at the proper end: a block of zeros, and nothing but zeros after it.
+
+    Another archive may follow the end of one.
+    """
     block = stream.read(_BLOCK)
     if len(block) < _BLOCK:
         raise BreaksOff("no end mark")
     if not any(block):
-        return None
+        while not any(block):
+            block = stream.read(_BLOCK)
+            if len(block) < _BLOCK:
+                if any(block):
+                    raise BreaksOff("something that is no tar file after the end mark")
+                return None
     others = block[:148] + b" " * 8 + block[156:]
     signed = sum(others) - 256 * sum(value > 127 for value in others)  # as some old systems did
     if _number(block[148:156]) not in (sum(others), signed):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -20,14 +20,23 @@ from PIL import Image
 from alexnet import paper
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, UsageError
-from alexnet.base.names import is_hidden, printable
+from alexnet.base.names import listed
+from alexnet.base.walk import Walk, walk
 from alexnet.loading.crops import cut_views
 from alexnet.prepared.pixels import MIN_SIDE, SIZE, Rejected, decode_image, prepare_image, to_square
 
-# A file, its bytes, an opened Pillow image, or uint8 pixels H x W x 3.
-ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
-READ = "JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read."
+@runtime_checkable
+class Arraylike(Protocol):
+    """What NumPy makes an array of: tensors of PyTorch, JAX and TensorFlow."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+# A file, its bytes, an opened Pillow image, or uint8 pixels H x W x 3 or 3 x H x W.
+ImageLike = str | Path | bytes | Image.Image | np.ndarray | Arraylike
+
+READ = "JPEG, PNG, WebP, GIF, BMP, TIFF and PPM are read; HEIC after: python -m pip install pillow-heif"
 _AHEAD = 1  # batches that are decoded while the network is at work
 
 
@@ -48,7 +57,17 @@ def file_batches(
     batches: Sequence[range],
     crop: int = paper.CROP,
 ) -> Generator[Views]:
-    """The 1 or 10 views of batches of images, by number; each is decoded once, by all cores.
+    """`image_batches` of batches of images by number."""
+    return image_batches(([images[n] for n in batch] for batch in batches), mean_HWC, views, crop)
+
+
+def image_batches(
+    batches: Iterable[Sequence[ImageLike]],
+    mean_HWC: np.ndarray,
+    views: int,
+    crop: int = paper.CROP,
+) -> Generator[Views]:
+    """The 1 or 10 views of batches of images; each is decoded once, by all cores.
 
     The next batch is begun before the caller is given one. An image that cannot be used is data, not an
     end; raises UsageError for pixels of another shape, type or range. Close it if it is left early.
@@ -76,7 +95,7 @@ def file_batches(
     try:
         for batch in batches:
             x_BVHWC = np.empty((len(batch), views, crop, crop, 3), np.float32)
-            jobs = [pool.submit(cut, images[n], x_BVHWC[place]) for place, n in enumerate(batch)]
+            jobs = [pool.submit(cut, image, x_BVHWC[n]) for n, image in enumerate(batch)]
             waiting.append((x_BVHWC, jobs))
             if len(waiting) > _AHEAD:
                 yield finished(*waiting.popleft())
@@ -95,7 +114,7 @@ def pixels_of(image: ImageLike, side: int = SIZE) -> np.ndarray:
         return prepare_image(image, side)
     if isinstance(image, Image.Image):
         return to_square(decode_image(image), side=side)
-    if isinstance(image, np.ndarray):
+    if isinstance(image, Arraylike) and not isinstance(image, str):  # NumPy's texts are both
         return to_square(_checked(image), side=side)
     if not isinstance(image, str | Path):
         raise _not_pixels(f"a {type(image).__name__}", "")
@@ -112,8 +131,6 @@ def pixels_of(image: ImageLike, side: int = SIZE) -> np.ndarray:
 
 
 def _no_file(path: Path) -> str:
-    if path.is_dir() and path.is_symlink():
-        return "A link to a folder, which is not followed."
     return "Not an image file." if path.exists() else "There is no such file."
 
 
@@ -121,51 +138,93 @@ def image_files(names: Sequence[str]) -> list[str]:
     """The files named, and all in the folders named in the order of their paths, part by part; hidden
     ones are left out.
 
-    Links to folders inside are not followed: they stand among the files, where they are no images.
-    Raises DataError for a folder that cannot be read.
+    Links to folders are followed, but for those to a folder that they lie in. Raises DataError for a
+    folder that cannot be read.
     """
     return [file for name in names for file in (_below(name) if os.path.isdir(name) else [name])]
 
 
 def _below(root: str) -> list[str]:
-    found: list[tuple[str, ...]] = []
-    stack: list[tuple[str, ...]] = [()]
-    while stack:
-        folder = stack.pop()
-        for entry in _entries(os.path.join(root, *folder)):
-            if not is_hidden(entry.name):
-                inner = entry.is_dir(follow_symlinks=False)
-                (stack if inner else found).append((*folder, entry.name))
-    return [os.path.join(root, *path) for path in sorted(found)]
+    return [os.path.join(root, *path) for path in sorted(path for path, _ in walk(root, Walk()))]
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
+def several(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
+    """Images one by one: those of a list, a generator, an array N x H x W x 3 or N x 3 x H x W, a folder.
+
+    Raises UsageError for what has no order, DataError where files of a list are not there.
+    """
+    if isinstance(images, str | Path):
+        folder = os.path.isdir(images)
+        return [*image_files([os.fspath(images)])] if folder else [images]
+    if isinstance(images, bytes | Image.Image):
+        return [images]
+    if isinstance(images, Arraylike):
+        array = _as_array(images)
+        names = array.ndim == 1 and array.dtype.kind in "OU"
+        return array.tolist() if names else [*array] if array.ndim == 4 else [array]
+    if not isinstance(images, Iterable) or isinstance(images, Mapping | Set):
+        remedy = "Give a list, whose order is that of the answers."
+        raise _not_pixels(
+            f"a {type(images).__name__}", remedy if isinstance(images, Iterable) else ""
+        )
+    found = [*images]
+    _require_files(found)
+    return found
+
+
+def _require_files(images: Sequence[ImageLike]) -> None:
+    paths = [image for image in images if isinstance(image, str | Path)]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing and len(images) > 1:
         raise DataError(
-            f"Cannot read the folder: {error.strerror}.",
-            where=printable(folder),
-            remedy="Change its permissions, or move it elsewhere.",
-        ) from error
+            f"{len(missing):,} of {len(images):,} images are not there.",
+            where=listed([str(path) for path in missing], 3),
+            remedy="Leave them out: [path for path in images if os.path.exists(path)]",
+        )
 
 
-def _checked(pixels: np.ndarray) -> np.ndarray:
+def _as_array(image: Arraylike) -> np.ndarray:
+    """A tensor, wherever it lies, as an array."""
+    try:
+        return np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    except (TypeError, ValueError, RuntimeError) as error:  # of a kind that NumPy does not have
+        raise _not_pixels(f"a {type(image).__name__}: {error}", "Convert: image.byte()") from None
+
+
+def _checked(image: Arraylike) -> np.ndarray:
+    pixels = _as_array(image)
     came = f"{pixels.dtype} {' x '.join(map(str, pixels.shape))}"
     if pixels.dtype != np.uint8:
-        if pixels.size and np.issubdtype(pixels.dtype, np.number):
-            came += f", values {pixels.min():g} to {pixels.max():g}"
-        raise _not_pixels(came, "Scale to 0-255, then convert: pixels.astype('uint8').")
+        raise _not_pixels(*_other_numbers(pixels, came, not isinstance(image, np.ndarray)))
     if pixels.ndim == 4:
         raise _not_pixels(came, "Give several images as a list: list(pixels).")
     if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] != 3:
-        raise _not_pixels(came, "Put the colours last: pixels.transpose(1, 2, 0).")
+        pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim == 2:
         raise _not_pixels(came, "Repeat the grey values: np.stack([pixels] * 3, axis=-1).")
+    if pixels.ndim == 3 and 1 in (pixels.shape[0], pixels.shape[2]):
+        raise _not_pixels(
+            came, "Repeat the grey values: np.stack([pixels.squeeze()] * 3, axis=-1)."
+        )
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        raise _not_pixels(came, "Let Pillow say what the fourth is: Image.fromarray(pixels).")
     if pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < MIN_SIDE:
         raise _not_pixels(came, f"H and W are at least {MIN_SIDE}.")
     return np.ascontiguousarray(pixels)
+
+
+def _other_numbers(pixels: np.ndarray, came: str, tensor: bool) -> tuple[str, str]:
+    """What came instead of bytes, and how to make bytes of it."""
+    to_bytes = ".byte()" if tensor else ".astype('uint8')"
+    remedy = f"Scale to 0-255, then convert: pixels{to_bytes}."
+    if pixels.size and np.issubdtype(pixels.dtype, np.number):
+        low, high = pixels.min(), pixels.max()
+        came += f", values {low:g} to {high:g}"
+        if low < 0:
+            remedy = f"Undo the normalization: (255 * (pixels * std + mean)).round(){to_bytes}."
+        elif high <= 1 and np.issubdtype(pixels.dtype, np.floating):
+            remedy = f"Scale to 0-255: (255 * pixels).round(){to_bytes}."
+    return came, remedy
 
 
 def _not_pixels(came: str, remedy: str) -> UsageError:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet.models.card import ModelCard as ModelCard
-    from alexnet.models.find import FoundModel as FoundModel
     from alexnet.models.find import find_model as find_model
     from alexnet.models.folder import load_model as load_model
     from alexnet.models.folder import save_model as save_model
+    from alexnet.models.found import FoundModel as FoundModel
 
 _HOMES = {
     "ModelCard": "card",
-    **dict.fromkeys(("FoundModel", "find_model"), "find"),
+    "FoundModel": "found",
+    "find_model": "find",
     **dict.fromkeys(("load_model", "save_model"), "folder"),
 }
 __all__ = [*_HOMES]

@@ -20,9 +20,15 @@ import yaml
 from alexnet import paper
 from alexnet.conventions import Convention
 from alexnet.network.table import shapes
+from alexnet.verdict import interval
 
 MODEL_TYPE = "alexnet"
 _CLASSES_SHOWN = 20
+# A README of ours: YAML, what is before the results, these, and the sections after them.
+_README = re.compile(
+    r"---\n(?P<head>.*?)---\n(?P<before>.*?)^## Results\n.*?(?P<after>^## .*)",
+    re.DOTALL | re.MULTILINE,
+)
 _TRAINED = {  # provenance in a reader's words
     "run": "run",
     "recipe": "recipe",
@@ -62,7 +68,10 @@ class ModelCard:
 
 
 class ModelResult(NamedTuple):
-    """Errors (shares, 0 to 1) on one split of a prepared set, from so many views of an image."""
+    """Errors (shares, 0 to 1) on one split of a prepared set, from so many views of an image.
+
+    With five classes or fewer there is no top-5 error.
+    """
 
     dataset: str
     fingerprint: str
@@ -70,7 +79,7 @@ class ModelResult(NamedTuple):
     images: int
     views: int
     top1_error: float
-    top5_error: float
+    top5_error: float | None
 
 
 def labels(card: ModelCard) -> list[str]:
@@ -125,6 +134,28 @@ def readme(about: Convention, card: ModelCard, results: Sequence[ModelResult] = 
     )
 
 
+def with_results(
+    text: str, about: Convention, card: ModelCard, results: Sequence[ModelResult]
+) -> str:
+    """A README.md with other results, in its table and for the hub; what people changed in it stays."""
+    found = _README.fullmatch(text)
+    if found is None:
+        return text
+    try:
+        head = yaml.safe_load(found["head"])
+    except yaml.YAMLError:
+        return text
+    if isinstance(head, dict):
+        head.pop("model-index", None)
+        made = _front_matter(about, card, results)
+        head |= {key: made[key] for key in made if key == "model-index"}
+        front = yaml.safe_dump(head, sort_keys=False)
+    else:
+        front = found["head"]
+    section = f"{_results(results, len(card.classes))}\n\n"
+    return f"---\n{front}---\n{found['before']}## Results\n\n{section}{found['after']}"
+
+
 def _front_matter(
     about: Convention, card: ModelCard, results: Sequence[ModelResult]
 ) -> dict[str, Any]:
@@ -136,12 +167,12 @@ def _front_matter(
     }
     if results:
         name = _printable(str(card.provenance.get("run", f"alexnet-{about.name}")))
-        measured = [_index_entry(result, len(card.classes)) for result in results]
+        measured = [_index_entry(result) for result in results]
         head["model-index"] = [{"name": name, "results": measured}]
     return head
 
 
-def _index_entry(result: ModelResult, classes: int) -> dict[str, Any]:
+def _index_entry(result: ModelResult) -> dict[str, Any]:
     name = _printable(result.dataset)
     return {
         "task": {"type": "image-classification", "name": "Image Classification"},
@@ -152,7 +183,7 @@ def _index_entry(result: ModelResult, classes: int) -> dict[str, Any]:
                 "value": round(1 - error, 6),
                 "name": f"{which} accuracy, {_views(result.views)}",
             }
-            for which, error in _errors(result, classes)
+            for which, error in _errors(result)
         ],
     }
 
@@ -197,16 +228,18 @@ def _rows(facts: Mapping[str, Any]) -> Iterator[str]:
 def _results(results: Sequence[ModelResult], classes: int) -> str:
     if not results:
         return "None: these weights have not been evaluated."
+    is_told = any(one.top5_error is not None for one in results)
     rows = [
-        "| data | split | images | views | top-1 error | top-5 error |",
-        "|---|---|---:|---:|---:|---:|",
+        "| data | split | images | views | top-1 error | 95 % |" + " top-5 error |" * is_told,
+        "|---|---|---:|---:|---:|---:|" + "---:|" * is_told,
     ]
     for one in results:
-        top5 = f"{100 * one.top5_error:.2f} %" if classes > paper.TOP else ""
         data = f"{_text(one.dataset)} ({_text(one.fingerprint[:8])})"
+        low, high = interval(round(one.top1_error * one.images), one.images)
+        top5 = "" if one.top5_error is None else f" {100 * one.top5_error:.2f} % |"
         rows.append(
             f"| {data} | {_text(one.split)} | {one.images:,} | {one.views} "
-            f"| {100 * one.top1_error:.2f} % | {top5} |"
+            f"| {100 * one.top1_error:.2f} % | {100 * low:.1f}-{100 * high:.1f} % |{top5}"
         )
     chance = 100 * (1 - 1 / classes)
     return "\n".join([*rows, "", f"Chance error is {chance:.2f} % (top-1)."])
@@ -240,8 +273,8 @@ def _limitations(card: ModelCard) -> str:
     )
 
 
-def _errors(result: ModelResult, classes: int) -> list[tuple[str, float]]:
-    top5 = [(f"Top-{paper.TOP}", result.top5_error)] if classes > paper.TOP else []
+def _errors(result: ModelResult) -> list[tuple[str, float]]:
+    top5 = [] if result.top5_error is None else [(f"Top-{paper.TOP}", result.top5_error)]
     return [("Top-1", result.top1_error), *top5]
 
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet import runs
 from alexnet.base.errors import UsageError, did_you_mean
-
-WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class FoundModel:
-    """A model folder, what to call it, and where its predictions belong."""
-
-    folder: Path
-    name: str
-    evaluation: Path
+from alexnet.models.found import WEIGHTS, FoundModel, no_model_yet
 
 
 def find_model(name: str | Path) -> FoundModel:
     """The model that a path or a run's name stands for.
 
-    Raises UsageError with the nearest run names where there is none.
+    Of a run that has not ended it is its newest checkpoint, and which is said on stderr. Raises
+    UsageError with the nearest run names where there is no model.
     """
     path = Path(name)
     if path.suffix == ".safetensors" and path.is_file():
@@ -42,6 +32,14 @@ def find_model(name: str | Path) -> FoundModel:
     )
 
 
+def require_model(name: str | Path) -> FoundModel:
+    """As `find_model`, but a run has to be at its end: raises UsageError where it is not."""
+    for place in (Path(name), runs.RUNS / name):
+        if (place / "config.yaml").is_file() and not _has_model(place):
+            raise no_model_yet(place, str(name))
+    return find_model(name)
+
+
 def _of_weights(path: Path) -> FoundModel:
     if path.name != WEIGHTS or not (path.parent / "config.json").is_file():
         raise UsageError(
@@ -53,17 +51,18 @@ def _of_weights(path: Path) -> FoundModel:
 
 
 def _of_folder(folder: Path, name: str) -> FoundModel:
-    inside_run = (folder.resolve().parent / "config.yaml").is_file()
-    return FoundModel(
-        folder, name, (folder.resolve().parent if inside_run else folder) / "evaluation"
-    )
+    run = folder.resolve().parent
+    is_its_model = (run / "config.yaml").is_file() and folder.resolve().name == "model"
+    return FoundModel(folder, name, (run if is_its_model else folder) / "evaluation")
+
+
+def _has_model(run: Path) -> bool:
+    return all((run / "model" / name).is_file() for name in (WEIGHTS, "config.json"))
 
 
 def _of_run(run: Path, name: str) -> FoundModel:
-    if not (run / "model" / WEIGHTS).is_file():
-        raise UsageError(
-            "This run has no model yet: it is written when training ends.",
-            where=run,
-            remedy=f"Let it finish: alexnet resume {name}",
-        )
-    return FoundModel(run / "model", name, run / "evaluation")
+    if _has_model(run):
+        return FoundModel(run / "model", name, run / "evaluation")
+    from alexnet.models.unfinished import newest_of
+
+    return newest_of(run, name)

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ import safetensors.numpy
 
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.base.files import make_folder, read_json, write_atomically, write_json
+from alexnet.base.names import distinct
 from alexnet.base.provenance import names_hash
 from alexnet.conventions import CONVENTIONS, Convention, convention, told_by_file
 from alexnet.models.arrays import parameters_of, read_arrays, take_parameters
-from alexnet.models.card import ModelCard, ModelResult, hub_config, readme
+from alexnet.models.card import ModelCard, ModelResult, hub_config, readme, with_results
 from alexnet.models.weights import Weights, arrays_in, read_weights
 from alexnet.network.alexnet import AlexNet
 
 FORMAT = 3
+PLANNED = "planned.json"  # the config.json of a model whose weights are being trained
 FILES = ("config.json", "model.safetensors", "statistics.safetensors")  # and a README.md
 _CONFIG_KINDS = {
     **dict.fromkeys(("classes", "titles"), list),
@@ -42,28 +45,73 @@ def save_model(
 ) -> None:
     """Write a model folder; `config.json`, which names the weights' hash, comes last.
 
-    `results` are what the network reached; its README.md shows them.
+    `results` are what the network reached; its README.md shows them. Raises IncompatibleError where the
+    card has other than one class for each output.
     """
+    about = network.convention
+    _require_a_class_for_each_output(about, card, folder)
     make_folder(folder)
     written = write_atomically(folder / "model.safetensors", _weights(network))
-    write_atomically(
-        folder / "statistics.safetensors", safetensors.numpy.save(dict(card.statistics))
-    )
-    config = {
+    _write_statistics(folder, card)
+    write_atomically(folder / "README.md", readme(about, card, results).encode())
+    write_json(folder / "config.json", {**_config(about, card), "weights_sha256": written.sha256})
+    (folder / PLANNED).unlink(missing_ok=True)
+
+
+def plan_model(folder: Path, about: Convention, card: ModelCard) -> None:
+    """Write what a model will need beside its weights, before they are trained.
+
+    There is no model then: `config.json` is removed first, and `planned.json` has its content.
+    """
+    make_folder(folder)
+    (folder / "config.json").unlink(missing_ok=True)
+    _write_statistics(folder, card)
+    write_json(folder / PLANNED, {**_config(about, card), "weights_sha256": ""})
+
+
+def write_results(folder: Path, results: Sequence[ModelResult]) -> None:
+    """Show in a model folder's README.md what the network reached; the rest of the file stays."""
+    path = folder / "README.md"
+    if path.is_file() and (folder / "config.json").is_file():
+        config = read_config(folder)
+        card = ModelCard(tuple(config["classes"]), tuple(config["titles"]), {})
+        card = replace(card, provenance=config["provenance"])
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        new = with_results(text, convention_of(config), card, results)
+        if new != text:
+            write_atomically(path, new.encode("utf-8", "surrogateescape"))
+
+
+def _config(about: Convention, card: ModelCard) -> dict[str, Any]:
+    """What config.json says, but for the hash of the weights."""
+    return {
         "format": FORMAT,
-        "convention": network.convention.name,
-        "variant": network.convention.variant,
-        "kernels": {layer.name: layer.kernels for layer in network.layers},
+        "convention": about.name,
+        "variant": about.variant,
+        "kernels": {layer.name: layer.kernels for layer in about.layers},
         "classes": list(card.classes),
         "titles": list(card.titles),
         "classes_sha256": names_hash(card.classes),
         "preprocessing": dict(card.preprocessing),
         "provenance": dict(card.provenance),
-        "weights_sha256": written.sha256,
         **hub_config(card),
     }
-    write_atomically(folder / "README.md", readme(network.convention, card, results).encode())
-    write_json(folder / "config.json", config)
+
+
+def _require_a_class_for_each_output(about: Convention, card: ModelCard, folder: Path) -> None:
+    outputs = about.output.kernels
+    for what, names in (("classes", card.classes), ("titles", card.titles)):
+        if len(names) != outputs:
+            raise IncompatibleError(
+                f"The network has {outputs:,} outputs, and its card {len(names):,} {what}.",
+                where=folder,
+                remedy="Give the classes that the weights were trained with, in their order.",
+            )
+
+
+def _write_statistics(folder: Path, card: ModelCard) -> None:
+    data = safetensors.numpy.save(dict(card.statistics))
+    write_atomically(folder / "statistics.safetensors", data)
 
 
 def save_pretrained(folder: Path, network: AlexNet, card: ModelCard, force: bool = False) -> None:
@@ -105,13 +153,21 @@ def load_model(folder: Path, reading: Future[Weights] | None = None) -> tuple[Al
             where=path,
             remedy="Copy the whole model folder again, or export it from its run.",
         )
-    classes = tuple(config["classes"])
+    return assembled(folder, config, arrays_in(weights, path), path)
+
+
+def assembled(
+    folder: Path, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path
+) -> tuple[AlexNet, ModelCard]:
+    """The test network of arrays that were read from `path`, and its card, of a folder's config.json.
+
+    Raises as `load_model`.
+    """
     about = convention_of(config)
     statistics = read_arrays(folder / "statistics.safetensors")
     mean = statistics.get("mean")
     if mean is None or mean.shape != (about.side, about.side, 3) or mean.dtype != np.float32:
         raise DataError("It holds no mean image.", where=folder / "statistics.safetensors")
-    arrays = arrays_in(weights, path)
     for layer in about.layers:  # before there is a network of so many
         rows = arrays.get(f"{layer.name}.weight", np.empty(0)).shape[:1]
         if rows != (layer.kernels,):
@@ -124,8 +180,8 @@ def load_model(folder: Path, reading: Future[Weights] | None = None) -> tuple[Al
     take_parameters(network, arrays, path)
     network.eval()
     card = ModelCard(
-        classes,
-        tuple(config["titles"]),
+        tuple(config["classes"]),
+        distinct(config["titles"]),
         statistics,
         config["preprocessing"],
         config["provenance"],
@@ -139,12 +195,12 @@ def convention_of(config: Mapping[str, Any]) -> Convention:
     return about.with_kernels(config["kernels"]).with_classes(len(config["classes"]))
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json, every part of it checked.
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A model folder's config.json, or its planned.json, every part of it checked.
 
     Raises DataError where it is damaged, IncompatibleError where it describes another network.
     """
-    path = folder / "config.json"
+    path = folder / name
     config = read_json(path)
     if not isinstance(config, dict):
         raise DataError("Not a JSON object.", where=path)

@@ -8,6 +8,7 @@ from alexnet.base import ranks
 from alexnet.base.errors import EnvironmentProblem
 
 AUTO = "auto"
+_SHORT = 100  # characters: a longer reason is about PyTorch's insides
 
 
 def choose_device(asked: str) -> str:
@@ -27,11 +28,16 @@ def choose_device(asked: str) -> str:
 def require_device(device: str) -> None:
     """Raise EnvironmentProblem unless PyTorch can compute on `device`."""
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).add(1).cpu()  # numbers go there and come back
+    except Exception as error:  # of every type, and up to 7,000 characters long
+        reason = " ".join(str(error).split())
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        here = ", ".join(["cpu", *(f"cuda:{n}" for n in range(gpus))])
         raise EnvironmentProblem(
-            f"PyTorch cannot use the device {device!r}: {str(error).splitlines()[0]}",
-            remedy="Use --device cpu, or install PyTorch for this device.",
+            f"PyTorch cannot use the device {device!r}"
+            + (f": {reason.rstrip('.')}." if len(reason) <= _SHORT else "."),
+            where=f"here it has: {here}",
+            remedy="Use --device cpu, or install a PyTorch that has this device.",
         ) from None
 
 

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from alexnet.base.errors import AlexNetError, EnvironmentProblem
 from alexnet.base.provenance import memory_bytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from <malloc.h>
 _NEVER = 2**31 - 1
 _MADV_HUGEPAGE = 14  # from <sys/mman.h>
 _LARGE_PAGE = 2 << 20  # bytes
+# In what PyTorch says on a CPU and on a GPU.
+_FULL = ("can't allocate memory", "not enough memory", "out of memory")
+_SHOWN = 200  # characters of that
 
 
 def keep_memory() -> bool:
@@ -32,6 +38,21 @@ def keep_memory() -> bool:
         return False
     _prefer_large_pages(library)
     return True
+
+
+@contextmanager
+def memory_for(what: str, remedy: str) -> Iterator[None]:
+    """Raise EnvironmentProblem where memory runs out inside, of the processor's or of a GPU's."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = " ".join(str(error).split())
+        is_full = isinstance(error, MemoryError) or any(sign in told for sign in _FULL)
+        if isinstance(error, AlexNetError) or not is_full:
+            raise
+        raise EnvironmentProblem(
+            f"There is not enough memory for {what}.", where=told[:_SHOWN], remedy=remedy
+        ) from None
 
 
 def _prefer_large_pages(library: ctypes.CDLL) -> None:

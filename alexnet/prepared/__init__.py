@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet.prepared.batches import Account as Account
+    from alexnet.prepared.batches import in_two_classes as in_two_classes
     from alexnet.prepared.batches import in_two_splits as in_two_splits
     from alexnet.prepared.dataset import PreparedDataset as PreparedDataset
     from alexnet.prepared.dataset import Split as Split
+    from alexnet.prepared.folder import upgrades as upgrades
+    from alexnet.prepared.history import changed_since as changed_since
+    from alexnet.prepared.labelled import open_labelled as open_labelled
     from alexnet.prepared.look import check as check
     from alexnet.prepared.pages import Advice as Advice
     from alexnet.prepared.pixels import Rejected as Rejected
     from alexnet.prepared.pixels import prepare_image as prepare_image
     from alexnet.prepared.preparation import default_folder as default_folder
+    from alexnet.prepared.preparation import home_of as home_of
     from alexnet.prepared.preparation import open_or_prepare as open_or_prepare
     from alexnet.prepared.preparation import prepare as prepare
     from alexnet.prepared.statistics import Statistics as Statistics
@@ -25,12 +30,15 @@ if TYPE_CHECKING:
     from alexnet.prepared.verification import verify as verify
 
 _HOMES = {
-    **dict.fromkeys(("Account", "in_two_splits"), "batches"),
+    **dict.fromkeys(("Account", "in_two_classes", "in_two_splits"), "batches"),
+    "open_labelled": "labelled",
     **dict.fromkeys(("PreparedDataset", "Split"), "dataset"),
+    "upgrades": "folder",
+    "changed_since": "history",
     "check": "look",
     "Advice": "pages",
     **dict.fromkeys(("Rejected", "prepare_image"), "pixels"),
-    **dict.fromkeys(("default_folder", "open_or_prepare", "prepare"), "preparation"),
+    **dict.fromkeys(("default_folder", "home_of", "open_or_prepare", "prepare"), "preparation"),
     "Statistics": "statistics",
     **dict.fromkeys(("Verified", "verify"), "verification"),
 }

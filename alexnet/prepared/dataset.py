@@ -17,6 +17,7 @@ import numpy as np
 
 from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.base.files import canonical_json, sha256_of
+from alexnet.base.names import distinct
 from alexnet.prepared import description as descriptions
 from alexnet.prepared.pages import Advice
 from alexnet.prepared.shards import Index, Shard
@@ -139,7 +140,7 @@ class PreparedDataset:
         return cls(
             folder=folder,
             classes=classes,
-            titles=tuple(description["titles"]),
+            titles=distinct(description["titles"]),
             splits=tuple(splits),
             statistics=Statistics.load(path, description["made"]["size"]),
             fingerprint=hashlib.sha256(canonical_json(essence)).hexdigest(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from alexnet.prepared.pixels import SIDES
 
 FILE = "dataset.json"
 FORMAT = "alexnet-prepared"
-VERSION = 2
+VERSION = 3
 
 # A type; [a list of these]; {names: of these}; or (alternatives). Numbers count something: 0 or more.
 _HASHED = {"file": str, "sha256": str}
@@ -28,7 +29,7 @@ _SHAPE = {
     "format": str,
     "version": int,
     "sha256": str,
-    "source": {"spec": str, "found": str, "identity": str},
+    "source": {"spec": str, "found": str, "identity": str, "validation_share": float},
     "made": {
         "storage": str,
         "size": int,
@@ -44,15 +45,25 @@ _SHAPE = {
     "titles": [str],
     "classes_sha256": str,
     "splits": {str: {"images": int, "per_class": [int], "shards": [_SHARD]}},
-    "accounting": {str: {"inputs": int, "accepted": int, "rejected": int, "duplicates": int}},
+    "accounting": {
+        str: {
+            "inputs": int,
+            "accepted": int,
+            "rejected": int,
+            "duplicates": int,
+            "contradictions": int,
+        }
+    },
     "converted": {str: int},
     "extreme_aspect": [str],
     "in_two_splits": [[str]],
+    "in_two_classes": [[str]],
     "ignored": {str: int},
     "warnings": [str],
     "truncated": str,
     "statistics": _HASHED,
     "rejected": _HASHED,
+    "inputs": _HASHED,
 }
 
 
@@ -93,16 +104,16 @@ def read_description(folder: Path) -> dict[str, Any]:
 def files(description: dict[str, Any]) -> list[dict[str, Any]]:
     """Of every file beside dataset.json its name and SHA-256; of shards their sizes too."""
     shards = [shard for split in description["splits"].values() for shard in split["shards"]]
-    return [*shards, description["statistics"], description["rejected"]]
+    return [*shards, *(description[name] for name in ("statistics", "rejected", "inputs"))]
 
 
 def _misfit(value: Any, shape: Any, place: str) -> str:
     """What is missing or of another type than `shape` has it; "" where all fits."""
     if isinstance(shape, tuple):
         return min((_misfit(value, one, place) for one in shape), key=len)
-    if shape is None or shape is str or shape is int:
+    if shape in (None, str, int, float):
         fits = value is None if shape is None else type(value) is shape
-        if not fits or (shape is int and value < 0):
+        if not fits or (shape in (int, float) and not 0 <= value < math.inf):
             return f"{place} is {str(value)[:40]!r}"
         return ""
     if not isinstance(value, type(shape)):

@@ -8,14 +8,17 @@ from enum import IntEnum
 
 
 class Advice(IntEnum):
-    """The system's numbers; the second is Linux's alone."""
+    """The system's numbers; the last is Linux's alone."""
 
     WILL_NEED = 3  # begin to read it now
+    LEAVE = 4  # this process does not need it in memory, but others may
     PAGE_OUT = 21  # its memory may serve others
 
 
 def advise(address: int, length: int, advice: Advice) -> None:
     """Advise about `length` mapped bytes. A system that knows no such advice goes on without."""
+    if not hasattr(mmap.mmap, "madvise"):
+        return
     start = address // mmap.PAGESIZE * mmap.PAGESIZE
     size = ctypes.c_size_t(address + length - start)
     ctypes.CDLL(None).madvise(ctypes.c_void_p(start), size, int(advice))

@@ -2,33 +2,33 @@
 
 The work is done in OUT.unfinished, which becomes OUT when it is whole. Beside each whole shard lies
 a journal that says what it was made from; a preparation that finds one made from the same images
-does not make it again.
+does not make it again. A set whose source has changed is made anew, with what is in it still, and stays
+until the new one is whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import islice
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.base.files import remove, require_space
-from alexnet.base.progress import progress
 from alexnet.prepared import folder as folders
-from alexnet.prepared import sealed, shards
-from alexnet.prepared.batches import Account, ShardBatch, batches
+from alexnet.prepared import history, shards
 from alexnet.prepared.dataset import PreparedDataset
-from alexnet.prepared.look import culprits
+from alexnet.prepared.inputs import changes, in_words
+from alexnet.prepared.making import Making, make_all, make_share
 from alexnet.prepared.pixels import SIDES, SIZE
+from alexnet.prepared.recognition import inputs_of, is_of, is_unchanged, lies_under
+from alexnet.prepared.reuse import Earlier
 from alexnet.prepared.shards import Form
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.statistics import Statistics
-from alexnet.prepared.sums import Sums
-from alexnet.prepared.work import Built, ImageOutcome, build_shard, inspect_shard
-from alexnet.prepared.workers import WorkerDied, Workers
 from alexnet.sources import Source, name_of, open_source
 
 DEFAULT_ALLOWED_REJECTED = 0.01
@@ -51,6 +51,8 @@ def prepare(
 ) -> PreparedDataset:
     """Prepare `source` in the folder `out` and open it; if it is there already, just open it.
 
+    A set that was made of an earlier state of the source is replaced, when the new one is whole.
+
     `storage` is "raw" (side x side x 3 bytes an image, read without decoding) or "jpeg"; `side` is
     that of the images, 256 for the paper's network, 32 for the nets of CIFAR-10. The bytes written
     do not depend on the number of `workers` or processes, nor on where the work was stopped. Raises
@@ -63,39 +65,44 @@ def prepare(
     if side not in SIDES:
         known = " or ".join(map(str, SIDES))
         raise UsageError(f"Images of {side} pixels are for no network.", remedy=f"Use {known}.")
-    form = Form(storage, side)
+    job = folders.job_of(source, form := Form(storage, side))
+    if out.is_symlink():  # what it leads to is prepared beside that, on the same disk
+        out = out.resolve()
+    most_rejected = allowed_rejected * source.count
+    if not ranks.is_rank_0():
+        if ranks.from_rank_0(False):
+            making = Making(source, folders.unfinished(out), form, _earlier(out, job))
+            make_share(making, workers, most_rejected)
+            ranks.meet()
+        ranks.meet()
+        return PreparedDataset.open(out)
+    folders.settle(out)
+    existing, seen = folders.existing(out, source, job), folders.mark(out)
+    if existing:
+        ranks.from_rank_0(False)
+        ranks.meet()
+        return existing
     if source.truncated and not accept_truncated:
         raise DataError(
             f"The archive breaks off {source.truncated}; {source.count:,} images come before.",
             where=source.spec,
-            remedy="Fetch it again, or add --accept-truncated to use what is there.",
+            remedy="Fetch it again, or use what is there: "
+            f"alexnet data prepare {quote(source.spec)} --accept-truncated",
         )
-    job = folders.job_of(source, form)
-    if out.is_symlink():  # what it leads to is prepared beside that, on the same disk
-        out = out.resolve()
-    most_rejected = allowed_rejected * source.count
-    make = partial(_make_share, source, form, workers, most_rejected)
-    if not ranks.is_rank_0():
-        if ranks.from_rank_0(False):
-            make(folders.unfinished(out))
-            ranks.meet()
-        ranks.meet()
-        return PreparedDataset.open(out)
-    if existing := folders.existing(out, job):
-        ranks.from_rank_0(False)
-        ranks.meet()
-        return existing
     with folders.locked(out) as unfinished:
-        existing = folders.existing(out, job)  # finished by another preparation meanwhile
-        is_to_do = not existing and not folders.is_finished(unfinished, job)
+        if folders.mark(out) != seen:  # finished by another preparation meanwhile
+            existing = folders.existing(out, source, job)
+        is_to_do = not existing and not folders.is_finished(unfinished, source, job)
         if is_to_do:
             folders.start_or_go_on(unfinished, job)
             _require_room(unfinished, source, form)
+            _tell_of_changes(source, job, out)
         if ranks.from_rank_0(is_to_do):
+            making = Making(source, unfinished, form, _earlier(out, job))
             if ranks.world() > 1:
-                make(unfinished)
+                make_share(making, workers, most_rejected)
                 ranks.meet()
-            _fill(unfinished, source, job, form, workers, allowed_rejected)
+            _fill(making, job, out, workers, allowed_rejected)
         if existing:
             remove(unfinished)
         else:
@@ -104,8 +111,15 @@ def prepare(
     return PreparedDataset.open(out)
 
 
-def open_or_prepare(data: str, download: bool = False, side: int = SIZE) -> PreparedDataset:
+def open_or_prepare(
+    data: str,
+    download: bool = False,
+    side: int = SIZE,
+    before: Callable[[Sequence[str], Sequence[str], str], None] | None = None,
+) -> PreparedDataset:
     """A prepared dataset's folder opened, or any source prepared in its default folder.
+
+    `before` is given a source's classes, splits and name before its images are read, and may refuse them.
 
     What lies there is used, stored either way, if it was made from the same images. Raises
     IncompatibleError where it has images of another side.
@@ -119,34 +133,77 @@ def open_or_prepare(data: str, download: bool = False, side: int = SIZE) -> Prep
                 remedy=f"Prepare it again: alexnet data prepare SRC --side {side}",
             )
         return dataset
-    out, storage = default_folder(data, side), "raw"
-    if (out / "dataset.json").is_file():
-        storage = PreparedDataset.open(out).description["made"]["storage"]
-    return prepare(open_source(data, download=download), out, storage=storage, side=side)
+    source = _opened(data, side, download)
+    if before:
+        before(source.classes, source.splits, source.spec)
+    out, storage = home_of(source, side), "raw"
+    if there := folders.earlier_in(out):
+        storage = there.description["made"]["storage"]
+        share = there.description["source"]["validation_share"]
+        if share != source.validation_share:
+            source = open_source(data, validation_share=share, download=download)
+    return prepare(source, out, storage=storage, side=side)
 
 
-def _make_share(
-    source: Source, form: Form, workers: int | None, most_rejected: float, folder: Path
-) -> None:
-    """This process's part of the shards; `_fill` finds them made, as after a stop.
+def _opened(data: str, side: int, download: bool) -> Source:
+    """A source; of one whose layout is not clear, what a preparation was told to make of it."""
+    try:
+        return open_source(data, download=download)
+    except DataError:
+        there = folders.earlier_in(default_folder(data, side))
+        if there is None or there.description["source"]["spec"] != data:
+            raise
+        share = there.description["source"]["validation_share"]
+        source = open_source(data, validation_share=share, download=download)
+        if not set(source.warnings) <= set(there.description["warnings"]):
+            raise  # something else is left out now
+        return source
 
-    Every process reads the whole source: which images are duplicates depends on all before. It ends
-    where more are rejected than may be, which `_fill` will say.
+
+def home_of(source: Source, side: int = SIZE) -> Path:
+    """Where a source is prepared when nothing else is said: `default_folder`, or where that is the set
+    of another source, NAME-HASH beside it; or where a folder of just these images was prepared before
+    it was moved, renamed or copied.
     """
-    rejected = 0
-    every, first = ranks.world(), ranks.rank()
-    with (
-        Workers(workers) as pool,
-        progress(f"prepare {name_of(source.spec)}", source.count, "images") as shown,
-    ):
-        mine = islice(
-            batches(source, shards.IMAGES[form.storage], shards.SOURCE_BYTES), first, None, every
-        )
-        for batch, shard in pool.map(partial(_make, pool, folder, form), mine):
-            rejected += sum(bool(outcome.reason) for outcome in shard.outcomes)
-            if rejected > most_rejected:
-                return
-            shown.advance(len(batch.entries) * every)  # the others are as far
+    plain = default_folder(source.spec, side)
+    place = source.files.root.resolve() if source.files else source.spec
+    mark = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    ending = plain.name.removeprefix(name_of(source.spec))
+    apart = plain.with_name(f"{name_of(source.spec)}-{mark}{ending}")
+    sets = [folder for folder in (plain, apart) if (folder / "dataset.json").is_file()]
+    for folder in sets:
+        if is_of(folder, source):
+            return folder
+    others = lies_under(source.identity, sorted(plain.parent.glob("*")))
+    for folder in dict.fromkeys([*sets, *others]):
+        dataset = folders.earlier_in(folder)
+        if dataset and dataset.side == side and is_unchanged(dataset, source):
+            if folder != plain:
+                print(f"{source.spec} is prepared already: {folder}", file=sys.stderr)
+            return folder
+    if plain not in sets:
+        return plain
+    print(f"{plain} is the set of other images: these are prepared in {apart}", file=sys.stderr)
+    return apart
+
+
+def _earlier(out: Path, job: dict[str, Any]) -> Earlier | None:
+    """The set that is to be replaced, if its images would be the same to the last bit now."""
+    dataset = folders.earlier_in(out)
+    if dataset is None or dataset.description["made"] != job["made"]:
+        return None
+    return Earlier(dataset, inputs_of(dataset))
+
+
+def _tell_of_changes(source: Source, job: dict[str, Any], out: Path) -> None:
+    """Say why a set is prepared anew, where there is one."""
+    if not (out / "dataset.json").is_file():
+        return
+    why = f"{source.spec} is not what {out} was made from any more"
+    before = folders.earlier_in(out)
+    if before is None or folders.by_other_rules(before, job):
+        why = f"{out} was made by other rules than this version of the program has"
+    print(f"{why}: it is prepared anew, and the old set stays until then", file=sys.stderr)
 
 
 def _bytes_each(form: Form) -> int:
@@ -161,154 +218,28 @@ def _require_room(folder: Path, source: Source, form: Form) -> None:
         folder,
         source.count * _bytes_each(form) - done,
         "The rest of the prepared set",
-        "Free some space, choose another folder with -o, or use --storage jpeg.",
+        "Free some space, or prepare it on another disk, as JPEGs if need be: alexnet data prepare "
+        f"{quote(source.spec)} --side {form.side} --storage jpeg -o DIR",
     )
 
 
 def _fill(
-    folder: Path,
-    source: Source,
-    job: dict[str, Any],
-    form: Form,
-    workers: int | None,
-    allowed_rejected: float,
+    making: Making, job: dict[str, Any], out: Path, workers: int | None, allowed_rejected: float
 ) -> None:
-    """All files of the set, in the unfinished folder."""
-    with Workers(workers) as pool:
-        finished = _make_all(source, folder, form, pool, allowed_rejected)
-    given = sum(account.inputs for account in finished.accounts.values())
-    if given != source.count:
+    """All files of the set, in the unfinished folder, which will be `out`."""
+    source, made = making.source, make_all(making, workers, allowed_rejected)
+    if len(made.inputs) != source.count:
         raise DataError(
-            f"The source changed while it was read: {given:,} images, not {source.count:,}.",
+            f"The source changed while it was read: {len(made.inputs):,} images, not {source.count:,}.",
             where=source.spec,
             remedy="The same command goes on; only what changed is made again.",
         )
-    if not finished.sums.images:
+    if not made.sums.images:
         raise DataError("No training image can be used.", where=source.spec)
-    Statistics.from_sums(finished.sums).save(folder / STATISTICS)
-    folders.finish(folder, source, job, finished.accounts, finished.files)
-
-
-@dataclass
-class _Shard:
-    """A shard in the unfinished folder, and what its batch came to."""
-
-    path: Path
-    split: str
-    outcomes: list[ImageOutcome]
-    bytes: int
-    sha256: str
-    index: list[Any]  # an `Index`; empty where there is no file
-    sums: Sums | None
-
-    def entry(self) -> dict[str, Any]:
-        """What dataset.json says of it."""
-        return {
-            "file": self.path.name,
-            "images": sum(not outcome.reason for outcome in self.outcomes),
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "images_at": self.index[:2],
-            "index_sha256": self.index[2],
-        }
-
-
-@dataclass
-class _Finished:
-    """Of each split its account and its shards' entries; and the sums over training."""
-
-    accounts: dict[str, Account]
-    files: dict[str, list[dict[str, Any]]]
-    sums: Sums
-
-
-def _make_all(
-    source: Source, folder: Path, form: Form, pool: Workers, allowed_rejected: float
-) -> _Finished:
-    """All shards of all splits; raises DataError as soon as too many images are rejected."""
-    accounts = {split: Account(split) for split in source.splits}
-    files: dict[str, list[dict[str, Any]]] = {split: [] for split in source.splits}
-    sums, make = Sums.zero(form.side), partial(_make, pool, folder, form)
-    with progress(f"prepare {name_of(source.spec)}", source.count, "images") as shown:
-        for batch, shard in pool.map(
-            make, batches(source, shards.IMAGES[form.storage], shards.SOURCE_BYTES)
-        ):
-            accounts[batch.split].add(batch, shard.outcomes)
-            if shard.bytes:  # there is no file where every image was rejected
-                files[batch.split].append(shard.entry())
-            if shard.sums:
-                sums += shard.sums
-            _stop_if_too_many(accounts, allowed_rejected * source.count, source)
-            shown.advance(len(batch.entries))
-    return _Finished(accounts, files, sums)
-
-
-def _make(pool: Workers, folder: Path, form: Form, batch: ShardBatch) -> _Shard:
-    """In a thread of the pool: the batch's shard, made now or found whole from before a stop."""
-    name, is_train = f"{batch.split}-{batch.number:05d}", batch.split == "train"
-    path, journal = folder / f"{name}.arrow", folder / f"{name}.journal.json"
-    made_from = batch.sha256()
-    if shard := _found(pool, path, form, journal, made_from, batch):
-        batch.contents.clear()
-        return shard
-    built = _build(pool, path, form, batch)
-    batch.contents.clear()
-    index = list(shards.index_of(path)) if built.bytes else []
-    record = {
-        "made_from": made_from,
-        "outcomes": [asdict(outcome) for outcome in built.outcomes],
-        "shard": {"bytes": built.bytes, "sha256": built.sha256, "index": index},
-    }
-    sealed.write_sealed(journal, record)
-    sums = built.sums if is_train else None
-    return _Shard(path, batch.split, built.outcomes, built.bytes, built.sha256, index, sums)
-
-
-def _found(
-    pool: Workers, path: Path, form: Form, journal: Path, made_from: str, batch: ShardBatch
-) -> _Shard | None:
-    """The shard that a stopped preparation made from the same images, if it is whole."""
-    try:
-        record = sealed.read_sealed(journal)
-    except DataError:  # there is none, or what it says is not known
-        return None
-    if record["made_from"] != made_from:
-        return None
-    outcomes = [ImageOutcome(**one | {"kinds": tuple(one["kinds"])}) for one in record["outcomes"]]
-    size, digest, index = (record["shard"][name] for name in ("bytes", "sha256", "index"))
-    if not size:
-        return _Shard(path, batch.split, outcomes, 0, "", [], None)
-    # Where it was stopped in `finish`, it may have its last name already.
-    for place in [path, *path.parent.glob(f"{path.stem}-of-*.arrow")]:
-        whole, sums = pool.call(inspect_shard, place, form, digest, batch.split == "train")
-        if whole:
-            return _Shard(place, batch.split, outcomes, size, digest, index, sums)
-    return None
-
-
-def _build(pool: Workers, path: Path, form: Form, batch: ShardBatch) -> Built:
-    """`build_shard` in a worker; images that kill it are found one by one and rejected."""
-    labels, keys = [entry.label for entry in batch.new], [entry.key for entry in batch.new]
-    with_sums = batch.split == "train"
-    known: dict[int, ImageOutcome] = {}
-    while True:
-        try:
-            return pool.call(
-                build_shard, path, form, batch.contents, labels, keys, known, with_sums
-            )
-        except WorkerDied as death:
-            known |= culprits(pool, batch.contents, known, death)
-
-
-def _stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Source) -> None:
-    rejected = sum(account.rejected for account in accounts.values())
-    if rejected <= allowed:
-        return
-    rows = [row for account in accounts.values() for row in account.rejected_rows]
-    shown = [f"{split}/{key}: {reason} ({detail})" for key, split, reason, detail in rows[:5]]
-    raise DataError(
-        f"More images than allowed cannot be used: {rejected:,} of {source.count:,} so far,"
-        f" {allowed:,.1f} allowed.",
-        where="\n".join(shown),
-        remedy=f"`alexnet data check {source.spec}` names all; --allowed-rejected allows more.",
-    )
+    Statistics.from_sums(made.sums).save(making.folder / STATISTICS)
+    if before := folders.earlier_in(out):
+        classes = list(before.classes), list(source.classes)
+        changed = changes(inputs_of(before), made.inputs, *classes)
+        history.record(making.folder, before, changed)
+        print(f"{source.spec}: {in_words(changed)}", file=sys.stderr)
+    folders.finish(making.folder, source, job, made, out)

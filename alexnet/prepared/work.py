@@ -6,8 +6,10 @@ Legend: N images, H height, W width, C colours.
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +31,14 @@ class ImageOutcome:
     kinds: tuple[str, ...] = ()
     reason: str = ""
     detail: str = ""
+
+
+class Stored(NamedTuple):
+    """An image that was prepared before: image `n` of a shard, and what was seen of it then."""
+
+    path: Path
+    n: int
+    outcome: ImageOutcome
 
 
 TOO_LARGE = ImageOutcome(reason="too large", detail="not enough memory to decode it")
@@ -57,24 +67,34 @@ def build_shard(
     keys: list[str],
     known: dict[int, ImageOutcome],
     with_sums: bool,
+    stored: Mapping[int, Stored] | None = None,
 ) -> Built:
-    """Prepare a batch and write it; positions in `known` are rejected already and not touched."""
+    """Prepare a batch and write it; positions in `known` are rejected already and not touched.
+
+    Those in `stored` are copied from where they lie; nothing is given of their contents.
+    """
     outcomes: list[ImageOutcome] = []
     kept: list[int] = []
     jpegs: list[bytes] = []
     sums = Summing(form.side) if with_sums else None
     room_NHWC = _room(len(contents) if form.storage == "raw" else 1, form)
     for n, data in enumerate(contents):
-        outcome, rgb_HWC = (known[n], None) if n in known else _examine(data)
-        outcomes.append(outcome)
-        if rgb_HWC is None:
-            continue
         pixels_HWC = room_NHWC[len(kept) if form.storage == "raw" else 0]
-        pixels.to_square(rgb_HWC, pixels_HWC)
-        if form.storage == "jpeg":
-            jpegs.append(shards.encode_jpeg(pixels_HWC))
+        before = stored.get(n) if stored else None
+        if before:
+            outcomes.append(before.outcome)
+            jpeg = _copy(before, form, pixels_HWC)
+        else:
+            outcome, rgb_HWC = (known[n], None) if n in known else _examine(data)
+            outcomes.append(outcome)
+            if rgb_HWC is None:
+                continue
+            pixels.to_square(rgb_HWC, pixels_HWC)
+            jpeg = shards.encode_jpeg(pixels_HWC) if form.storage == "jpeg" else b""
+        if jpeg:
+            jpegs.append(jpeg)
             if sums:  # of what will be read
-                shards.decode_jpeg(jpegs[-1], pixels_HWC)
+                shards.decode_jpeg(jpeg, pixels_HWC)
         if sums:
             sums.add(pixels_HWC)
         kept.append(n)
@@ -85,6 +105,19 @@ def build_shard(
             path, images, [labels[n] for n in kept], [keys[n] for n in kept]
         )
     return Built(outcomes, size, digest, sums.total() if sums else None)
+
+
+_opened: list[shards.Shard] = []
+
+
+def _copy(stored: Stored, form: Form, out_HWC: np.ndarray) -> bytes:
+    """A stored image's pixels into `out_HWC`, or its JPEG returned; the last shard stays open."""
+    if not _opened or _opened[0].path != stored.path:
+        _opened[:] = [shards.Shard.open(stored.path, side=form.side)]
+    if form.storage == "jpeg":
+        return bytes(_opened[0].images[stored.n].as_buffer())
+    out_HWC[:] = _opened[0].pixels(stored.n)
+    return b""
 
 
 _rooms: list[np.ndarray] = []
@@ -112,7 +145,7 @@ def inspect_shard(path: Path, form: Form, digest: str, with_sums: bool) -> tuple
 
 
 def _examine(data: bytes, time: float = 1.0) -> tuple[ImageOutcome, np.ndarray | None]:
-    signal.setitimer(signal.ITIMER_PROF, time * IMAGE_SECONDS)  # SIGPROF ends what hangs
+    _alarm(time * IMAGE_SECONDS)  # ends what hangs
     try:
         examined = pixels.examine(data)
         outcome = ImageOutcome(examined.width, examined.height, examined.kinds)
@@ -122,4 +155,10 @@ def _examine(data: bytes, time: float = 1.0) -> tuple[ImageOutcome, np.ndarray |
     except MemoryError:
         return TOO_LARGE, None
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        _alarm(0)
+
+
+def _alarm(seconds: float) -> None:
+    """SIGPROF ends this process after so much CPU time, or never (0); Windows has no such thing."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)

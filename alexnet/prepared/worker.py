@@ -6,12 +6,18 @@ import ctypes
 import logging
 import os
 import pickle
-import resource
 import signal
 import sys
 from typing import Any
 
 from alexnet.prepared.workers import OUT_OF_MEMORY
+
+try:
+    import resource
+
+    HAS_LIMITS = True
+except ImportError:  # Windows
+    HAS_LIMITS = False
 
 # Bytes of memory of its own. The worst image that is decoded, a WebP of 64 million pixels with
 # transparency, needs 1 GB, a batch and its raw shard 0.4 GB, the libraries 0.2 GB; more is a bomb.
@@ -55,7 +61,9 @@ def _silence_libraries() -> None:
 
 
 def limit_memory() -> None:
-    """More than MEMORY is refused to this process, as a MemoryError; macOS does not enforce it."""
+    """More than MEMORY is refused to this process, as a MemoryError; Linux alone enforces it."""
+    if not HAS_LIMITS:
+        return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -37,7 +37,7 @@ class WorkerDied(Exception):
 
     def __init__(self, status: int) -> None:
         super().__init__(f"a worker process ended with status {status}")
-        self.too_slow = status == -signal.SIGPROF
+        self.too_slow = hasattr(signal, "SIGPROF") and status == -signal.SIGPROF
         self.out_of_memory = status == OUT_OF_MEMORY
 
 

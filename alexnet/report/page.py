@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +19,30 @@ from PIL import Image
 from alexnet import paper, recipes
 from alexnet.base.errors import AlexNetError
 from alexnet.base.files import read_json, write_atomically
+from alexnet.base.progress import clock
 from alexnet.config import OUR_DEFAULTS, RunConfig
-from alexnet.evaluation.evaluate import class_scores, predictions_file, weakest
-from alexnet.evaluation.predictions import Predictions
-from alexnet.evaluation.scores import chance, confusion
+from alexnet.evaluation.scores import confusion
 from alexnet.figures.confusion import confusion_matrix
-from alexnet.figures.curves import PANELS, curves
+from alexnet.figures.curves import PANELS, curves, drops
 from alexnet.figures.examples import Example, predictions_with_bars
 from alexnet.figures.kernels import first_layer_kernels
 from alexnet.figures.style import inline_svg, write_png
-from alexnet.models import load_model
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
+from alexnet.report.course import Course, course_of
 from alexnet.report.examples import bars_of, telling
+from alexnet.report.results import (
+    Evaluated,
+    classes_of,
+    evaluation_of,
+    model_of,
+    percent,
+    results_of,
+)
 from alexnet.runs import Run
 from alexnet.settings import differences
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
-_WEAKEST = 8
-
-
-@dataclass(frozen=True)
-class _Evaluated:
-    """An evaluation folder of the run's own model and data."""
-
-    folder: Path
-    scores: dict[str, Any]
-    predictions: Predictions
 
 
 def write_report(run: Run, output: Path | None = None) -> Path:
@@ -54,38 +50,41 @@ def write_report(run: Run, output: Path | None = None) -> Path:
 
     Returns the report's path. Raises the errors of the run's own files where they are damaged.
     """
-    network = load_model(run.model)[0] if (run.model / "config.json").is_file() else None
-    evaluated = _evaluation(run)
+    model = model_of(run)
+    network = model.load()[0] if model else None
+    evaluated = evaluation_of(run, model) if model else None
     dataset = _dataset(run)
     rows = run.metrics()
-    counts_KK, examples = None, []
-    if evaluated:
-        found = evaluated.predictions
-        counts_KK = confusion(found.probs_NK, found.labels_N)
-        examples = _examples(found, dataset)
+    course = course_of(run, rows)
+    classes = len(run.data["classes"])
     page: dict[str, Any] = {
         "run": run.name,
         "recipe": run.config.recipe,
-        "trained": _trained(run, network, dataset, rows),
-        "results": _results(evaluated),
-        "curves": _curves(run, rows),
+        "data": Path(run.data["folder"]).name,
+        "length": run.config.length,
+        "course": course,
+        "trained": _trained(run, network, dataset, course, rows),
+        "results": results_of(evaluated),
+        "curves": _curves(run, rows, classes),
+        "divisors": ", ".join(dict.fromkeys(f"{divisor:.3g}" for _, divisor in drops(rows))),
         "kernels": _kernels(run, network),
-        "network": run.config.network.of(len(run.data["classes"])),
-        "examples": _cards(run, examples),
-        "confusion": _confusion(run, evaluated, counts_KK),
-        "weakest": _weak_rows(evaluated),
+        "network": run.config.network.of(classes),
+        "examples": _cards(run, _examples(evaluated, dataset)),
+        "confusion": _confusion(run, evaluated),
+        "per_class": classes_of(evaluated),
         "departures": _departures(run.config),
         "environment": _environment(run),
-        "commands": _commands(run, dataset, evaluated),
+        "commands": _commands(run, course, evaluated),
         "paper": paper,
     }
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "percent": _percent,
-        "percent_right": lambda share: _percent(1 - share),
+        "percent": percent,
+        "percent_right": lambda share: percent(1 - share),
         "points": lambda points: f"{points:+.1f}".replace("-", "−"),
+        "clock": clock,
     }
     html = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(page)
     path = output or run.folder / "report.html"
@@ -96,39 +95,19 @@ def write_report(run: Run, output: Path | None = None) -> Path:
 # --- What the folder holds ------------------------------------------------------------------------
 
 
-def _evaluation(run: Run) -> _Evaluated | None:
-    """The evaluation of these weights on these data, of the validation split if there is one."""
-    config = run.model / "config.json"
-    if not config.is_file():
-        return None
-    weights, data = read_json(config)["weights_sha256"], run.data["fingerprint"]
-    fitting = []
-    for path in sorted((run.folder / "evaluation").glob("*/scores.json")):
-        scores = read_json(path)
-        made_by = scores["provenance"]
-        if made_by["model"]["weights_sha256"] == weights and (
-            made_by["dataset"]["fingerprint"] == data
-        ):
-            fitting.append((made_by["split"] == "val", path.parent, scores))
-    if not fitting:
-        return None
-    _, folder, scores = max(fitting, key=lambda one: one[0])
-    most = max(int(views) for views in scores["views"])
-    return _Evaluated(folder, scores, Predictions.load(predictions_file(folder, most)))
-
-
 def _dataset(run: Run) -> PreparedDataset | None:
     """The data the run was trained on, if they still lie where they were."""
     try:
-        dataset = PreparedDataset.open(run.data["folder"])
+        dataset = PreparedDataset.open(run.data_folder)
     except AlexNetError:
         return None
     return dataset if dataset.fingerprint == run.data["fingerprint"] else None
 
 
-def _examples(found: Predictions, dataset: PreparedDataset | None) -> list[Example]:
-    if dataset is None:
+def _examples(evaluated: Evaluated | None, dataset: PreparedDataset | None) -> list[Example]:
+    if evaluated is None or dataset is None:
         return []
+    found = evaluated.predictions
     split = dataset.split(found.provenance["split"])
     return [
         Example(split.pixels(n), found.titles[found.labels_N[n]], bars_of(found, n))
@@ -139,26 +118,12 @@ def _examples(found: Predictions, dataset: PreparedDataset | None) -> list[Examp
 # --- The sections ---------------------------------------------------------------------------------
 
 
-def _results(evaluated: _Evaluated | None) -> dict[str, Any] | None:
-    if evaluated is None:
-        return None
-    scores = evaluated.scores
-    views = {int(count): errors for count, errors in scores["views"].items()}
-    return {
-        "split": scores["provenance"]["split"],
-        "images": scores["images"],
-        "classes": scores["classes"],
-        "chance": chance(scores["classes"]),
-        "most": max(views),
-        "views": [{"views": count, **views[count]} for count in sorted(views, reverse=True)],
-        "change": 100 * (views[paper.VIEWS]["top1_error"] - views[1]["top1_error"])
-        if views.keys() >= {1, paper.VIEWS}
-        else None,
-    }
-
-
 def _trained(
-    run: Run, network: AlexNet | None, dataset: PreparedDataset | None, rows: list[dict[str, Any]]
+    run: Run,
+    network: AlexNet | None,
+    dataset: PreparedDataset | None,
+    course: Course,
+    rows: list[dict[str, Any]],
 ) -> list[tuple[str, str]]:
     """What was trained on what."""
     data, config = run.data, run.config
@@ -173,27 +138,27 @@ def _trained(
         count = sum(value.numel() for value in network.parameters())
         about = network.convention
         facts.append(("Network", f"{about.name}: {about.about}; {count:,} parameters"))
-    steps = max((row["step"] for row in rows), default=0)
-    done = max((row["epoch"] for row in rows if row["kind"] != "event"), default=0)
-    facts.append(
-        (
-            "Training",
-            f"{round(done, 1):g} of {config.length}, {steps:,} updates of {config.optimizer.batch}",
-        )
-    )
+    updates = f"{course.steps:,} updates of {config.optimizer.batch}"
+    facts.append(("Training", f"{course.epochs:.3g} of {config.length}, {updates}"))
+    if course.began:
+        facts.append(("Date", f"{course.began[:-3]} to {course.ended[:-3]}"))
+        about_it = "training and validation, without interruptions"
+        facts.append(("Duration", f"{clock(course.seconds)} ({about_it})"))
     speeds = [row["images_per_second"] for row in run.timing()]
     if speeds:
         facts.append(("Speed", f"{np.median(speeds):.0f} images per second"))
-    facts += [("Remark", row["text"]) for row in rows if row["kind"] == "event"]
+    events = [row["text"] for row in rows if row["kind"] == "event"]
+    facts += [("Remark", text) for text in dict.fromkeys([*run.remarks(), *events])]
     return facts
 
 
-def _curves(run: Run, rows: list[dict[str, Any]]) -> list[str]:
+def _curves(run: Run, rows: list[dict[str, Any]], classes: int) -> list[str]:
     if not rows:
         return []
-    write_png(curves(rows), run.folder / "plots" / "curves.png")
+    write_png(curves(rows, classes=classes), run.folder / "plots" / "curves.png")
     return [
-        inline_svg(curves(rows, [key]), f"{title} against epochs") for key, title in PANELS.items()
+        inline_svg(curves(rows, [key], classes), f"{title} against epochs")
+        for key, title in PANELS.items()
     ]
 
 
@@ -222,23 +187,14 @@ def _cards(run: Run, examples: list[Example]) -> list[dict[str, Any]]:
     ]
 
 
-def _confusion(run: Run, evaluated: _Evaluated | None, counts_KK: np.ndarray | None) -> str:
-    if evaluated is None or counts_KK is None:
-        return ""
-    figure = confusion_matrix(counts_KK, evaluated.predictions.titles)
-    write_png(figure, run.folder / "plots" / "confusion.png")
-    return inline_svg(figure, "Confusion matrix")
-
-
-def _weak_rows(evaluated: _Evaluated | None) -> dict[str, Any] | None:
+def _confusion(run: Run, evaluated: Evaluated | None) -> dict[str, Any] | None:
+    """The table as SVG, and how many rem it is wide: few classes need little room."""
     if evaluated is None:
         return None
-    rows = class_scores(evaluated.predictions)
-    return {
-        "rows": weakest(evaluated.predictions, _WEAKEST),
-        "faultless": sum(row.images > 0 and row.top1_error == 0 for row in rows),
-        "of": sum(row.images > 0 for row in rows),
-    }
+    found = evaluated.predictions
+    figure = confusion_matrix(confusion(found.probs_NK, found.labels_N), found.titles)
+    write_png(figure, run.folder / "plots" / "confusion.png")
+    return {"svg": inline_svg(figure, "Confusion matrix"), "width": 5.6 * figure.get_figwidth()}
 
 
 def _departures(config: RunConfig) -> list[dict[str, str]]:
@@ -266,11 +222,13 @@ def _environment(run: Run) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in {**found, **versions}.items()]
 
 
-def _commands(run: Run, dataset: PreparedDataset | None, evaluated: _Evaluated | None) -> list[str]:
-    """What was typed to train, and what evaluates and reports."""
+def _commands(run: Run, course: Course, evaluated: Evaluated | None) -> list[str]:
+    """What was typed to train, what goes on with it if it was stopped, and what evaluates and reports."""
     typed = shlex.split((run.folder / "command.txt").read_text())
     commands = [shlex.join(["alexnet", *typed[1:]])]
-    if typed[1:2] == ["quickstart"]:
+    if course.is_stopped:
+        commands.append(shlex.join(["alexnet", "resume", run.name]))
+    elif typed[1:2] == ["quickstart"]:
         return commands
     split = evaluated.predictions.provenance["split"] if evaluated else "val"
     extra = [] if split == "val" else ["--split", split]
@@ -280,10 +238,6 @@ def _commands(run: Run, dataset: PreparedDataset | None, evaluated: _Evaluated |
         shlex.join(["alexnet", "evaluate", run.name, data, *extra]),
         shlex.join(["alexnet", "report", run.name]),
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _encoded(pixels: np.ndarray, kind: str, **options: Any) -> bytes:

@@ -213,10 +213,10 @@ class Sweep:
         return any(other.of == arm.name for other in self.study.arms.values())
 
     def _tidy(self, address: Address) -> None:
-        """Remove what a finished cell needs no more: checkpoints, and a model that no arm starts with."""
+        """Remove what a finished cell needs no more: checkpoints, and models that no arm starts with."""
         run = _run_of(address)
         is_needed = any(other.start == address.arm for other in self.study.arms.values())
-        for folder in (run.checkpoints, *(() if is_needed else (run.model,))):
+        for folder in (run.checkpoints, run.best, *(() if is_needed else (run.model,))):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _made(self) -> dict[str, Any]:
@@ -232,11 +232,15 @@ def _run_of(address: Address) -> Run:
 
 
 def _errors(found: Predictions) -> dict[str, float]:
-    """The errors of predictions as shares, and the loss."""
+    """The errors of predictions as shares, and the loss; of five classes or fewer no top-5 error."""
     own_N = found.probs_NK[np.arange(len(found.labels_N)), found.labels_N].astype(np.float64)
     loss = -np.log(np.maximum(own_N, np.finfo(np.float32).tiny)).mean()
     scores = score(found.probs_NK, found.labels_N)._asdict()
-    return {name: round(float(value), _DIGITS) for name, value in {**scores, "loss": loss}.items()}
+    return {
+        name: round(float(value), _DIGITS)
+        for name, value in {**scores, "loss": loss}.items()
+        if value is not None
+    }
 
 
 def _curve(run: Run) -> dict[str, list[float]]:

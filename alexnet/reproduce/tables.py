@@ -84,7 +84,8 @@ def _what(arm: Arm, base: Arm) -> str:
 
 
 def _errors(cells: Iterable[Cell], error: str, views: int) -> str:
-    found = [100 * cell.errors[str(views)][error] for cell in cells]
+    several = [cell.errors[str(views)] for cell in cells]
+    found = [100 * errors[error] for errors in several if error in errors]
     return mean_and_spread(found) if found else _NOTHING
 
 

@@ -1,7 +1,7 @@
 """Stage 1: where labelled images come from, as (split, key, label, bytes) in a fixed order."""
 
 from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, LabelledImage, Source
-from alexnet.sources.named import NAMED_SETS, default_data_folder, find
+from alexnet.sources.named import NAMED_SETS, default_data_folder, located
 from alexnet.sources.open import BUILTIN, name_of, open_source
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "LabelledImage",
     "Source",
     "default_data_folder",
-    "find",
+    "located",
     "name_of",
     "open_source",
 ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,14 +34,57 @@ class LabelledImage:
     fault: Fault | None = None
 
 
+class Stamp(NamedTuple):
+    """What the system knows of a file without reading it: bytes, times in ns since 1970, its number."""
+
+    size: int
+    modified: int
+    changed: int  # its contents, name or owner; no program sets this time to another
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """From what `os.stat` says."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files that images are read from: `names` below the folder `root`, or "" for `root` itself.
+
+    `stamps` has one for each name, from before it was read; the first was taken at the time `listed_at`
+    (ns since 1970) or later. No names where whoever opened the source has read all of them.
+    """
+
+    root: Path
+    names: Sequence[str] = ()
+    stamps: Sequence[Stamp] = ()
+    listed_at: int = field(default_factory=time.time_ns)
+
+
+class Listed(NamedTuple):
+    """An image that is a whole file, not read yet; `split` is "" where its bytes decide."""
+
+    split: str
+    key: str
+    label: int
+    path: Path
+    fault: Fault | None = None
+
+
 @dataclass(frozen=True)
 class Source:
     """Labelled images under one name.
 
     `images()` may be called again and again and gives the same images in the same order;
-    `count` is how many it will give. `identity` changes when a file is added, removed or resized.
+    `count` is how many it will give. `identity` changes when a file is added, removed or resized; what
+    else may change are the contents of `files`. Where each image is one of those, `listed()` gives them
+    unread in the same order, and of those that come without a split about `validation_share` are "val".
     `ignored` counts what is no image by its name (`.DS_Store`), `warnings` are sentences for
-    people, and `truncated` names the place where an archive breaks off, if it does.
+    people, and `truncated` names the place where an archive breaks off, if it does. `has_splits` is
+    false where the images come without splits, and their content parts them. Where that is known without
+    reading, `counts` has the number of images of each split, and `images_of` reads one of them alone; ""
+    is for those that come without a split.
     """
 
     spec: str
@@ -52,11 +98,40 @@ class Source:
     ignored: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     truncated: str = ""
+    validation_share: float = DEFAULT_VALIDATION_SHARE
+    files: Files | None = None
+    listed: Callable[[], Iterator[Listed]] | None = None
+    has_splits: bool = True
+    counts: Mapping[str, int] = field(default_factory=dict)
+    images_of: Callable[[str], Iterator[LabelledImage]] | None = None
+
+
+def read_file(path: Path) -> tuple[bytes, Fault | None]:
+    """(bytes, None) or (b"", fault): a file may vanish or be locked between listing and reading."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        return b"", Fault("unreadable", error.strerror or "")
+    return (data, None) if len(data) <= MAX_FILE_BYTES else (b"", Fault("too large", "it grew"))
+
+
+def read_listed(listed: Iterable[Listed], validation_share: float) -> Iterator[LabelledImage]:
+    """Images that are whole files, read; those without a split are divided by their bytes."""
+    for one in listed:
+        data, fault = read_file(one.path) if one.fault is None else (b"", one.fault)
+        split = one.split or ("train" if fault else split_by_content(data, validation_share))
+        yield LabelledImage(split, one.key, one.label, data, fault)
 
 
 def split_by_content(data: bytes, share: float) -> str:
     """ "val" for about `share` of all images, chosen by their bytes: stable under renaming."""
-    fraction = int.from_bytes(hashlib.sha256(data).digest()[:8], "big") / 2**64
+    return split_by_digest(hashlib.sha256(data).digest(), share)
+
+
+def split_by_digest(digest: bytes, share: float) -> str:
+    """The same, by the SHA-256 of an image's bytes."""
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
     return "val" if fraction < share else "train"
 
 

@@ -17,7 +17,7 @@ from alexnet.base.errors import DataError
 from alexnet.formats.pickle_machine import BadPickle
 from alexnet.formats.pickles import unpickled
 from alexnet.sources.archive import list_members, read_members
-from alexnet.sources.base import LabelledImage, Source, as_ppm
+from alexnet.sources.base import Files, LabelledImage, Source, as_ppm
 
 CLASSES = (
     "airplane",
@@ -72,6 +72,7 @@ def open_batches(path: Path, spec: str) -> Source:
         count=sum(counts.values()),
         identity=contents.hexdigest(),
         images=images,
+        files=Files(path),
     )
 
 
@@ -84,10 +85,10 @@ def _batches(path: Path) -> Iterator[tuple[str, bytes]]:
                 with open(files[name], "rb") as file:
                     yield name, _not_too_long(file.read(_MAX_BYTES + 1), f"{path}: {name}")
         return
-    members, _, truncated = list_members(path)
-    if truncated:
-        raise DataError(f"The archive breaks off {truncated}.", where=path)
-    wanted = {m.parts[-1].removesuffix(".bin"): m for m in members}
+    content = list_members(path)
+    if content.truncated:
+        raise DataError(f"The archive breaks off {content.truncated}.", where=path)
+    wanted = {m.parts[-1].removesuffix(".bin"): m for m in content.members if not m.ignored}
     wanted = {name: m for name, m in wanted.items() if name in _BATCHES and m.size <= _MAX_BYTES}
     in_order = sorted(wanted, key=lambda name: wanted[name].offset)
     contents = read_members(path, [wanted[name] for name in in_order])

@@ -1,4 +1,4 @@
-"""A directory with one folder for each class."""
+"""A directory with one folder for each class, or with such folders for each split."""
 
 from __future__ import annotations
 
@@ -6,126 +6,141 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from alexnet.base.errors import DataError
-from alexnet.base.names import is_hidden, printable
+from alexnet.base.names import kind_of_no_image, listed, printable
+from alexnet.base.walk import Walk, walk
 from alexnet.sources.base import (
     MAX_FILE_BYTES,
     Fault,
+    Files,
     LabelledImage,
+    Listed,
     Source,
+    Stamp,
     identity_of,
-    split_by_content,
+    read_listed,
 )
-from alexnet.sources.layout import arrange, is_train
+from alexnet.sources.layout import Place, arrange
+from alexnet.sources.tree import Folder
+
+_UNSEEN = Stamp(0, 0, 0, 0)  # of what is not read
 
 
-def open_folder(folder: Path, spec: str, validation_share: float) -> Source:
+def open_folder(
+    folder: Path, spec: str, validation_share: float, leave_out: bool = False
+) -> Source:
     """The images of `folder` in the order of their paths.
 
-    Links are not followed out of the tree, and only regular files are opened: anything else is
-    given as an image with a fault. Raises DataError where there are no class folders.
+    What links lead to is read, files and folders, but for folders that the link lies in. Only regular
+    files are opened: anything else is given as an image with a fault. `leave_out` is that of `arrange`.
+    Raises DataError where there are no class folders, or it is not clear which they are.
     """
-    files, faults, hidden, empty = _scan(folder)
-    layout = arrange([path for path, _ in files], where=printable(str(folder)))
-    listed = [
-        (path, size, place)
-        for (path, size), place in zip(files, layout.places, strict=True)
+    found = _scan(folder)
+    layout = arrange(
+        [path for path, _ in found.files], printable(str(folder)), found.folders, leave_out
+    )
+    placed = [
+        (path, stamp, place)
+        for (path, stamp), place in zip(found.files, layout.places, strict=True)
         if place is not None
     ]
 
-    def images() -> Iterator[LabelledImage]:
-        for path, _, (split, label) in listed:
-            key = printable("/".join(path[1:] if split else path))
-            data, fault = b"", faults.get(path)
-            if fault is None:
-                data, fault = _read(folder.joinpath(*path))
-            chosen = split or ("train" if fault else split_by_content(data, validation_share))
-            yield LabelledImage(chosen, key, label, data, fault)
+    def listing() -> Iterator[Listed]:
+        for path, _, place in placed:
+            yield Listed(
+                place.split,
+                place.key(path),
+                place.label,
+                folder.joinpath(*path),
+                found.faults.get(path),
+            )
 
-    ignored = Counter({"hidden": hidden}) + layout.ignored
-    warnings = list(layout.warnings)
-    if empty:
-        warnings.append(f"Empty folders are no classes: {', '.join(sorted(empty))}.")
+    def images() -> Iterator[LabelledImage]:
+        return read_listed(listing(), validation_share)
+
+    ignored = (
+        Counter({"hidden": found.hidden, "links in a loop": len(found.loops)}) + layout.ignored
+    )
     return Source(
         spec=spec,
         found=printable(folder.resolve().name),
-        classes=tuple(printable(name) for name in layout.classes),
-        titles=tuple(printable(name) for name in layout.classes),
+        classes=layout.classes,
+        titles=layout.titles,
         splits=layout.splits,
-        count=len(listed),
-        identity=identity_of([*listed, validation_share]),
+        has_splits=layout.has_splits,
+        counts=Counter(place.split for _, _, place in placed),
+        count=len(placed),
+        identity=identity_of(
+            [*((path, stamp.size, place) for path, stamp, place in placed), validation_share]
+        ),
         images=images,
         ignored=dict(ignored),
-        warnings=tuple(warnings),
+        warnings=(*layout.warnings, *_about_links(found, layout.places)),
+        validation_share=validation_share,
+        files=Files(
+            folder,
+            ["/".join(path) for path, _, _ in placed],
+            [stamp for _, stamp, _ in placed],
+            found.listed_at,
+        ),
+        listed=listing,
     )
 
 
-def _scan(
-    root: Path,
-) -> tuple[list[tuple[tuple[str, ...], int]], dict[tuple[str, ...], Fault], int, list[str]]:
-    """Every file below `root` (path, size), what is wrong with some, hidden ones, empty folders."""
-    files: list[tuple[tuple[str, ...], int]] = []
-    faults: dict[tuple[str, ...], Fault] = {}
-    hidden, empty, inside = 0, [], root.resolve()
-    stack: list[tuple[str, ...]] = [()]
-    while stack:
-        folder = stack.pop()
-        try:
-            entries = list(os.scandir(root.joinpath(*folder)))
-        except OSError as error:
-            raise DataError(
-                f"Cannot read the folder: {error.strerror}.",
-                where=printable(str(root.joinpath(*folder))),
-                remedy="Change its permissions, or move it out of the set.",
-            ) from error
-        seen = [entry for entry in entries if not is_hidden(entry.name)]
-        hidden += len(entries) - len(seen)
-        if not seen and folder:
-            empty.append(printable("/".join(folder)))
-        for entry in seen:
-            path = (*folder, entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                stack.append(path)
-                continue
-            size, fault = _inspect(entry, inside)
-            in_split = is_train(path[0]) and len(path) == 2
-            if fault and (len(path) == 1 or in_split) and os.path.isdir(entry.path):
-                raise DataError(
-                    f"A class folder is a {fault.reason}, and those are not followed.",
-                    where=printable(str(root.joinpath(*path))),
-                    remedy="Put the folder itself there.",
-                )
-            files.append((path, size))
-            if fault:
-                faults[path] = fault
-    return sorted(files), faults, hidden, empty
+@dataclass
+class _Found(Walk):
+    """Every file below a folder with its stamp, what is wrong with some, and what else there is."""
+
+    files: list[tuple[Folder, Stamp]] = field(default_factory=list)
+    faults: dict[Folder, Fault] = field(default_factory=dict)
+    listed_at: int = 0
 
 
-def _inspect(entry: os.DirEntry[str], root: Path) -> tuple[int, Fault | None]:
-    """(bytes, None) of a regular file, or (0, what is wrong with it)."""
+def _scan(root: Path) -> _Found:
+    """What is below `root`, links followed."""
+    found = _Found(listed_at=Files(root).listed_at)
+    for path, entry in walk(root, found):
+        stamp, fault = _UNSEEN, None
+        if not kind_of_no_image(entry.name):
+            stamp, fault = _inspect(entry)
+        found.files.append((path, stamp))
+        if fault:
+            found.faults[path] = fault
+    found.files.sort()
+    return found
+
+
+def _inspect(entry: os.DirEntry[str]) -> tuple[Stamp, Fault | None]:
+    """(stamp, None) of a regular file, or what is wrong with it."""
     try:
-        if entry.is_symlink():
-            if not Path(entry.path).resolve(strict=True).is_relative_to(root):
-                return 0, Fault("link out of the tree")
-            if entry.is_dir():
-                return 0, Fault("link to a folder")
         status = entry.stat()
-    except (OSError, RuntimeError) as error:
-        return 0, Fault("unreadable", getattr(error, "strerror", None) or "a loop of links")
-    if not stat.S_ISREG(status.st_mode):
-        return 0, Fault("not a regular file")
-    if status.st_size > MAX_FILE_BYTES:
-        return 0, Fault("too large", f"{status.st_size:,} bytes")
-    return status.st_size, None
-
-
-def _read(path: Path) -> tuple[bytes, Fault | None]:
-    """(bytes, None) or (b"", fault): a file may vanish or be locked between listing and reading."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        return b"", Fault("unreadable", error.strerror or "")
-    return (data, None) if len(data) <= MAX_FILE_BYTES else (b"", Fault("too large", "it grew"))
+        is_link = entry.is_symlink() and isinstance(error, FileNotFoundError)
+        return _UNSEEN, Fault(
+            "unreadable", "a link to nothing" if is_link else error.strerror or ""
+        )
+    if not stat.S_ISREG(status.st_mode):
+        return _UNSEEN, Fault("not a regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        return _UNSEEN, Fault("too large", f"{status.st_size:,} bytes")
+    return Stamp.of(status), None
+
+
+def _about_links(found: _Found, places: list[Place | None]) -> list[str]:
+    """What is to be said of links that are not read, and are not rejected as images either."""
+    lost = [
+        "/".join(path)
+        for (path, _), place in zip(found.files, places, strict=True)
+        if place is None and path in found.faults
+    ]
+    loops = ["/".join(path) for path in found.loops]
+    return [
+        f"{what}: {listed(names)}."
+        for what, names in (
+            ("Links back to a folder that they lie in are not followed", loops),
+            ("Outside class folders, these cannot be read (links to nothing, pipes)", lost),
+        )
+        if names
+    ]

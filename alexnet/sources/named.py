@@ -10,9 +10,10 @@ from pathlib import Path
 
 from alexnet.base.errors import DataError, EnvironmentProblem
 from alexnet.base.files import Writer, write_atomically
+from alexnet.base.names import distinct
 from alexnet.base.progress import progress
 from alexnet.sources.archive import is_archive, open_archive
-from alexnet.sources.base import Source
+from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Source
 from alexnet.sources.cifar import is_batch_folder, open_batches
 from alexnet.sources.folder import open_folder
 
@@ -102,6 +103,12 @@ def default_data_folder() -> Path:
     return Path(os.environ.get("ALEXNET_DATA") or "data")
 
 
+def located(named: NamedSet) -> Path | None:
+    """Where a set is taken from by its name alone: a folder of this name here, else the data folder."""
+    here = Path(named.name)
+    return (find(named, here) or here) if here.is_dir() else find(named, default_data_folder())
+
+
 def find(named: NamedSet, folder: Path) -> Path | None:
     """The first of the set's files or folders that is in `folder`, or `folder` if it is the set."""
     if is_archive(folder) and folder.is_file():
@@ -115,15 +122,30 @@ def find(named: NamedSet, folder: Path) -> Path | None:
 
 
 def open_named(
-    named: NamedSet, spec: str, folder: Path, validation_share: float, download: bool
+    named: NamedSet,
+    spec: str,
+    folder: Path | None,
+    data_folder: Path | None,
+    validation_share: float | None,
+    download: bool,
 ) -> Source:
     """Open a named set that lies in `folder`, after downloading it where `download` says so.
 
-    Raises DataError where it is not there, or not what its publisher offers.
+    Without one, a folder of the set's name in the working folder comes first, then `data_folder`, then
+    $ALEXNET_DATA. Raises DataError where it is not there, or not what its publisher offers.
     """
-    path = find(named, folder)
-    if path is None and download:
-        path = fetch(named.download, folder)
+    here, warnings = Path(named.name), list[str]()
+    if folder is None and data_folder is None and here.is_dir():
+        path: Path | None = find(named, here) or here
+        warnings.append(
+            f"{named.name} is the folder {here.resolve()}, not a set in {default_data_folder()}; that "
+            f"would be {named.name}:{default_data_folder()}."
+        )
+    else:
+        folder = folder or data_folder or default_data_folder()
+        path = find(named, folder)
+        if path is None and download:
+            path = fetch(named.download, folder)
     if path is None:
         raise DataError(
             f"{named.name} is not in {folder}.",
@@ -131,10 +153,14 @@ def open_named(
             remedy="Set ALEXNET_DATA to the folder that holds it, or add --download.",
         )
     if named is CIFAR_10 and (is_batch_folder(path) or path.name.startswith("cifar-10-")):
-        return open_batches(path, spec)
-    opener = open_archive if is_archive(path) else open_folder
-    source = opener(path, spec, validation_share)
-    return replace(source, titles=tuple(named.titles.get(name, name) for name in source.classes))
+        source = open_batches(path, spec)
+    else:
+        opener = open_archive if is_archive(path) else open_folder
+        share = DEFAULT_VALIDATION_SHARE if validation_share is None else validation_share
+        source = opener(path, spec, share, validation_share is not None)
+        titles = [named.titles.get(name, name) for name in source.classes]
+        source = replace(source, titles=distinct(titles))
+    return replace(source, warnings=(*warnings, *source.warnings))
 
 
 def fetch(archive: Archive, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from alexnet.sources.archive import is_archive, open_archive
 from alexnet.sources.base import DEFAULT_VALIDATION_SHARE, Source
 from alexnet.sources.folder import open_folder
 from alexnet.sources.generated import open_digits, open_synthetic
-from alexnet.sources.named import NAMED_SETS, default_data_folder, open_named
+from alexnet.sources.named import NAMED_SETS, open_named
 from alexnet.sources.photos import open_photos
 
 BUILTIN: dict[str, tuple[Callable[[str, float], Source], str]] = {
@@ -28,15 +28,17 @@ BUILTIN: dict[str, tuple[Callable[[str, float], Source], str]] = {
 def open_source(
     spec: str,
     data_folder: Path | None = None,
-    validation_share: float = DEFAULT_VALIDATION_SHARE,
+    validation_share: float | None = None,
     download: bool = False,
 ) -> Source:
     """A source by what it is called: a folder, a tar file, `cifar10[:DIR]`, `imagenette[:DIR]`,
     `builtin:photos`, `builtin:digits` or `synthetic:NxK`.
 
-    `data_folder` is where named sets lie ($ALEXNET_DATA by default). `validation_share` is how much
-    is held out where the images come without a split. Raises UsageError for a name that does not
-    exist, DataError for what cannot be used. Of several processes the first fetches what is missing.
+    `data_folder` is where named sets lie ($ALEXNET_DATA by default); a folder of this name in the working
+    folder comes before. `validation_share` is how much is held out where the images come without a split,
+    a tenth by default; who names it also asks for leaving out what looks like a split and cannot be read
+    as one, which is an error else. Raises UsageError for a name that does not exist, DataError for what
+    cannot be used. Of several processes the first fetches what is missing.
     """
     if download and not ranks.is_rank_0():
         ranks.meet()
@@ -46,7 +48,9 @@ def open_source(
     return source
 
 
-def _open(spec: str, data_folder: Path | None, validation_share: float, download: bool) -> Source:
+def _open(spec: str, data_folder: Path | None, asked_share: float | None, download: bool) -> Source:
+    validation_share = DEFAULT_VALIDATION_SHARE if asked_share is None else asked_share
+    leave_out = asked_share is not None
     if not 0 <= validation_share < 1:
         raise UsageError(f"The validation share is {validation_share}; it must be in [0, 1).")
     if not spec.strip():
@@ -60,8 +64,9 @@ def _open(spec: str, data_folder: Path | None, validation_share: float, download
         return opener(spec, validation_share)
     kind, _, rest = spec.partition(":")
     if kind in NAMED_SETS:
-        folder = Path(rest) if rest else data_folder or default_data_folder()
-        return open_named(NAMED_SETS[kind], spec, folder, validation_share, download)
+        return open_named(
+            NAMED_SETS[kind], spec, Path(rest) if rest else None, data_folder, asked_share, download
+        )
     path = Path(spec)
     if kind == "synthetic" and not path.exists():
         return open_synthetic(spec, validation_share)
@@ -71,9 +76,9 @@ def _open(spec: str, data_folder: Path | None, validation_share: float, download
             remedy=f"Use it as it is: alexnet train {shlex.quote(spec)}",
         )
     if path.is_dir():
-        return open_folder(path, spec, validation_share)
+        return open_folder(path, spec, validation_share, leave_out)
     if path.is_file() and is_archive(path):
-        return open_archive(path, spec, validation_share)
+        return open_archive(path, spec, validation_share, leave_out)
     if path.is_file() and (kind := _other_format(path)):
         raise DataError(
             f"This is {kind}, which is not read.",
@@ -94,6 +99,7 @@ _OTHER_FORMATS = {
     b"7z\xbc\xaf": "a 7z file",
     b"Rar!": "a RAR file",
     b"\x1f\x8b": "a gzip file without .tar.gz or .tgz in its name",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file without .tar.zst in its name",
 }
 
 
@@ -112,5 +118,5 @@ def name_of(spec: str) -> str:
     if kind in ("builtin", "synthetic"):
         return f"{kind}-{rest}"
     path = Path(spec).resolve()
-    name = re.sub(r"\.(tar|tgz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
+    name = re.sub(r"\.(tar|tgz|tbz2?|txz|tzst)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
     return name or "images"

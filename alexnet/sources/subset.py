@@ -52,4 +52,8 @@ def subset(
         count=sum(1 for _ in images()),
         identity=identity_of([source.identity, kept, train, held_out]),
         images=images,
+        listed=None,  # which images are taken depends on those before
+        has_splits=True,
+        counts={},
+        images_of=None,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import torch
 
 from alexnet.base import ranks
 from alexnet.base.errors import NumericsError
 from alexnet.loading.loader import Batch, Loader
 from alexnet.network.alexnet import as_batch
+from alexnet.runs import typed
 from alexnet.training.state import Training
 from alexnet.training.step import Step, StepResult
 
@@ -31,7 +34,7 @@ def not_finite(result: StepResult, training: Training, step: Step, loader: Loade
         f"First found in {place}.",
         where=f"images {', '.join(named[:_IMAGES_NAMED])}{more}",
         remedy=f"Lower optimizer.learning_rate in {training.run.folder / 'config.yaml'}, then go back "
-        f"to the last checkpoint: alexnet resume {training.run.folder} "
+        f"to the last checkpoint: alexnet resume {quote(typed(training.run))} "
         "--override optimizer.learning_rate",
     )
 

@@ -59,6 +59,8 @@ def place(
         require_device(second)
     has_bf16 = HAS_TRITON and not (columns > 1 and one_process)
     precision = choose_precision(precision, first, on_gpu="bf16" if has_bf16 else "tf32")
+    if precision == "bf16" and not has_bf16:
+        raise _no_bf16()
     layout: Layout = "hybrid" if hybrid else "columns" if columns > 1 else "fused"
     return Placement(first, second, precision, layout)
 
@@ -103,10 +105,14 @@ def step_for(placed: Placed, seed: int, precision: str, objective: Objective | N
 
         return GpuStep(placed, seed, precision, objective=objective)
     if precision == "bf16":
-        raise EnvironmentProblem(
-            "Training in bf16 needs Triton, and a process for each column.",
-            remedy="Install it (python -m pip install triton), start `torchrun`, or say "
-            "--precision tf32.",
-        )
+        raise _no_bf16()
     set_products(precision)
     return EagerStep(placed, seed, objective)
+
+
+def _no_bf16() -> EnvironmentProblem:
+    return EnvironmentProblem(
+        "Training in bf16 needs Triton, and a process for each column.",
+        remedy="Install it (python -m pip install triton), start `torchrun`, or say "
+        "--precision tf32.",
+    )

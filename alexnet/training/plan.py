@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from shlex import quote
 
 from alexnet.base.errors import UsageError
 from alexnet.config import RunConfig
@@ -12,12 +13,14 @@ from alexnet.prepared import PreparedDataset, open_or_prepare
 from alexnet.recipes import PAPER_FROM, Recipe, paper, recipe_for, small
 from alexnet.recipes import recipe as find_recipe
 from alexnet.settings import WARM_UP, Setting, keys_of, shortened, with_settings
-from alexnet.training.checks import require_trainable
+from alexnet.training.advice import warnings
+from alexnet.training.checks import per_class, require_splits, require_trainable
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, on which images; `notes` say what was chosen for the user.
+    """What is to be trained, on which images; `notes` say what was chosen for the user, `warnings` what
+    speaks against it.
 
     Where nobody asked for its warm-up (`own_warm_up` is false), a run that goes on keeps the one that it
     began with. Raises DataError where there is nothing to tell apart, to train on or to validate on.
@@ -27,9 +30,10 @@ class Plan:
     dataset: PreparedDataset
     notes: tuple[str, ...] = ()
     own_warm_up: bool = True
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require_trainable(self.dataset)
+        require_trainable(self.dataset.classes, per_class(self.dataset), self.dataset.folder)
 
 
 def make_plan(
@@ -40,11 +44,12 @@ def make_plan(
 ) -> Plan:
     """The plan for `data`, a prepared set or what one is made from, which is prepared if need be.
 
-    Without a recipe, the number of training images chooses it. Settings are looked at before images are:
-    raises UsageError for one that does not exist or fit.
+    Without a recipe, the number of training images chooses it. Settings and the names of classes are
+    looked at before images are: raises UsageError for a setting that does not exist or fit, DataError
+    where there is nothing to tell apart.
     """
     side = _side(recipe, settings)
-    dataset = open_or_prepare(data, download, side)
+    dataset = open_or_prepare(data, download, side, require_splits)
     notes = []
     if recipe:
         chosen = find_recipe(recipe)
@@ -55,7 +60,22 @@ def make_plan(
     config = with_settings(chosen.config, settings)
     if note := shortened(config, chosen.config, settings):
         notes.append(f"! {note}")
-    return Plan(config, dataset, tuple(notes), own_warm_up=WARM_UP in keys_of(settings))
+    own = WARM_UP in keys_of(settings)
+    plan = Plan(config, dataset, tuple(notes), own)
+    again = f"alexnet data prepare {quote(dataset.description['source']['spec'])} --side {side}"
+    told = [*_said_of(dataset), *warnings(config, per_class(dataset), dataset.titles, again)]
+    return replace(plan, warnings=tuple(f"! {one}" for one in told))
+
+
+def _said_of(dataset: PreparedDataset) -> Iterator[str]:
+    """What was left out or is in doubt in the images that a set was made from."""
+    yield from dataset.description["warnings"]
+    if both := dataset.description["in_two_classes"]:
+        first, second = both[0]
+        yield (
+            f"images in two classes: {len(both):,} ({second} = {first} ...), so that labels are wrong; "
+            f"alexnet data info {quote(str(dataset.folder))} names them"
+        )
 
 
 def _side(recipe: str, settings: Sequence[str | Setting]) -> int:

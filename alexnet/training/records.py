@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alexnet.base.progress import Progress
 from alexnet.loading.loader import Loader
+from alexnet.loading.order import Order
 from alexnet.runs import Run
 from alexnet.training.state import Training
 from alexnet.training.step import StepResult
@@ -57,7 +58,7 @@ class Records:
         error = 100 * counters.wrong_sum / (counters.steps_in_epoch * order.batch)
         note = (
             f"epoch {epoch:.2f}  loss {counters.loss_sum / counters.steps_in_epoch:.3f}  "
-            f"top-1 error {error:.1f} %  rate {result.rate:.2g}  {self._speed.note(order.batch)}"
+            f"error {error:.1f} %  rate {result.rate:.2g}  {self._speed.note(order.batch)}"
         )
         self.bar.advance(1, note)
 
@@ -70,17 +71,15 @@ class Records:
             "epoch": epochs,
             "train_loss": counters.loss_sum / counters.steps_in_epoch,
             "train_top1_error": counters.wrong_sum / (counters.steps_in_epoch * order.batch),
-            "val_loss": errors["loss"],
-            "val_top1_error": errors["top1_error"],
-            "val_top5_error": errors["top5_error"],
+            **{f"val_{name}": value for name, value in errors.items()},
             "rate": rate,
         }
         self._write(row)
+        top5 = f", top-5 error {100 * errors['top5_error']:.1f} %" if "top5_error" in errors else ""
         self.training.run.log(
-            f"epoch {epochs}: loss {row['train_loss']:.3f}, training top-1 error "
+            f"{_which(order, counters.step)}: loss {row['train_loss']:.3f}, training top-1 error "
             f"{100 * row['train_top1_error']:.1f} %; validation, centre view: loss "
-            f"{row['val_loss']:.3f}, top-1 error {100 * row['val_top1_error']:.1f} %, top-5 error "
-            f"{100 * row['val_top5_error']:.1f} %"
+            f"{row['val_loss']:.3f}, top-1 error {100 * row['val_top1_error']:.1f} %{top5}"
         )
         counters.loss_sum, counters.wrong_sum, counters.steps_in_epoch = 0.0, 0, 0
         if event := self.training.schedule.observe(epochs, errors["top1_error"]):
@@ -104,6 +103,16 @@ class Records:
     def _write(self, row: dict[str, Any]) -> None:
         self.training.run.record(self.training.run.metrics_path, row)
         self.training.counters.rows += 1
+
+
+def _which(order: Order, step: int) -> str:
+    """What ended with a step: "epoch 3"; "epochs 4 to 6", where a batch is larger than the set; or what
+    of an epoch was trained when the run came to its end.
+    """
+    before, done = order.epochs_done(step - 1), order.epochs_done(step)
+    if done == before:
+        return f"after {step * order.batch / order.count:.3g} epochs"
+    return f"epoch {done}" if done == before + 1 else f"epochs {before + 1} to {done}"
 
 
 class _Speed:

@@ -22,30 +22,36 @@ from alexnet.config import Anneal, RunConfig
 from alexnet.loading.loader import Loader
 from alexnet.loading.order import Order
 from alexnet.models import ModelCard, load_model, save_model
-from alexnet.models.folder import read_config
+from alexnet.models.checkpoint import keep_newest
+from alexnet.models.folder import plan_model, read_config
 from alexnet.models.transfer import take_over
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.devices import describe_device
-from alexnet.prepared import PreparedDataset
-from alexnet.runs import RUNS, Run
+from alexnet.network.memory import memory_for
+from alexnet.prepared import PreparedDataset, open_or_prepare, upgrades
+from alexnet.runs import RUNS, Run, typed
 from alexnet.settings import WARM_UP, asked_for, flat, shortened, with_settings
+from alexnet.training.best import Best
 from alexnet.training.checks import (
     CHANGE_BY_NAME,
     describe,
-    require_name,
+    per_class,
+    require_memory,
     require_room,
     require_same_config,
     require_same_data,
-    typed,
+    require_startable,
 )
+from alexnet.training.data import data_of, has_its_data, is_of, what_changed, with_data
 from alexnet.training.objective import Objective
 from alexnet.training.placement import Placement, build_step, place
 from alexnet.training.plan import Plan
 from alexnet.training.state import has_begun
 from alexnet.training.step import Step
 from alexnet.training.train import has_learned, train
+from alexnet.verdict import sentence, tally_of
 
-# The loss, top-1 and top-5 error of the validation split (shares, not per cent).
+# The validation split's `loss` and `top1_error` (a share, not per cent), and what else is measured there.
 Validate = Callable[[AlexNet, PreparedDataset], Mapping[str, float]]
 
 
@@ -65,14 +71,16 @@ def start(
     """
     config, dataset, placement = plan.config, plan.dataset, placement or Placement()
     name = name or f"{dataset.folder.resolve().name}-{config.recipe}-{config.seed}"
-    require_name(name)
+    require_startable(name, go_on)
     is_there = ranks.from_rank_0((RUNS / name / "config.yaml").is_file())
     if is_there and ranks.any_of(go_on or ranks.restarts() > 0):
         run = Run.open(RUNS / name)
         _begin_again(run, plan, validate, placement, objective)
         return run
     require_room(config, dataset, RUNS if RUNS.is_dir() else Path())
-    step = build_step(config, dataset, placement, objective, name)
+    require_memory(config, dataset, placement.device)
+    with memory_for(*_this_batch(config)):
+        step = build_step(config, dataset, placement, objective, name)
     taken_over = _take_over(config, dataset, step)
     layout = (placement.device, placement.precision, placement.layout)
     run = Run.create(name, config, describe(dataset), *layout)
@@ -88,6 +96,7 @@ def resume(
     validate: Validate,
     *,
     epochs: float | None = None,
+    data: str = "",
     override: Collection[str] = (),
     device: str = "",
     precision: str = "",
@@ -97,9 +106,10 @@ def resume(
 ) -> None:
     """Train a run that was stopped to its end, or to a new total of `epochs`.
 
-    What is not said of device, precision and layout is as the run was started. Raises UsageError where it
-    is at its end, or where `override` names a key that cannot change; IncompatibleError where data or
-    configuration have changed and it does not name them.
+    `data` is where its images lie now, if not where they were. What is not said of device, precision
+    and layout is as the run was started. Raises UsageError where it is at its end, or where `override`
+    names a key that cannot change; IncompatibleError where data or configuration have changed and it
+    does not name them.
     """
     for key in override:
         if key not in (may := ("data", *CHANGE_BY_NAME)):
@@ -111,14 +121,23 @@ def resume(
         columns, hybrid = (2 if run.layout == "columns" else 1), run.layout == "hybrid"
     placement = place(device or run.device, precision or run.precision, columns or 1, hybrid)
     config, said = _as_long_as(run.config, epochs)
-    if _is_done(run, config, is_longer=epochs is not None):
+    if config.until_error and _has_learned(run, config):
+        raise UsageError(
+            f"This run has had the training error at which it ends, {100 * config.until_error:g} %.",
+            where=run.folder,
+            remedy=f"To go on: set until_error: 0 in {quote(str(run.folder / 'config.yaml'))}, then "
+            f"alexnet resume {quote(typed(run))}",
+        )
+    side = config.network.of(len(run.data["classes"])).side
+    dataset = open_or_prepare(data, side=side) if data else data_of(run)
+    if _is_done(run, config, dataset, is_longer=epochs is not None):
         longer = 2 * max(config.length, run.config.length).count
         raise UsageError(
             f"This run has done {config.length} already.",
             where=run.folder,
             remedy=f"To go on: alexnet resume {quote(typed(run))} --epochs {longer:g}",
         )
-    plan = Plan(config, PreparedDataset.open(run.data["folder"]), said)
+    plan = Plan(config, dataset, said)
     _go_on(run, plan, validate, placement, override, objective)
 
 
@@ -126,10 +145,12 @@ def try_one_batch(plan: Plan, placement: Placement) -> tuple[float, list[str]]:
     """The loss of the first batch, which goes forward and back, and what was taken over from another
     model; nothing is kept.
     """
-    step = build_step(plan.config, plan.dataset, placement)
-    taken_over = _take_over(plan.config, plan.dataset, step)
-    (batch,) = step.loader(_loader(plan, step)).batches(0, 1)
-    (result,) = step.take(batch, plan.config.optimizer.learning_rate) + step.finish()
+    require_memory(plan.config, plan.dataset, placement.device)
+    with memory_for(*_this_batch(plan.config)):
+        step = build_step(plan.config, plan.dataset, placement)
+        taken_over = _take_over(plan.config, plan.dataset, step)
+        (batch,) = step.loader(_loader(plan, step)).batches(0, 1)
+        (result,) = step.take(batch, plan.config.optimizer.learning_rate) + step.finish()
     return result.loss, taken_over
 
 
@@ -153,9 +174,15 @@ def _begin_again(
         require_same_data(run, config, plan.dataset, ())
         require_same_config(run, own, config)
     except IncompatibleError as error:
-        remedy = f"Choose another --name, or go on as before: alexnet resume {quote(typed(run))}"
+        remedy = "Choose another --name."
+        if has_its_data(run):
+            as_before = f"alexnet resume {quote(typed(run))}"
+            remedy = f"Choose another --name, or go on as before: {as_before}"
+        elif run.data["classes"] == list(plan.dataset.classes):
+            changed = f"{with_data(run, plan.dataset)} --override data"
+            remedy = f"Choose another --name, or go on with the data as they are: {changed}"
         raise IncompatibleError(error.what, where=error.where, remedy=remedy) from None
-    if _is_done(run, config):
+    if _is_done(run, config, plan.dataset):
         run.log(f"{run.folder} has done {config.length} already")
         return
     _go_on(run, Plan(config, plan.dataset, said), validate, placement, (), objective)
@@ -184,12 +211,15 @@ def _go_on(
     config = plan.config
     require_same_data(run, config, plan.dataset, override)
     require_room(config, plan.dataset, run.folder)
-    step = build_step(config, plan.dataset, placement, objective, run.name)
+    with memory_for(*_this_batch(config)):
+        step = build_step(config, plan.dataset, placement, objective, run.name)
     begun = has_begun(run)
     taken_over = [] if begun else _take_over(config, plan.dataset, step)
     run.lock()
     if not begun:
         run.set_config(config)
+    if not is_of(run, plan.dataset):
+        run.log(f"! going on with other data than before: {what_changed(run, plan.dataset)}")
     run.tell_changes(environment(placement.device, placement.precision, placement.layout))
     run.set_data(describe(plan.dataset))
     for line in (*plan.notes, *taken_over):
@@ -197,14 +227,22 @@ def _go_on(
     _train(run, plan, step, validate, is_resumed=True, override=override)
 
 
-def _is_done(run: Run, config: RunConfig, is_longer: bool = False) -> bool:
+def _is_done(
+    run: Run, config: RunConfig, dataset: PreparedDataset, is_longer: bool = False
+) -> bool:
     """Whether a run is at its end, and has its model; `is_longer` where that was just moved."""
-    count = len(PreparedDataset.open(run.data["folder"]).split("train"))
+    count = len(dataset.split("train"))
     steps = Order(count, config.optimizer.batch.count, config.seed).steps(config.length.count)
     rows = run.metrics()
     has_model = (run.model / "config.json").is_file() or is_longer
     is_at_end = bool(rows) and rows[-1]["step"] >= steps
-    return ranks.from_rank_0(has_model and (is_at_end or has_learned(run, config)))
+    return ranks.from_rank_0(has_model and is_at_end) or _has_learned(run, config)
+
+
+def _has_learned(run: Run, config: RunConfig) -> bool:
+    """Whether a run has the training error with which it ends, and its model."""
+    has_model = (run.model / "config.json").is_file()
+    return ranks.from_rank_0(has_model and has_learned(run, config))
 
 
 def _introduction(run: Run, plan: Plan, placement: Placement) -> Iterable[str]:
@@ -212,8 +250,11 @@ def _introduction(run: Run, plan: Plan, placement: Placement) -> Iterable[str]:
     config, dataset = plan.config, plan.dataset
     counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
     yield f"data    {dataset.folder}: {counts} images, {len(dataset.classes)} classes"
+    if upgraded := upgrades(dataset):
+        yield f"note    the data were {upgraded}"
     yield f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}"
     yield from plan.notes
+    yield from plan.warnings
     both = ", ".join(describe_device(one) for one in (placement.device, placement.second) if one)
     yield f"device  {both}, {placement.precision}"
     if ranks.world() > 1 or placement.layout != "fused":
@@ -253,18 +294,42 @@ def _train(
     override: Collection[str] = (),
 ) -> None:
     """Train to the end, and write the model."""
-    loader = _loader(plan, step)
+    loader, card = _loader(plan, step), _card(run, plan)
+    best = Best(run, step.placed.whole, card)
     if ranks.is_rank_0():
-        (run.model / "config.json").unlink(missing_ok=True)  # there is a model when there is this
+        plan_model(run.model, step.placed.whole.convention, card)  # there is no model until the end
     try:
-        train(
-            run, plan.config, loader, step, lambda network: validate(network, plan.dataset),
-            is_resumed, override,
-        )  # fmt: skip
+        with memory_for(*_this_batch(plan.config)):
+            train(
+                run, plan.config, loader, step, lambda network: validate(network, plan.dataset),
+                is_resumed, override, best.keep_if_best,
+            )  # fmt: skip
         if ranks.is_rank_0():
-            save_model(run.model, step.placed.whole, _card(run, plan))
+            save_model(run.model, step.placed.whole, card)
+            keep_newest(run.checkpoints, 1)  # from which it can be trained further
+            if verdict := verdict_of(run, plan.dataset):
+                run.log(f"result  {verdict}")
+            if line := best.in_words():
+                run.log(line)
     finally:
         run.unlock()
+
+
+def _this_batch(config: RunConfig) -> tuple[str, str]:
+    """What fills the memory, and what to do about it."""
+    batch = config.optimizer.batch.count
+    return f"batches of {batch:,} images", f"Train with smaller ones: --batch {max(1, batch // 2)}"
+
+
+def verdict_of(run: Run, dataset: PreparedDataset) -> str:
+    """What the last validation of a run says, in words; empty where none has counted the answers."""
+    rows = [row for row in run.metrics() if row["kind"] == "epoch" and "val_answered" in row]
+    if not rows:
+        return ""
+    counts = per_class(dataset)["val"]
+    wrong = round(rows[-1]["val_top1_error"] * sum(counts))
+    told = tally_of(counts, wrong, rows[-1]["val_answer"], rows[-1]["val_answered"])
+    return f"validation, centre view: {sentence(told, dataset.titles)}"
 
 
 def _loader(plan: Plan, step: Step) -> Loader:

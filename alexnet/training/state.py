@@ -13,12 +13,12 @@ from alexnet.base.errors import DataError
 from alexnet.base.files import flush
 from alexnet.config import RunConfig
 from alexnet.loading.order import Order
+from alexnet.models import checkpoint
 from alexnet.models.arrays import parameters_of, set_parameters
+from alexnet.models.checkpoint import Checkpoint
 from alexnet.network.alexnet import AlexNet
 from alexnet.runs import Run
 from alexnet.settings import from_dict, to_dict
-from alexnet.training import checkpoint
-from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.checks import require_same_config
 from alexnet.training.optimizer import PaperSGD
 from alexnet.training.schedule import Schedule, schedule_of

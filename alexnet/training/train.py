@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
+from shlex import quote
 
 from alexnet.base import ranks
 from alexnet.base.errors import Stopped
@@ -15,15 +16,17 @@ from alexnet.loading.loader import Loader
 from alexnet.loading.order import Order
 from alexnet.network.alexnet import AlexNet
 from alexnet.network.memory import keep_memory
-from alexnet.runs import Run
+from alexnet.runs import Run, typed
 from alexnet.training.diagnosis import not_finite
 from alexnet.training.records import Records
 from alexnet.training.schedule import schedule_of
 from alexnet.training.state import Training, has_begun, restore, save
 from alexnet.training.step import Step, StepResult
 
-# The validation split's `loss`, `top1_error` and `top5_error` (shares, not per cent).
+# The validation split's `loss` and `top1_error` (a share, not per cent), and what else is measured there.
 Validate = Callable[[AlexNet], Mapping[str, float]]
+# What is done with the errors of an epoch, which is named by how many are done; rank 0 has the weights.
+Validated = Callable[[int, Mapping[str, float]], None]
 
 
 def train(
@@ -34,12 +37,14 @@ def train(
     validate: Validate,
     resume: bool = False,
     override: Collection[str] = (),
+    validated: Validated | None = None,
 ) -> None:
     """Train a network on the loader's images to the end of `config.length` (section 5).
 
-    Writes the run's metrics and checkpoints; `resume` goes on from the newest one, with a changed
-    configuration only where `override` names the changed keys. Raises NumericsError before an update
-    with values that are not finite, and Stopped, after saving, when a signal asked for it.
+    `validated` is called after every epoch. Writes the run's metrics and checkpoints; `resume` goes on
+    from the newest one, with a changed configuration only where `override` names the changed keys. Raises
+    NumericsError before an update with values that are not finite, and Stopped, after saving, when a
+    signal asked for it.
     """
     keep_memory()
     placed, order = stepper.placed, loader.order
@@ -85,6 +90,8 @@ def train(
             except KeyboardInterrupt:
                 return False
             records.add_epoch(order.epochs_done(step), training.rate(step - 1), errors)
+            if validated is not None:
+                validated(order.epochs_done(step), errors)
             return ranks.from_rank_0(has_learned(run, config))
 
         def leave(step: int) -> None:
@@ -94,7 +101,7 @@ def train(
                 raise Stopped(
                     f"Stopped at step {step} of {last}; everything is saved.",
                     signal_number=stop.signal_number or signal.SIGTERM,  # another process got it
-                    remedy=f"Continue with: alexnet resume {run.folder}",
+                    remedy=f"Continue with: alexnet resume {quote(typed(run))}",
                 )
 
         if training.counters.steps_in_epoch and (_ends_epoch(order, first) or first == last):

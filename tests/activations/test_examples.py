@@ -41,18 +41,20 @@ def test_areas_of_a_folder_of_stimuli_beside_a_given_matrix(
     monkeypatch.setattr(neuroscience.alexnet, "load", lambda model: classifier, raising=False)
     stimuli = str(photo_folder / "val")
     rdms, keys = neuroscience.matrices("a model", stimuli, tmp_path)
-    assert keys[0] == "cat/4.png" and rdms["IT"].shape == (12, 12)
-    assert (tmp_path / "areas.png").stat().st_size > 10_000
+    assert keys[0] == "cat/4.png" and rdms["fc7"].shape == (12, 12)
+    assert (tmp_path / "layers.png").stat().st_size > 10_000
     order = np.random.default_rng(0).permutation(12)
-    given = rdms["V4"][np.ix_(order, order)]
+    given = rdms["conv3"][np.ix_(order, order)]
     lines = [f"{keys[n]}," + ",".join(map(str, row)) for n, row in zip(order, given, strict=True)]
     header = "key," + ",".join(keys[n] for n in order)
     (tmp_path / "theirs.csv").write_text("\n".join([header, *lines, ""]))
     monkeypatch.setattr(neuroscience, "matrices", lambda *typed: (dict(rdms), keys))
     neuroscience.main("a model", stimuli, str(tmp_path), str(tmp_path / "theirs.csv"))
     table = capsys.readouterr().out.splitlines()
-    assert table[1].split() == ["V1", "V2", "V4", "IT", "measured"]
-    assert table[-1].split()[3] == "1.000" and float(table[-1].split()[1]) < 1
+    assert table[1].split() == ["pool1", "pool2", "conv3", "fc7", "measured"]
+    assert [row.split()[:2] for row in table[2:4]] == [["pool1", "(V1)"], ["pool2", "(V2)"]]
+    measured = table[6].split()
+    assert measured[0] == "measured" and measured[3] == "1.000" and float(measured[1]) < 1
 
 
 def test_a_given_matrix_is_of_the_same_stimuli_or_without_keys(tmp_path: Path) -> None:

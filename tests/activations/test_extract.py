@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import scipy.io
 import torch
@@ -79,7 +80,7 @@ def test_rows_are_those_of_each_image_and_keys_say_which(
             assert rows[n] == pytest.approx(values, rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("ending", ["npy", "csv", "h5", "mat"])
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "h5", "parquet", "mat"])
 def test_every_format_has_the_rows_of_the_images_that_can_be_used(
     narrow: AlexNet, card: ModelCard, with_bad: Path, tmp_path: Path, ending: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -128,7 +129,7 @@ def test_a_network_in_training_mode_gives_the_activations_of_the_test_network(
         assert (np.load(tmp_path / f"train.{name}.npy") == tested).all()
 
 
-def test_the_order_is_that_of_the_paths_and_links_to_folders_are_named(
+def test_the_order_is_that_of_the_paths_and_links_to_folders_are_followed(
     narrow: AlexNet, card: ModelCard, with_bad: Path, tmp_path: Path
 ) -> None:
     image = (with_bad / "seen" / "0.png").read_bytes()
@@ -139,12 +140,13 @@ def test_the_order_is_that_of_the_paths_and_links_to_folders_are_named(
     (with_bad / "later").symlink_to(with_bad / "seen")
     found = extract(narrow, card, of_files([str(with_bad)]), ["fc7"], tmp_path / "f.npy")
     assert found.keys == (
+        *(f"later/{n}.png" for n in range(5)),
+        "later/inner/0.png",
         *(f"seen/{n}.png" for n in range(5)),
         *("seen/inner/0.png", "seen-too.png"),
         *(f"unseen/{n}.png" for n in range(5, 9)),
         "z.png",
     )
-    assert ("later", "A link to a folder, which is not followed.") in found.skipped
     (tmp_path / "link").symlink_to(with_bad)
     same = of_files([str(tmp_path / "link")])  # named itself, it is followed
     assert same.keys == of_files([str(with_bad)]).keys
@@ -186,12 +188,21 @@ def test_all_formats_hold_the_same(
     narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path
 ) -> None:
     stimuli = of_split(photo_set, "val")
-    for ending in ("npy", "csv", "h5", "mat"):
+    labels = [photo_set.classes[k] for k in photo_set.split("val").labels]
+    for ending in ("npy", "npz", "csv", "h5", "parquet", "mat"):
         model = {"name": "narrow", "weights_sha256": "5e"}
         extract(narrow, card, stimuli, LAYERS, tmp_path / f"f.{ending}", model=model)
     arrays = {name: np.load(tmp_path / f"f.{name}.npy") for name in LAYERS}
     with open(tmp_path / "f.keys.csv") as file:
-        assert [row["key"] for row in csv.DictReader(file)] == list(stimuli.keys)
+        rows = list(csv.DictReader(file))
+    assert [row["key"] for row in rows] == list(stimuli.keys)
+    assert [row["label"] for row in rows] == labels
+    with np.load(tmp_path / "f.npz") as file:
+        assert file["keys"].tolist() == list(stimuli.keys) and file["labels"].tolist() == labels
+        assert all((file[name] == arrays[name]).all() for name in LAYERS)
+    table = pq.read_table(tmp_path / "f.parquet")
+    assert table["key"].to_pylist() == list(stimuli.keys) and table["label"].to_pylist() == labels
+    assert table["fc7"].to_pylist() == arrays["fc7"].tolist()
     with h5py.File(tmp_path / "f.h5") as file:
         assert list(file["keys"].asstr()) == list(stimuli.keys)
         assert file.attrs["model_name"] == "narrow"
@@ -202,21 +213,22 @@ def test_all_formats_hold_the_same(
     assert (found["conv3"] == arrays["conv3"]).all()
     with open(tmp_path / "f.conv3.csv") as file:
         key, *columns = file.readline().strip().replace('"', "").split(",conv3")
-        assert key == "key" and columns[0] == "[0,0,0]" and columns[-1] == "[11,12,12]"
+        assert key == "key,label" and columns[0] == "[0,0,0]" and columns[-1] == "[11,12,12]"
     with open(tmp_path / "f.fc7.csv") as file:
-        assert file.readline().startswith("key,fc7[0],fc7[1],")
-    values = np.loadtxt(tmp_path / "f.fc7.csv", delimiter=",", skiprows=1, usecols=range(1, 33))
+        assert file.readline().startswith("key,label,fc7[0],fc7[1],")
+    values = np.loadtxt(tmp_path / "f.fc7.csv", delimiter=",", skiprows=1, usecols=range(2, 34))
     assert (values.astype(np.float32) == arrays["fc7"]).all()
     about = json.loads((tmp_path / "f.json").read_text())
     assert about["model"]["weights_sha256"] == "5e" and about["source"]["split"] == "val"
     assert about["layers"][0]["shape"] == [12, 12, 13, 13]
 
 
-@pytest.mark.parametrize("ending", ["npy", "csv", "h5", "mat"])
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "h5", "parquet", "mat"])
 def test_what_is_written_is_read_back(
     narrow: AlexNet, card: ModelCard, photo_set: PreparedDataset, tmp_path: Path, ending: str
 ) -> None:
-    stimuli = replace(of_split(photo_set, "val"), keys=tuple(f"a,b/ü{n}" for n in range(12)))
+    keys = tuple(f"a,b/ü{n}" for n in range(12))
+    stimuli = replace(of_split(photo_set, "val"), keys=keys, labels={})
     extract(narrow, card, stimuli, LAYERS, tmp_path / f"f.{ending}")
     extract(narrow, card, stimuli, ["fc7"], tmp_path / f"one.{ending}")
     with stored(tmp_path / f"f.{ending}") as found, stored(tmp_path / f"one.{ending}") as one:
@@ -228,6 +240,23 @@ def test_what_is_written_is_read_back(
     if ending in ("npy", "csv"):
         with stored(tmp_path / f"f.fc7.pre.{ending}") as found:
             assert list(found.layers) == ["fc7.pre"] and found.keys == stimuli.keys
+
+
+def test_the_output_layers_numbers_have_the_names_of_the_classes(
+    narrow: AlexNet, card: ModelCard, photo_folder: Path, tmp_path: Path
+) -> None:
+    extract(narrow, card, of_files([str(photo_folder / "val")]), ["fc8"], tmp_path / "f.csv")
+    with open(tmp_path / "f.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["key", "label", *card.classes]
+    assert [row["label"] for row in rows] == [row["key"].split("/")[0] for row in rows]
+    pixels_HWC = prepare_image((photo_folder / "val" / rows[3]["key"]).read_bytes())
+    logits = narrow.eval()(as_batch(cut_views(pixels_HWC, card.mean_HWC, 1)))[0].tolist()
+    assert [float(rows[3][name]) for name in card.classes] == pytest.approx(logits, rel=1e-4)
+    about = json.loads((tmp_path / "f.csv.json").read_text())
+    assert about["classes"] == list(card.classes)
+    flat = of_files(sorted(map(str, (photo_folder / "val" / "cat").iterdir())))
+    assert flat.labels == of_files([str(photo_folder / "val" / "cat")]).labels == {}
 
 
 def test_a_number_that_is_not_finite_names_its_image(
@@ -262,7 +291,7 @@ def test_what_cannot_be_written_is_refused_before_any_image_is_seen(
         return caught.value
 
     assert "'conv3'" in refused("f.npy", ["fc7", "con3"]).remedy
-    assert "'.npy'" in refused("f.npi").remedy
+    assert "'f.npy'" in refused("f.npyy").remedy
     assert "views is 3" in refused("f.npy", views=3).what
     many = tuple(map(str, range(600_000)))
     stimuli = replace(stimuli, keys=many)
@@ -271,7 +300,7 @@ def test_what_cannot_be_written_is_refused_before_any_image_is_seen(
     assert "g.fc7.csv exists" in refused("g.csv", ["fc6", "fc7"]).what
 
 
-@pytest.mark.parametrize("ending", ["npy", "csv", "h5", "mat"])
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "h5", "parquet", "mat"])
 def test_none_usable_is_a_data_error(
     narrow: AlexNet, card: ModelCard, tmp_path: Path, ending: str
 ) -> None:

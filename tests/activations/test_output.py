@@ -17,18 +17,28 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.io
 from folders import contents
 from launch import PATHS
 
+from alexnet.activations import parquet
 from alexnet.activations.arrays import Output, about_file, array_files, keys_file
-from alexnet.activations.hdf5 import import_h5py
-from alexnet.activations.store import require_new, require_room, space, stored, writing
+from alexnet.activations.store import (
+    require_ending,
+    require_new,
+    require_possible,
+    require_room,
+    space,
+    stored,
+    writing,
+)
 from alexnet.base import files
-from alexnet.base.errors import DataError, EnvironmentProblem
+from alexnet.base.errors import DataError, EnvironmentProblem, UsageError
 
-ENDINGS = ["npy", "csv", "h5", "mat"]
+ENDINGS = ["npy", "npz", "csv", "h5", "parquet", "mat"]
 ROWS = np.arange(40, dtype=np.float32).reshape(4, 10)
 SHAPES = {"fc6": (10,), "fc7": (10,)}
 ADDED = {"old": 0.0, "new": 100.0, "fewer": 200.0}  # to the rows of images, whose keys begin so
@@ -219,7 +229,12 @@ def test_files_that_do_not_belong_together_are_refused(ending: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_memory_does_not_grow_with_the_rows(ending: str, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_rows(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        parquet, "GROUP_BYTES", 2**16
+    )  # as small beside the rows as 8 MB usually are
     N = 480
     whole = N * 576 * 4
     rows = {"conv3": np.zeros((8, 4, 12, 12), np.float32)}
@@ -255,15 +270,67 @@ def test_numbers_of_a_table_take_the_space_that_is_reckoned(dtype: str, tmp_path
 def test_without_h5py_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(EnvironmentProblem, match="h5py") as caught:
-        import_h5py()
-    assert "alexnet[features]" in caught.value.remedy
+        require_ending(Path("f.h5"))  # the first thing that is asked of a name
+    assert f"{sys.executable} -m pip install h5py" in caught.value.remedy
 
 
 def test_foreign_arrays_are_read_with_numbers_for_keys(tmp_path: Path) -> None:
     np.save(tmp_path / "theirs.npy", ROWS)
-    with stored(tmp_path / "theirs.npy") as found:
-        assert found.keys == ("0", "1", "2", "3")
-        assert (found.layers["theirs"][2:] == ROWS[2:]).all()
+    np.savez(tmp_path / "theirs.npz", theirs=ROWS)
+    column = pa.array(ROWS.tolist(), pa.list_(pa.float64(), 10))
+    pq.write_table(pa.table({"theirs": column}), tmp_path / "theirs.parquet")
+    for ending in ("npy", "npz", "parquet"):
+        with stored(tmp_path / f"theirs.{ending}") as found:
+            assert found.keys == ("0", "1", "2", "3") and found.labels == ()
+            assert (found.layers["theirs"][2:] == ROWS[2:]).all()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_labels_and_shapes_come_back_with_the_rows(ending: str, tmp_path: Path) -> None:
+    path, keys = tmp_path / f"f.{ending}", ["b/2", "a,1", "c"]
+    labels = {"a,1": "a, or not", "b/2": "b", "c": "", "left out": "d"}
+    rows = {"conv3": np.arange(24, dtype=np.float32).reshape(3, 2, 2, 2) / 7}
+    planned = Output(path, 4, {"conv3": (2, 2, 2)}, np.dtype("<f4"), {}, labels=labels)
+    with writing(planned) as take:
+        take(keys[:2], {"conv3": rows["conv3"][:2]})
+        take(keys[2:], {"conv3": rows["conv3"][2:]})
+    with stored(path) as found:
+        assert found.keys == tuple(keys) and found.labels == ("b", "a, or not", "")
+        given = np.array(found.layer("conv3")[:])
+        assert (given.reshape(3, 2, 2, 2).astype("<f4") == rows["conv3"]).all()
+    if ending == "npz":
+        assert np.load(path)["labels"].tolist() == list(found.labels)
+    if ending == "parquet":
+        table = pq.read_table(path).to_pydict()
+        assert table["label"] == list(found.labels)
+        assert table["conv3"] == rows["conv3"].reshape(3, 8).tolist()
+    if ending == "npy":
+        assert keys_file(path).read_text().splitlines()[:2] == ["number,key,label", "0,b/2,b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("f.hdf5", "f.h5"), ("f.pq", "f.parquet"), ("f.parqet", "f.parquet")),
+        *(("f.NPY", "f.npy"), ("f.tsv", "f.csv"), ("f.pt", "f.npz"), ("a b.CSV", "a b.csv")),
+        *(("f.jpg", ""), ("f", "")),
+    ],
+)
+def test_an_unknown_ending_leads_to_the_one_that_is_meant(name: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        require_ending(Path(name))
+    asked = f"Did you mean {meant!r}? " if meant else ""
+    assert caught.value.remedy == asked + "Known: .npy, .npz, .h5, .parquet, .csv, .mat."
+
+
+def test_a_table_is_not_wider_than_programs_read() -> None:
+    def planned(*shape: int) -> Output:
+        return Output(Path("f.csv"), 2, {"conv1": shape}, np.dtype("<f4"), {})
+
+    require_possible(planned(9216))
+    with pytest.raises(UsageError, match="290,400 columns") as caught:
+        require_possible(planned(96, 55, 55))
+    assert "f.npy or f.parquet" in caught.value.remedy
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

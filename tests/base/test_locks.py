@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from alexnet.base.errors import EnvironmentProblem
-from alexnet.base.locks import Lock
+from alexnet.base.locks import Lock, is_held
 
 
 def test_a_lock_names_its_holder_and_never_one_that_is_dead(tmp_path: Path, dead: int) -> None:
@@ -33,5 +34,21 @@ def test_a_lock_names_its_holder_and_never_one_that_is_dead(tmp_path: Path, dead
     path.write_text("process 7 on another-machine\n")
     with pytest.raises(EnvironmentProblem, match="by process 7 on another-machine"):
         Lock(path, "It is held")
+    path.write_text(mine)
+    assert is_held(path)
     held.release()
+    assert not is_held(path) and not is_held(tmp_path / "none")
     Lock(path, "It is held").release()
+
+
+def test_where_nothing_can_be_locked_nobody_is_said_to_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without locks, as some networks' are."""
+
+    def refuse(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("alexnet.base.locks.lock_descriptor", refuse)
+    with pytest.raises(EnvironmentProblem, match="Nothing can be locked here: No locks available"):
+        Lock(tmp_path / "lock", "It is held")

@@ -65,7 +65,7 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path) -> None:
 def test_the_table() -> None:
     text = described(result(), table)
     assert re.search(r"^PyTorch +16\.0 +16\.0 - 16\.0 +4\.00 +16 % +3\.0 GiB +100,000$", text, re.M)
-    assert "ceiling: 100.0 img/s, products" in text
+    assert "yardstick: 100.0 img/s, products" in text
     assert "JAX. Not installed: pip install jax" in text and "2 x Z80, 2 threads" in text
     assert "peak memory" not in cells(part(one_core=True))[0]
 

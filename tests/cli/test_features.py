@@ -107,7 +107,7 @@ def test_what_is_mistyped_is_told(
     code, err = said("stimuli", "-o", "f.npy", "--layer", "fc7.per")
     assert code == 2 and "Did you mean 'fc7.pre'?" in err
     code, err = said("stimuli", "-o", "f.hdf")
-    assert code == 2 and "Did you mean '.h5'?" in err
+    assert code == 2 and "Did you mean 'f.h5'?" in err
     code, err = said("stimuli", str(photo_set.folder), "-o", "f.npy")
     assert code == 2 and "taken by itself" in err
     assert list(Path().glob("f*")) == []

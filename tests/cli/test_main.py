@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from launch import PATHS
 
 from alexnet import __version__
 from alexnet.base.errors import AlexNetError, DataError, Stopped
@@ -68,7 +70,30 @@ def test_help_names_every_verb() -> None:
     verbs = "quickstart doctor data train resume runs evaluate predict report summary reproduce benchmark"
     for verb in verbs.split():
         assert f"\n  {verb} " in done.stdout
-    assert alexnet().stdout == done.stdout
+    assert alexnet().stdout == done.stdout == alexnet("-h").stdout == alexnet("help").stdout
+
+
+@pytest.mark.parametrize("verb", [["train"], ["data", "prepare"], ["benchmark"]])
+def test_help_has_three_ways(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for arguments in (["help", *verb], [*verb, "-h"], [*verb, "--help"]):
+        assert main.run(arguments) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2]
+    assert said[0].startswith(f"Usage: alexnet {' '.join(verb)} ")
+
+
+def test_the_shell_completes_verbs_and_options() -> None:
+    def completed(words: str) -> list[str]:
+        asked = {"_ALEXNET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "1"}
+        number = str(len(words.split()) - 1)
+        env = os.environ | asked | {"COMP_CWORD": number}
+        return alexnet(env=env).stdout.split()
+
+    assert completed("alexnet re") == ["resume", "report", "reproduce"]
+    assert "--epochs" in completed("alexnet train --")
+    script = alexnet("--show-completion", "bash", env=os.environ | {"SHELL": "/bin/bash"}).stdout
+    assert "_ALEXNET_COMPLETE=complete_bash" in script
 
 
 def test_version() -> None:
@@ -79,7 +104,11 @@ def test_version() -> None:
     ("arguments", "words"),
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'?\nHelp: alexnet --help\n"),
+        (["help", "trian"], "No such command 'trian'. Did you mean 'train'?\nHelp: alexnet --help"),
         (["summary", "--jsn"], "--json"),
+        (["train", "x", "--batch-size", "3"], "No such option: --batch-size.\nSay --batch N."),
+        (["train", "x", "--lr=1"], "Say --set optimizer.learning_rate=VALUE."),
+        (["train", "x", "--workers", "3"], "there is nothing to set"),
         (["summary", "a", "b"], "Help: alexnet summary --help"),
         (["summary", "no/such/model"], "There is no model 'no/such/model'.\nlooked for"),
     ],
@@ -132,19 +161,47 @@ def test_our_own_bugs_keep_their_traceback(verb_that_raises: object) -> None:
         main.run(["summary"])
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+@contextmanager
+def nobody_reads() -> Iterator[int]:
+    """The end of a pipe that is written to, whose reader has left."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        [sys.executable, "-m", "alexnet", "summary", "--json"],
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
+    yield writing
     os.close(writing)
-    assert done.stderr == ""
-    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stderr"),
+    [("summary", subprocess.PIPE), ("runs", subprocess.PIPE), ("--help", subprocess.STDOUT)],
+)
+def test_a_reader_that_leaves_early_is_no_error(
+    arguments: str, stderr: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "alexnet", arguments]
+    with nobody_reads() as pipe:
+        done = subprocess.run(
+            command, stdout=pipe, stderr=stderr, cwd=tmp_path, env=os.environ | PATHS
+        )
+    assert not done.stderr
+    assert done.returncode == 0
+
+
+def test_errors_and_unfinished_work_keep_their_codes_when_nobody_reads(tmp_path: Path) -> None:
+    for arguments, code in ((["trian"], 2), (["data", "prepare", "synthetic:50x2"], 141)):
+        with nobody_reads() as pipe:
+            command = [sys.executable, "-m", "alexnet", *arguments]
+            done = subprocess.run(
+                command, stdout=pipe, stderr=pipe, cwd=tmp_path, env=os.environ | PATHS
+            )
+        assert done.returncode == code
+
+
+def test_a_broken_pipe_that_is_not_ours_is_an_error(
+    verb_that_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb_that_raises(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert main.run(["summary"]) == 5
+    assert capsys.readouterr().err == "Broken pipe.\n"
 
 
 def test_names_that_are_not_utf_8_do_not_break_the_message() -> None:

@@ -341,7 +341,7 @@ def test_a_checkpoint_of_another_network_or_format_is_refused(
 ) -> None:
     import safetensors.numpy
 
-    from alexnet.training import checkpoint
+    from alexnet.models import checkpoint
 
     for change, words in [("fc4", "fc4.weight is 3 x 1024, not 2 x 1024"), ("format", "format")]:
         shutil.rmtree("runs/other", ignore_errors=True)

@@ -22,13 +22,13 @@ def test_what_was_found_on_a_gpu() -> None:
     assert "| 128 | 20,123 | |" in written and "| 256 | | input 0.25 |" in written
 
 
-def test_the_readmes_table_has_the_times_of_the_peers_in_brackets() -> None:
+def test_the_readmes_table_says_how_many_times_as_fast_alexnet_is() -> None:
     records = speed.recorded()
     (part,) = records["train-cpu"].parts
     peer = part.row("pytorch")
     assert peer
     row = next(line for line in speed.table(records).splitlines() if part.title in line)
-    assert f"{peer.rate:.1f} (×{part.ours.rate / peer.rate:.2f})" in row
+    assert f"{peer.rate:.1f} (alexnet {part.ours.rate / peer.rate:.2f}×)" in row
 
 
 def test_the_charts_fingerprint_is_that_of_its_figures() -> None:

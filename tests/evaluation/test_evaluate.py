@@ -20,9 +20,10 @@ from alexnet.evaluation.evaluate import (
 )
 from alexnet.evaluation.predictions import Predictions
 from alexnet.models import ModelCard, save_model
-from alexnet.models.find import FoundModel
+from alexnet.models.found import FoundModel
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
+from alexnet.verdict import interval
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +83,17 @@ def test_tables_agree_with_the_predictions(
         for k, row in enumerate(csv.DictReader(file)):
             assert int(row["images"]) == 2
             assert float(row["top1_error"]) == pytest.approx(1 - expected_KK[k, k] / 2)
+            assert float(row["recall"]) == pytest.approx(expected_KK[k, k] / 2)
+            named = expected_KK[:, k].sum()  # a cell is empty where nothing was named so
+            assert row["precision"] == ("" if not named else str(expected_KK[k, k] / named))
     scores = read_json(folder / "scores.json")
     assert scores["views"]["10"]["top1_error"] == pytest.approx(
         (answers_N != found.labels_N).mean()
     )
     assert scores["provenance"]["dataset"]["fingerprint"] == photo_set.fingerprint
+    wrong = int((answers_N != found.labels_N).sum())
+    assert f"{wrong} of 12 wrong" in scores["verdict"]
+    assert scores["top1_intervals"]["10"] == pytest.approx(list(interval(wrong, 12)))
 
 
 def test_files_go_beside_the_model_when_nothing_else_is_said(
@@ -134,5 +141,7 @@ def test_the_weakest_classes_come_worst_first_and_name_the_confusion() -> None:
     assert (cat.top1_error, cat.taken_for, cat.times) == (0, "", 0)
     assert (cup.top1_error, cup.taken_for, cup.times) == (1, "moon", 2)
     assert (moon.top1_error, moon.taken_for, moon.images) == (0.5, "cup", 2)
-    assert never.images == 0
-    assert np.isnan(never.top1_error)
+    assert never.images == never.wrong == 0
+    assert np.isnan([never.top1_error, never.precision, never.recall]).all()
+    assert (cat.precision, cat.recall) == (pytest.approx(2 / 3), 1)
+    assert (cat.top5_error, cup.wrong) == (None, 3), "with four classes there is no top-5 error"

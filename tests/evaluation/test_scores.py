@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import (
+    confusion_matrix,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 
 from alexnet.base.errors import DataError
 from alexnet.evaluation.scores import (
@@ -15,7 +19,9 @@ from alexnet.evaluation.scores import (
     most_probable,
     per_class_errors,
     rank_of_label,
+    retrieved,
     score,
+    tally,
     top_k_error,
 )
 
@@ -75,11 +81,38 @@ def test_errors_of_each_class_by_hand() -> None:
     assert np.isnan([top1_K[2], top5_K[2]]).all()  # no image: neither right nor wrong
 
 
-def test_with_five_classes_or_fewer_nothing_is_outside_the_first_five() -> None:
-    probs_NK = np.array([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]])
-    assert score(probs_NK, np.array([2, 0])) == (0.5, 0.0)
-    assert chance(3) == (pytest.approx(2 / 3), 0.0)
+@pytest.mark.parametrize("K", [3, 5, 6])
+def test_with_five_classes_or_fewer_there_is_no_top_5_error(K: int) -> None:
+    probs_NK = np.full((2, K), 1 / K)
+    top5 = 0.5 if K > 5 else None
+    assert score(probs_NK, np.array([K - 1, 0])) == (0.5, top5)
+    assert chance(K) == (pytest.approx(1 - 1 / K), pytest.approx(1 / 6) if K > 5 else None)
     assert chance(20) == (pytest.approx(0.95), pytest.approx(0.75))
+
+
+@given(with_ties())
+def test_a_tally_counts_what_was_answered(case) -> None:
+    probs_NK, labels_N, _ = case
+    listed = [max(range(len(row)), key=lambda j: (row[j], -j)) for row in probs_NK.tolist()]
+    found = tally(probs_NK, labels_N)
+    of = labels_N.tolist()
+    assert found.images == len(of) and found.classes == probs_NK.shape[1]
+    assert found.wrong == sum(one != other for one, other in zip(listed, of, strict=True))
+    assert found.answered == listed.count(found.answer) == max(map(listed.count, set(listed)))
+    assert found.of_largest == of.count(found.largest) == max(map(of.count, set(of)))
+    assert (found.of_answer, found.present) == (of.count(found.answer), len(set(of)))
+
+
+def test_precision_recall_and_f1_agree_with_scikit_learn() -> None:
+    generator = np.random.default_rng(2)
+    labels_N, answers_N = generator.integers(0, 5, (2, 60))  # of seven classes, two never occur
+    answers_N[answers_N == 4] = 5  # one is never answered, one only answered
+    counts_KK = confusion(np.eye(7)[answers_N], labels_N)
+    expected = precision_recall_fscore_support(
+        labels_N, answers_N, labels=np.arange(7), zero_division=np.nan
+    )
+    for mine_K, theirs_K in zip(retrieved(counts_KK), expected, strict=False):
+        assert mine_K == pytest.approx(theirs_K, nan_ok=True)
 
 
 def test_a_network_that_says_the_same_of_everything_errs_like_chance() -> None:

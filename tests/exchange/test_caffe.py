@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,8 +16,11 @@ from exchange.conftest import card_of, narrow, network_of, probabilities
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS
 from alexnet.exchange import Imported, caffe, read_foreign
+from alexnet.exchange.caffe_schema import array_of
 from alexnet.exchange.caffe_writer import write_caffe
+from alexnet.exchange.mean import mean_image
 from alexnet.formats import protobuf
+from alexnet.formats.protobuf import Message
 from alexnet.models.arrays import parameters_of
 from alexnet.network import AlexNet
 
@@ -488,6 +492,61 @@ def test_truncated_anywhere_it_is_refused(written: tuple[AlexNet, Path], tmp_pat
             read(saved(tmp_path, data[:size]), net.convention.name)
 
 
+# --- Numbers as bytes -----------------------------------------------------------------------------
+
+RAW = {"<f8": 0, "<f4": 1, "<f2": 2}
+
+
+def raw_blob(
+    array: np.ndarray, dtype: str, kind: int | None = None, cut: int = 0
+) -> protobuf.Chunks:
+    """A blob as NVIDIA's Caffe writes it, with gradients that are no weights."""
+    kind = RAW[dtype] if kind is None else kind
+    content = array.astype(dtype).tobytes()
+    shape = protobuf.message(7, protobuf.packed_integers(1, array.shape))
+    types = [*protobuf.integer(10, kind), *protobuf.integer(11, 1)]
+    gradients = protobuf.message(13, [np.ones(array.size, "<f4").tobytes()])
+    return [*gradients, *shape, *types, *protobuf.message(12, [content[: len(content) - cut]])]
+
+
+@pytest.mark.parametrize("dtypes", [["<f8"], ["<f4"], ["<f2"], ["<f2", "<f4", "<f8"]])
+def test_numbers_as_bytes_are_read_in_the_type_of_each_blob(dtypes: list[str]) -> None:
+    kinds = itertools.cycle(dtypes)
+    for shape in ((4, 3, 5, 5), (7,), (6, 8)):
+        array = np.round(np.random.default_rng(0).normal(size=shape) * 64) / 64  # float16 has them
+        data = b"".join(raw_blob(array, kind := next(kinds)))
+        found = array_of(Message(memoryview(data), "file"), len(shape), "conv1")
+        assert found.dtype == np.dtype(kind)
+        np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cut", "what"),
+    [
+        (1, 4, "11 numbers for 3 x 4"),
+        (1, 3, "45 bytes of numbers of 4"),
+        (0, 0, "6 numbers for 3 x 4"),  # float32 that is called DOUBLE
+        (3, 0, "stored as INT"),
+        (4, 0, "stored as UINT"),
+        (5, 0, "stored as BOOL"),
+        (6, 0, "unknown type 6"),
+    ],
+)
+def test_bytes_that_are_not_the_numbers_are_refused(kind: int, cut: int, what: str) -> None:
+    data = b"".join(raw_blob(np.ones((3, 4)), "<f4", kind, cut))
+    with pytest.raises(DataError, match=what):
+        array_of(Message(memoryview(data), "file"), 2, "conv1")
+
+
+def test_two_fields_have_the_same_numbers_or_are_refused() -> None:
+    array = np.array([1, 2, 3], np.float32)
+    both = [*raw_blob(array, "<f2"), *protobuf.packed_floats(5, array)]
+    np.testing.assert_array_equal(array_of(Message(memoryview(b"".join(both)), "f"), 1, "b"), array)
+    both = [*raw_blob(array, "<f2"), *protobuf.packed_floats(5, array + 1)]
+    with pytest.raises(DataError, match="different numbers"):
+        array_of(Message(memoryview(b"".join(both)), "f"), 1, "b")
+
+
 # --- Mean images ----------------------------------------------------------------------------------
 
 
@@ -515,3 +574,52 @@ def test_mean_images_of_all_kinds(written: tuple[AlexNet, Path], tmp_path: Path)
         read(model, name, mean=str(small))
     small.write_bytes(b"".join(blob(np.float32([1, 2, 3]).reshape(3, 1, 1), old=True)))
     assert read(model, name, mean=str(small)).statistics["mean"][0, 0].tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_numpy_arrays_are_mean_images(dtype: str, order: Literal["C", "F"], tmp_path: Path) -> None:
+    about = CONVENTIONS["caffe"]
+    y, x = np.mgrid[: about.side, : about.side]
+    mean_CHW = np.stack([100 + x % 7, 113 + y % 5, 120 + (x + y) % 3]).astype(dtype)
+    mean_CHW = np.asarray(mean_CHW, order=order)
+    expected = mean_CHW.astype(np.float32)[::-1].transpose(1, 2, 0)  # blue first
+    path = tmp_path / "mean.npy"
+    for array in (mean_CHW, mean_CHW[None]):
+        np.save(path, array)
+        np.testing.assert_array_equal(mean_image(str(path), about)[0], expected)
+    for shape in ((3,), (3, 1, 1), (1, 3)):
+        np.save(path, np.array([104, 117, 123], dtype).reshape(shape))
+        assert mean_image(str(path), about)[0][5, 6].tolist() == [123, 117, 104]
+
+
+@pytest.mark.parametrize(
+    ("array", "kind", "message"),
+    [
+        (np.zeros((3, 227, 227)), IncompatibleError, "3 x 227 x 227; the network needs 3 x 256"),
+        (np.zeros((3, 128, 512)), IncompatibleError, "3 x 128 x 512"),
+        (np.zeros((256, 256, 3)), DataError, "256 x 256 x 3, not three maps"),
+        (np.array([1, None, "x"], object), DataError, "Python objects"),
+        (np.array([1, 2, 3j]), DataError, "no numbers, but complex"),
+        (np.array([1, np.nan, 2]), UsageError, "too large"),
+        (np.array([0.406, 0.456, 0.485]), UsageError, "from 0 to 1"),
+    ],
+)
+def test_other_numpy_arrays_are_refused(
+    array: np.ndarray, kind: type[Exception], message: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "mean.npy", array, allow_pickle=True)
+    with pytest.raises(kind, match=message):
+        mean_image(str(tmp_path / "mean.npy"), CONVENTIONS["caffe"])
+
+
+def test_means_of_images_from_0_to_1_are_questioned() -> None:
+    about, meant = CONVENTIONS["onetower"], "--mean 103.53,116.28,123.675"
+    for given in ("0.406,0.456,0.485", "0.485,0.456,0.406"):  # blue first, and torchvision's order
+        with pytest.raises(UsageError, match="from 0 to 1") as refused:
+            mean_image(given, about)
+        assert meant in refused.value.remedy
+    with pytest.raises(UsageError, match="from 0 to 1") as refused:
+        mean_image("0.5,0.4,1", about)
+    assert "--mean 127.5,102,255" in refused.value.remedy
+    assert mean_image("0,0,0", about)[0].max() == 0, "nothing is subtracted"

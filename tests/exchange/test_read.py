@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from exchange.conftest import card_of, narrow, network_of
 from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.conventions import CONVENTIONS
 from alexnet.exchange import read_foreign
+from alexnet.exchange.classes import class_names
 from alexnet.models import save_model
 from alexnet.models.arrays import parameters_of
 
@@ -185,11 +187,57 @@ def test_lists_of_classes(text: str, names: str, titles: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '["cat", "dog", "crane"]',
+        '{"0": "cat", "2": "crane", "1": "dog"}',
+        "{0: 'cat',\n 1: 'dog',\n 2: 'crane'}",  # as Python prints it
+        '{"crane": 2, "cat": 0, "dog": 1}',
+        '{"id2label": {"0": "cat", "1": "dog", "2": "crane"}, "architectures": ["AlexNet"]}',
+        '{"classes": ["cat", "dog", "crane"]}',
+        "0: cat\n1: dog\n2: crane\n",
+        "0 cat\n1 dog\n2 crane\n",
+    ],
+)
+def test_dictionaries_and_json_say_which_output_a_name_is_of(text: str, tmp_path: Path) -> None:
+    (tmp_path / "classes").write_text(text)
+    names, titles, _ = class_names(tmp_path / "classes", 3)
+    assert names == titles == ("cat", "dog", "crane")
+
+
+def test_synsets_in_json_have_their_words_as_titles(tmp_path: Path) -> None:
+    pairs = {"1": ["n01443537", "goldfish"], "0": ["n01440764", "tench"]}
+    (tmp_path / "classes.json").write_text(json.dumps(pairs))
+    names, titles, _ = class_names(tmp_path / "classes.json", 2)
+    assert names == ("n01440764", "n01443537") and titles == ("tench", "goldfish")
+
+
+def test_names_that_are_digits_are_names(tmp_path: Path) -> None:
+    (tmp_path / "classes.json").write_text('{"0": "1", "1": "0"}')
+    assert class_names(tmp_path / "classes.json", 2)[0] == ("1", "0")
+    (tmp_path / "classes.json").write_text('{"0": 1, "1": 0}')
+    assert class_names(tmp_path / "classes.json", 2)[0] == ("1", "0")
+
+
+def test_classes_of_one_name_get_the_numbers_of_their_outputs(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("crane\ncat\ncrane\n")
+    names, titles, told = class_names(tmp_path / "names", 3)
+    assert names == titles == ("crane #0", "cat", "crane #2") and "crane #2" in told
+    (tmp_path / "names").write_text("n00000001 crane\nn00000002 cat\nn00000003 crane\n")
+    names, titles, _ = class_names(tmp_path / "names", 3)
+    assert names[2] == "n00000003" and titles == ("crane #0", "cat", "crane #2")
+
+
+@pytest.mark.parametrize(
     ("data", "kind", "message"),
     [
         (b"a\nb\n", IncompatibleError, "3 outputs, and the list has 2 classes"),
         (b"", IncompatibleError, "has 0 classes"),
-        (b"a\nb\na\n", DataError, "'a' more than once"),
+        (b"n00000001 a\nb\nn00000001 c\n", DataError, "'n00000001' more than once"),
+        (b'{"0": "a", "1": "b", "3": "c"}', DataError, "not one for each output, 0 to 2"),
+        (b'{"n00000001": "a", "n00000002": "b", "n00000003": "c"}', DataError, "not one for each"),
+        (b"['a', 'b', c]", DataError, "cannot be read as one"),
+        (b'["a", "b", 3]', DataError, "something else than names"),
         (b"a\n\nb\n", DataError, "cannot be shown"),
         (b"a\nb\n\x1b[2J\n", DataError, "cannot be shown"),
         (b"a\nb\n\xff\n", DataError, "UTF-8"),

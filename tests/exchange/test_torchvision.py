@@ -141,7 +141,7 @@ def _wrong() -> dict[str, tuple[Any, type[Exception], str]]:
         "not finite": (state | {key: state[key] * torch.inf}, DataError, "not finite"),
         "strides of 0": (state | {key: huge}, DataError, "larger than what is stored"),
         "a list": ([1, 2], DataError, "no tensors by name"),
-        "a module": (theirs_of(SMALL), DataError, "more than tensors"),
+        "a module": (theirs_of(SMALL), DataError, "an object, .*Theirs, which is not built"),
         "nothing": ({}, IncompatibleError, "conv1.weight is missing"),
     }  # fmt: skip
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from alexnet.figures.curves import curves
+from alexnet.figures.curves import curves, drops
 from alexnet.figures.style import inline_svg
 
 ROWS = [
@@ -54,6 +57,37 @@ def test_the_training_curve_keeps_the_average_of_all_steps() -> None:
 def test_a_rate_that_always_moves_has_no_drops() -> None:
     rows = [{**row, "rate": 1 / row["step"]} if row["kind"] == "step" else row for row in ROWS]
     assert len(curves(rows).axes[0].lines) == 2
+    assert drops(rows) == [] and drops(ROWS) == [(2.6, pytest.approx(10))]
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_chance_is_a_line(classes: int) -> None:
+    loss, error = curves(ROWS, classes=classes).axes
+    values = [
+        line.get_ydata()[0]
+        for axes in (loss, error)
+        for line in axes.lines
+        if len(set(line.get_ydata())) == 1 and list(line.get_xdata()) == [0, 1]
+    ]
+    assert values == pytest.approx([math.log(classes), 1 - 1 / classes])
+
+
+def test_each_line_is_named_at_its_end_and_names_do_not_overlap() -> None:
+    flat = [
+        {**row, "loss": math.log(10), "top1_error": 0.9, "val_loss": 2.31, "val_top1_error": 0.9}
+        for row in ROWS
+    ]
+    for rows in (ROWS, flat):  # of a run that learns, and one that does not
+        figure = curves(rows, classes=10)
+        figure.canvas.draw()
+        for axes in figure.axes:
+            assert axes.get_legend() is None
+            names = {text.get_text().partition(",")[0]: text for text in axes.texts}
+            assert set(names) == {"training", "validation", "chance"}
+            assert names["training"].get_color() == axes.lines[0].get_color()
+            boxes = [text.get_window_extent() for text in names.values()]
+            assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+            assert min(box.x0 for box in boxes) > axes.get_window_extent().x1
 
 
 @pytest.mark.parametrize("rows", [[], ROWS[:3], ROWS[40:]])

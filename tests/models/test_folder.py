@@ -16,7 +16,7 @@ from alexnet.evaluation import Classifier, load
 from alexnet.models import ModelCard, load_model, save_model
 from alexnet.models.arrays import parameters_of, set_parameters
 from alexnet.models.card import ModelResult, labels
-from alexnet.models.folder import weights_sha256
+from alexnet.models.folder import weights_sha256, write_results
 from alexnet.models.sparsity import is_sparse, sparsity
 from alexnet.network import AlexNet
 
@@ -163,7 +163,7 @@ def test_what_was_measured_is_in_the_card(tmp_path: Path) -> None:
     ]
     assert ten["metrics"][0]["name"] == "Top-1 accuracy, 10 views"
     text = (tmp_path / "README.md").read_text()
-    assert "| pets (01234567) | val | 3,925 | 10 | 22.50 % | 2.44 % |" in text
+    assert "| pets (01234567) | val | 3,925 | 10 | 22.50 % | 21.2-23.8 % | 2.44 % |" in text
     assert "Chance error is 90.00 %" in text
 
 
@@ -207,3 +207,30 @@ def test_nothing_is_downloaded_and_nothing_replaced_unasked(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="a model already"):
         classifier.save_pretrained(tmp_path / "copy")
     classifier.save_pretrained(tmp_path / "copy", force=True)
+
+
+def test_as_many_classes_as_outputs_or_nothing_is_written(tmp_path: Path) -> None:
+    card = ModelCard(("a", "b"), ("a", "b"), CIFAR_MEAN)
+    with pytest.raises(IncompatibleError, match="3 outputs, and its card 2 classes"):
+        save_model(tmp_path / "model", AlexNet(3, CIFAR18), card)
+    assert not (tmp_path / "model").exists()
+
+
+def test_results_are_written_into_a_card_that_people_have_changed(tmp_path: Path) -> None:
+    card = ModelCard(("a", "b"), ("a", "b"), CIFAR_MEAN, provenance={"run": "pets"})
+    save_model(tmp_path, AlexNet(2, CIFAR18), card)
+    path = tmp_path / "README.md"
+    text = path.read_text()
+    assert "not been evaluated" in text
+    path.write_text(text.replace("license: unknown", "license: mit") + "\n## Thanks\n\nto all\n")
+    result = ModelResult("pets", "ab" * 32, "val", 40, 10, 0.25, None)
+    for _ in range(2):  # the second time nothing changes
+        write_results(tmp_path, [result])
+        new = path.read_text()
+        assert "not been evaluated" not in new and new.count("25.00 %") == 1
+        assert new.count("## ") == text.count("## ") + 1 and new.endswith("## Thanks\n\nto all\n")
+        head = yaml.safe_load(new.split("---\n")[1])
+        assert head["license"] == "mit" and head["model-index"][0]["name"] == "pets"
+    path.write_text("my own words")
+    write_results(tmp_path, [result])
+    assert path.read_text() == "my own words"

@@ -343,15 +343,15 @@ def test_class_names_are_bound_to_their_labels(copy: Path) -> None:
 
 
 def test_other_versions_and_other_files_are_refused(copy: Path, tmp_path: Path) -> None:
-    edit(copy, lambda d: d.update(version=3))
-    with pytest.raises(IncompatibleError, match="format version 3") as error:
+    edit(copy, lambda d: d.update(version=99))
+    with pytest.raises(IncompatibleError, match="format version 99") as error:
         PreparedDataset.open(copy)
     assert error.value.exit_code == 6
     for text in (
         "[]",
         "{}",
         "not json",
-        '{"format": "alexnet-prepared", "version": 2}',
+        '{"format": "alexnet-prepared", "version": 3}',
         "[" * 10**5,
     ):
         (copy / "dataset.json").write_text(text)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from alexnet.prepared import pixels, resample_kernel
+from alexnet.prepared import pixels, resample_kernel, with_pillow
 from alexnet.prepared.pixels import Rejected, decode, examine, prepare_image, to_square
 from alexnet.prepared.resample import plain_central_square
 from alexnet.sources.photos import locate
@@ -240,7 +240,7 @@ def test_formats_are_told_by_their_bytes(kind: str) -> None:
         (b"<!DOCTYPE html><html>photo unavailable</html>", "not an image"),
         (b"  \n<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "not an image"),
-        (b"8BPS\0\1" + bytes(50), "not an image"),
+        (b"8BPS\0\1" + bytes(50), "unsupported"),
         (b"just text", "not an image"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
         (b"\xff\xd8\xff\xe0" + bytes(30), "damaged"),
@@ -302,7 +302,7 @@ def test_bombs_are_refused_from_their_header() -> None:
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif"}])
 def test_the_canvas_of_a_webp_is_judged_before_pillow_makes_room_for_it(options: Any) -> None:
     data = bytearray(saved(smooth(64, 48), "WEBP", **options))
-    assert pixels._webp_size(bytes(data)) == (64, 48)
+    assert with_pillow._webp_size(bytes(data)) == (64, 48)
     place = {b"VP8X": 24, b"VP8 ": 26, b"VP8L": 21}[bytes(data[12:16])]
     data[place : place + 4] = b"\xff\x3f\xff\x0f"
     assert reason(bytes(data)) == "too large"
@@ -316,10 +316,12 @@ def test_a_large_image_is_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -
         saved(image, "TIFF"),
         saved(image.convert("P"), "GIF", transparency=3),
         saved(smooth(70, 60).convert("CMYK"), "JPEG"),
+        saved(smooth(70, 60).convert("L"), "PNG", transparency=100),
         saved(Image.fromarray(np.arange(4200, dtype=np.uint16).reshape(60, 70) * 15), "PNG"),
     ]
     whole = [examine(data) for data in forms]
-    monkeypatch.setattr(pixels, "_STRIP", 1000)
+    monkeypatch.setattr(with_pillow, "STRIP", 1000)
+    monkeypatch.setattr(pixels, "STRIP", 1000)
     for data, expected in zip(forms, whole, strict=True):
         found = examine(data)
         assert (found.rgb_HWC == expected.rgb_HWC).all() and found.kinds == expected.kinds

@@ -56,6 +56,8 @@ def test_bars_are_the_answers_probabilities_and_the_correct_one_is_red() -> None
     assert colours[2][0] == RED
     assert bars[0][0].get_width() == pytest.approx(0.6)
     assert [example.is_right for example in examples] == [True, False, True]
+    written = [text.get_text() for text in next(axes for axes in figure.axes if axes.patches).texts]
+    assert written[1::2] == ["60 %", "4 %", "4 %", "4 %", "4 %"]
 
 
 def test_answers_of_fewer_than_five_classes() -> None:

@@ -6,19 +6,27 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import precision_recall_fscore_support
+from torture.narrow_run import KERNELS
 
 from alexnet import recipes
 from alexnet.base.files import read_json, write_json
-from alexnet.config import StartConfig
+from alexnet.config import Epochs, StartConfig
+from alexnet.conventions import PAPER
 from alexnet.evaluation.evaluate import evaluate_models
+from alexnet.evaluation.predictions import Predictions
 from alexnet.models import ModelCard, save_model
-from alexnet.models.find import FoundModel
+from alexnet.models.found import FoundModel
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
+from alexnet.report.course import course_of
 from alexnet.report.page import write_report
 from alexnet.runs import Run
 from alexnet.settings import with_settings
@@ -75,7 +83,7 @@ def run(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) ->
         errors = {"val_loss": 1.5, "val_top1_error": 0.7, "val_top5_error": 0.1}
         run.record(run.metrics_path, {"kind": "epoch", "step": 4 * n, "epoch": n, **errors})
     run.record(run.metrics_path, {"kind": "event", "step": 8, "text": "rate was <lowered>"})
-    network = AlexNet(6, start=StartConfig(rule="he", bias=0.0), seed=1)
+    network = AlexNet(6, PAPER.with_kernels(KERNELS), StartConfig(rule="he", bias=0.0), seed=1)
     card = ModelCard(photo_set.classes, photo_set.titles, {"mean": photo_set.statistics.mean_HWC})
     save_model(run.model, network, card)
     found = FoundModel(run.model, "first", run.folder / "evaluation")
@@ -123,10 +131,95 @@ def test_headline_numbers_are_those_of_the_evaluation(page: Page, run: Run) -> N
     (path,) = (run.folder / "evaluation").glob("*/scores.json")
     views = read_json(path)["views"]
     for errors in views.values():
-        assert f"{100 * errors['top1_error']:.1f} %" in page.text
-        assert f"accuracy {100 * (1 - errors['top1_error']):.1f} %" in page.text
-    assert "chance error 83.3 %" in page.text
+        assert f"{round(12 * errors['top1_error'])} of 12 wrong" in page.text
+    assert f"accuracy {100 * (1 - views['10']['top1_error']):.1f} %" in page.text
+    assert "n = 12; chance error 83.3 %" in page.text
     assert "12 images of 6 classes" in page.text
+    assert "as far as 12 images can tell" in page.text
+    assert "in the paper by" not in page.text  # nothing that twelve images could be compared with
+
+
+def larger(run: Run, answers: np.ndarray, labels: np.ndarray) -> Page:
+    """The report where the run's network had answered so on so many images, whose pixels are gone."""
+    for path in (run.folder / "evaluation").glob("*/*.arrow"):
+        found = Predictions.load(path)
+        probs_NK = np.full((len(labels), 6), 0.1, np.float32)
+        probs_NK[np.arange(len(labels)), answers] = 0.5
+        keys = tuple(map(str, range(len(labels))))
+        replace(found, keys=keys, labels_N=labels, probs_NK=probs_NK).save(path)
+    (path,) = (run.folder / "evaluation").glob("*/scores.json")
+    scores, error = read_json(path), float(np.mean(answers != labels))
+    views = {views: {"top1_error": error, "top5_error": 0.0} for views in scores["views"]}
+    write_json(path, {**scores, "images": len(labels), "views": views})
+    data = read_json(run.folder / "data.json")
+    write_json(run.folder / "data.json", {**data, "folder": "gone"})
+    return Page(write_report(run).read_text())
+
+
+def test_an_error_has_its_interval_and_stands_beside_the_papers(copy: Run) -> None:
+    labels = np.arange(600) % 6
+    answers = np.where(np.arange(600) < 120, (labels + 1) % 6, labels)
+    page = larger(copy, answers, labels)
+    low, high = binomtest(120, 600).proportion_ci(method="wilson")
+    assert f"20.0 %95 %: {100 * low:.1f}–{100 * high:.1f} %, n = 600" in page.text
+    assert "Better than chance (83.3 %)." in page.text
+    assert "by +0.0 points; in the paper by −1.5" in page.text
+
+
+def test_a_run_at_chance_is_said_to_be_one(copy: Run) -> None:
+    page = larger(copy, np.full(600, 2), np.arange(600) % 6)
+    assert 'No better than chance (83.3 %). Every image became "dahlia".' in page.text
+    text = (copy.folder / "report.html").read_text()
+    assert re.search(r"\.tile[^}]*color: var\(--(blue|red|orange)\)", text) is None
+
+
+def test_precision_recall_and_f1_stand_beside_the_confusions(copy: Run) -> None:
+    labels, answers = np.repeat(np.arange(6), 100), np.repeat(np.arange(6), 100)
+    answers[:40] = 1  # 40 of 100 cats became coffee
+    page = larger(copy, answers, labels)
+    expected = precision_recall_fscore_support(labels, answers)[:3]
+    for k, title in ((0, "cat"), (1, "coffee")):
+        wrong = 40 if k == 0 else 0
+        cells = [title, "100", str(wrong), *(f"{100 * one[k]:.1f} %" for one in expected)]
+        assert "".join(cells) in page.text
+    assert "coffee (40×)" in page.text
+
+
+def log_of(run: Run, *lines: str) -> None:
+    (run.folder / "log.txt").write_text("".join(f"2026-11-{line}\n" for line in lines))
+
+
+def test_a_stopped_run_says_how_far_it_got_and_what_goes_on_with_it(copy: Run) -> None:
+    rows = [
+        {"kind": "step", "step": n, "epoch": n / 4, "loss": 2.0, "top1_error": 0.8}
+        | {"rate": 0.01 if n < 6 else 0.001}
+        for n in range(1, 10)
+    ]
+    copy.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    log_of(
+        copy,
+        *("28 23:59:00  data", "28 23:59:00  ! few images", "29 00:09:00  epoch 1"),
+        *("29 08:00:00  resumed at step 4", "29 08:05:30  epoch 2"),
+        "30 10:00:00  runs/first has done 6 epochs already",
+    )
+    page = Page(write_report(copy).read_text())
+    assert f"Stopped at 2.25 of {copy.config.length}. To go on: alexnet resume first" in page.text
+    assert "2026-11-28 23:59 to 2026-11-29 08:05 (15m30s)" in page.text
+    assert "Dotted: where the learning rate was divided by 10." in page.text
+    assert "Remarkfew images" in page.text
+    copy.lock()
+    assert "Still being trained: 2.25 of" in Page(write_report(copy).read_text()).text
+    copy.unlock()
+
+
+def test_a_finished_run_is_not_called_stopped(copy: Run) -> None:
+    copy.set_config(replace(copy.config, length=Epochs(2)))
+    assert course_of(copy, copy.metrics()).is_done
+    text = Page(write_report(copy).read_text()).text
+    assert "Stopped" not in text and "Dotted" not in text
+    assert "alexnet resume" not in text
+    copy.set_config(replace(copy.config, length=Epochs(2.3)))  # 9.2 steps: ten
+    assert course_of(copy, copy.metrics()).is_stopped
 
 
 def test_eight_images_with_five_bars_each(page: Page) -> None:
@@ -173,8 +266,6 @@ def test_what_to_type_and_where_it_ran(page: Page, run: Run) -> None:
 
 def test_names_of_classes_are_never_markup(copy: Run) -> None:
     (path,) = (copy.folder / "evaluation").glob("*/10-views.arrow")
-    from alexnet.evaluation.predictions import Predictions
-
     found = Predictions.load(path)
     titles = tuple(HOSTILE if title == "dahlia" else title for title in found.titles)
     Predictions(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import lzma
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from alexnet.base.errors import DataError
@@ -36,7 +39,7 @@ def test_an_archive_gives_what_its_folder_gives(
     assert sorted(packed.images(), key=key) == sorted(unpacked.images(), key=key)
     assert packed.classes == unpacked.classes == ("a", "b")
     assert packed.count == unpacked.count == 3
-    assert packed.ignored == unpacked.ignored == {"hidden": 1, "outside class folders": 1}
+    assert packed.ignored == unpacked.ignored == {"hidden": 1, ".txt": 1}
     assert list(packed.images()) == list(packed.images())
 
 
@@ -58,10 +61,12 @@ def test_hostile_members_write_nothing_and_are_counted(
             info.type = kind
             archive.addfile(info)
     source = open_source(str(path), validation_share=0)
-    keys = [image.key for image in source.images()]
-    assert "cat/good.jpg" in keys
-    assert not any("soft" in key or "hard" in key or "pipe" in key for key in keys)
-    assert source.ignored["links"] == 2
+    given = {image.key: image for image in source.images()}
+    assert given["cat/good.jpg"].data == jpeg(0)
+    for name in ("cat/soft.jpg", "cat/hard.jpg"):  # rejected, as links to nothing in a folder are
+        assert given[name].data == b""
+        assert given[name].fault == ("unreadable", "a link to nothing in the archive")
+    assert not any("pipe" in key or "device" in key for key in given)
     assert source.ignored["not regular files"] == 2
     assert not canary.exists()
     assert list(tmp_path.iterdir()) == [path.parent]
@@ -186,3 +191,129 @@ def test_two_xz_files_one_after_the_other_are_one(
     source = open_source(str(path), validation_share=0)
     assert source.truncated == ""
     assert [image.data for image in source.images()] == [jpeg(n) for n in range(4)]
+
+
+def link(archive: tarfile.TarFile, name: str, target: str, kind: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    archive.addfile(info)
+
+
+@pytest.mark.parametrize("shape", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_links_are_the_files_that_they_name(
+    tmp_path: Path, jpeg: Callable[[int], bytes], mode: str, shape: int
+) -> None:
+    path = tmp_path / "set.tar"
+    long = "n" * (80 if shape == tarfile.USTAR_FORMAT else 120)
+    with tarfile.open(path, mode, format=shape) as archive:  # type: ignore[call-overload]
+        link(archive, f"val/{long}/early.jpg", f"../../train/{long}/2.jpg", tarfile.SYMTYPE)
+        add(archive, "./train/a/1.jpg", jpeg(1))
+        add(archive, f"./train/{long}/2.jpg", jpeg(2))
+        link(archive, "val/a/hard.jpg", "./train/a/1.jpg", tarfile.LNKTYPE)
+        link(archive, "val/a/again.jpg", "val/a/hard.jpg", tarfile.LNKTYPE)
+        link(archive, "train/a/soft.jpg", "./1.jpg", tarfile.SYMTYPE)
+        link(archive, "train/a/over.jpg", "soft.jpg", tarfile.SYMTYPE)
+        link(archive, f"train/{long}/long.jpg", f"../{long}/2.jpg", tarfile.SYMTYPE)
+        link(archive, "train/a/round.jpg", "round.jpg", tarfile.SYMTYPE)
+        link(archive, "train/a/absolute.jpg", "/train/a/1.jpg", tarfile.SYMTYPE)
+        link(archive, "train/a/later.jpg", "train/a/9.jpg", tarfile.LNKTYPE)
+        add(archive, "train/a/9.jpg", jpeg(9))
+    given = {(image.split, image.key): image for image in open_source(str(path)).images()}
+    faults = {key for (_, key), image in given.items() if image.fault}
+    assert faults == {"a/round.jpg", "a/absolute.jpg", "a/later.jpg"}
+    numbers = {1: "a/1.jpg a/hard.jpg a/again.jpg a/soft.jpg a/over.jpg", 9: "a/9.jpg"}
+    numbers[2] = f"{long}/2.jpg {long}/long.jpg {long}/early.jpg"
+    assert {key: image.data for (_, key), image in given.items() if not image.fault} == {
+        key: jpeg(number) for number, keys in numbers.items() for key in keys.split()
+    }
+
+
+def test_links_to_folders_in_the_archive_are_read_as_in_a_folder(
+    tree: Tree, tmp_path: Path
+) -> None:
+    root = tree("store/cat/1.jpg store/cat/deep/2.jpg store/dog/3.jpg store/val/cat/4.jpg")
+    for split, names in (("train", ("cat", "dog")), ("val", ("cat",))):
+        (root / split).mkdir()
+        for name in names:
+            inside = f"../.store/{'val/' * (split == 'val')}{name}"
+            (root / split / name).symlink_to(inside)
+    (root / "store").rename(root / ".store")
+    (root / ".store" / "dog" / "more").symlink_to("../cat")  # over which cats are dogs too
+    (root / ".store" / "cat" / "round").symlink_to("../dog")
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(root, ".")
+    packed, unpacked = open_source(str(path)), open_source(str(root))
+    key = lambda image: (image.split, image.key)  # noqa: E731
+    assert sorted(packed.images(), key=key) == sorted(unpacked.images(), key=key)
+    assert {image.key for image in packed.images() if image.split == "train"} == {
+        *("cat/1.jpg", "cat/deep/2.jpg", "cat/round/3.jpg", "dog/3.jpg"),
+        *("dog/more/1.jpg", "dog/more/deep/2.jpg"),
+    }
+
+
+def test_links_that_multiply_end_the_archive(tmp_path: Path, jpeg: Callable[[int], bytes]) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        add(archive, "cat/0/1.jpg", jpeg(1))
+        for depth in range(1, 8):
+            for n in range(9):
+                link(archive, f"cat/{depth}/{n}", f"../{depth - 1}", tarfile.SYMTYPE)
+    with pytest.raises(DataError, match="far more files"):
+        open_source(str(path))
+
+
+def test_links_that_may_stand_for_folders_are_named(
+    tmp_path: Path, jpeg: Callable[[int], bytes]
+) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        add(archive, "cat/1.jpg", jpeg(1))
+        add(archive, "dog/2.jpg", jpeg(2))
+        link(archive, "horse", "../elsewhere/horse", tarfile.SYMTYPE)
+    source = open_source(str(path))
+    assert source.ignored == {"links": 1}
+    (warning,) = source.warnings
+    assert "horse" in warning and "tar --dereference" in warning
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"])
+@pytest.mark.parametrize("padding", [0, 512 * 40])
+def test_archives_one_after_another_are_one(
+    tmp_path: Path, jpeg: Callable[[int], bytes], packing: str, padding: int
+) -> None:
+    packed = b""
+    for number, name in enumerate(("cat", "dog", "eel")):
+        plain = io.BytesIO()
+        with tarfile.open(fileobj=plain, mode="w") as archive:
+            add(archive, f"{name}/{number}.jpg", jpeg(number))
+        packed += compressed(plain.getvalue() + bytes(padding), packing)
+    path = tmp_path / f"set.{packing}"
+    path.write_bytes(packed)
+    source = open_source(str(path), validation_share=0)
+    assert source.classes == ("cat", "dog", "eel") and source.truncated == ""
+    assert [image.data for image in source.images()] == [jpeg(n) for n in range(3)]
+
+
+def compressed(data: bytes, packing: str) -> bytes:
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "tar.gz": gzip.compress,
+        "tar.bz2": bz2.compress,
+        "tar.xz": lzma.compress,
+        "tar.zst": lambda data: bytes(pa.Codec("zstd").compress(data, asbytes=True)),
+    }
+    return pack.get(packing, bytes)(data)
+
+
+@pytest.mark.parametrize("rest", [b"<html>", b"x" * 512, b"x" * 5000])
+def test_what_follows_the_end_and_is_no_archive_is_told(
+    tmp_path: Path, jpeg: Callable[[int], bytes], rest: bytes
+) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        add(archive, "cat/0.jpg", jpeg(0))
+        add(archive, "dog/1.jpg", jpeg(1))
+    path.write_bytes(path.read_bytes() + rest)
+    source = open_source(str(path))
+    assert source.truncated == "after dog/1.jpg" and source.count == 2

@@ -94,6 +94,27 @@ def test_the_publishers_archive_comes_before_copies(tmp_path: Path) -> None:
     assert named.find(named.CIFAR_10, tmp_path) is None
 
 
+def test_a_folder_of_a_sets_name_comes_before_the_data_folder_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "data"
+    for root, names in ((elsewhere / "imagenette", "ab"), (tmp_path / "here" / "imagenette", "cd")):
+        for name in names:
+            (root / "train" / name).mkdir(parents=True)
+            (root / "train" / name / "1.jpg").write_bytes(name.encode())
+    monkeypatch.setenv("ALEXNET_DATA", str(elsewhere))
+    monkeypatch.chdir(tmp_path)
+    assert open_source("imagenette").classes == ("a", "b")
+    assert open_source("imagenette").warnings == ()
+    monkeypatch.chdir(tmp_path / "here")
+    source = open_source("imagenette")
+    assert source.classes == ("c", "d")
+    (told,) = source.warnings
+    assert str(tmp_path / "here" / "imagenette") in told and f"imagenette:{elsewhere}" in told
+    assert named.located(named.IMAGENETTE) == Path("imagenette")
+    assert open_source(f"imagenette:{elsewhere}").classes == ("a", "b")
+
+
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """A web server over tmp_path/web."""

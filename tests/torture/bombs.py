@@ -94,7 +94,7 @@ def _saved(image: Image.Image, kind: str) -> bytes:
 
 _TEXT = zlib.compress(bytes(2**27), 9)
 _POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n(canary) (w) file closefile\n"
-USED, NOT, LARGE = "", "not an image", "too large"
+USED, NOT, UNREAD, LARGE = "", "not an image", "unsupported", "too large"
 DAMAGED = "damaged|truncated"
 
 # What it is, how it is made, and the reasons it may be rejected with.
@@ -104,15 +104,17 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
                                                      b"\x7f\xff\xff\xff" * 2, 1), LARGE + "|damaged"),
     "png of 16 bits, 64 million pixels": (lambda: png(8000, 8000, bits=16, colour=0), USED),
     "png of 48 bits, 64 million pixels": (lambda: png(8000, 8000, bits=16), USED),
+    "png of 48 bits with a transparent colour, 64 million pixels": (
+        lambda: png(8000, 8000, chunk(b"tRNS", bytes(6)), bits=16), USED),
     "png with transparency, 64 million pixels": (lambda: png(8000, 8000, colour=6), USED),
     "png with 128 MB of text": (
-        lambda: png(40, 40, chunk(b"zTXt", b"a\0\0" + _TEXT)), "damaged"),
+        lambda: png(40, 40, chunk(b"zTXt", b"a\0\0" + _TEXT)), USED),
     "png with 4 GB of text": (
-        lambda: png(40, 40, *[chunk(b"zTXt", b"%d\0\0" % n + _TEXT) for n in range(32)]), "damaged"),
+        lambda: png(40, 40, *[chunk(b"zTXt", b"%d\0\0" % n + _TEXT) for n in range(32)]), USED),
     "png with 128 MB of translated text": (
-        lambda: png(40, 40, chunk(b"iTXt", b"a\0\1\0\0\0" + _TEXT)), "damaged"),
+        lambda: png(40, 40, chunk(b"iTXt", b"a\0\1\0\0\0" + _TEXT)), USED),
     "png with a colour profile of 128 MB": (
-        lambda: png(40, 40, chunk(b"iCCP", b"a\0\0" + _TEXT)), "|damaged"),
+        lambda: png(40, 40, chunk(b"iCCP", b"a\0\0" + _TEXT)), USED),
     "png with 100,000 chunks": (
         lambda: png(40, 40, chunk(b"abCd", b"x") * 100_000), "|damaged"),
     "jpeg of 65,000 x 65,000": (lambda: jpeg(65_000, 65_000), LARGE),
@@ -144,13 +146,13 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: b"P6 #" + b"x" * 10**7 + b"\n40 40 255\n" + bytes(4800), "|damaged|too slow"),
     "PostScript": (lambda: _POSTSCRIPT, NOT),
     "Photoshop": (lambda: b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 40, 40, 8, 3)
-                  + bytes(6000), NOT),
+                  + bytes(6000), UNREAD),
     "SVG": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/>",
             NOT),
     "XML with a billion laughs": (
         lambda: b"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'ha'>]><a>&b;</a>", NOT),
-    "an icon": (lambda: _saved(Image.new("RGB", (64, 64)), "ICO"), NOT),
-    "JPEG 2000": (lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(200), NOT),
+    "an icon": (lambda: _saved(Image.new("RGB", (64, 64)), "ICO"), UNREAD),
+    "JPEG 2000": (lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(200), UNREAD),
     "a PDF": (lambda: b"%PDF-1.7\n" + bytes(200), NOT),
     "a NumPy array": (lambda: b"\x93NUMPY\1\0" + np.zeros(99).tobytes(), NOT),
 }  # fmt: skip

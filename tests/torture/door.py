@@ -62,7 +62,7 @@ def enter(command: list[str]) -> int:
     """The command line, or for checkpoints the function behind it."""
     from alexnet.base.errors import AlexNetError
     from alexnet.cli import main
-    from alexnet.training import checkpoint
+    from alexnet.models import checkpoint
 
     if command[0] != "(checkpoint)":
         return main.run(command)
@@ -78,11 +78,11 @@ def preload() -> None:
     """What every child would import again."""
     import alexnet.cli.main
     import alexnet.evaluation
+    import alexnet.models.checkpoint
     import alexnet.models.find
     import alexnet.network
     import alexnet.prepared
-    import alexnet.sources
-    import alexnet.training.checkpoint  # noqa: F401
+    import alexnet.sources  # noqa: F401
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def mutated(number: int) -> Mutated:
         data = MUTATORS[way](data, chance)
     if data.startswith(PNG) and chance.random() < 0.7:
         data = _with_right_checksums(data)
-    ending = chance.choice(("jpg", "png", "JPEG", "gif", "tif", "txt", "eps"))  # names mean nothing
+    ending = chance.choice(("jpg", "png", "JPEG", "gif", "tif", "img", "eps"))  # which mean nothing
     return Mutated(f"{number:05d}-{kind}-{way}.{ending}", data)
 
 

@@ -16,8 +16,8 @@ from torture.conftest import Figure
 
 from alexnet.base import files
 from alexnet.base.errors import AlexNetError, DataError, EnvironmentProblem
-from alexnet.training import checkpoint
-from alexnet.training.checkpoint import Checkpoint
+from alexnet.models import checkpoint
+from alexnet.models.checkpoint import Checkpoint
 
 slow = pytest.mark.slow
 

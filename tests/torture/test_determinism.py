@@ -13,8 +13,8 @@ from alexnet import runs as store
 from alexnet.config import AugmentationConfig
 from alexnet.loading import cutting
 from alexnet.loading.loader import Loader
+from alexnet.models import checkpoint
 from alexnet.prepared import PreparedDataset
-from alexnet.training import checkpoint
 
 
 def state(folder: Path) -> str:

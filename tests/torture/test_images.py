@@ -57,7 +57,8 @@ def test_images_that_ask_for_too_much_are_refused_in_bounded_memory(
         "print('\\n', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
         "sys.exit(done.returncode)\n"
     )
-    command = [sys.executable, "-c", program, "data", "check", "photos", "--json"]
+    check = ["data", "check", "photos", "--json", "--allowed-rejected", "1"]
+    command = [sys.executable, "-c", program, *check]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     found, _, peak = done.stdout.rpartition("\n ")
@@ -74,15 +75,16 @@ def test_images_that_ask_for_too_much_are_refused_in_bounded_memory(
 def _run_batch(folder: Path, numbers: range) -> None:
     given = _write(folder / "photos", numbers)
     about = f"images {numbers.start} to {numbers.stop - 1}"
-    seen = json.loads(_alexnet("data", "check", "photos", "--json", cwd=folder, about=about))
-    arguments = ("photos", "-o", "prepared", "--allowed-rejected", "1")
-    _alexnet("data", "prepare", *arguments, cwd=folder, about=about)
+    most = ("--allowed-rejected", "1")
+    seen = json.loads(_alexnet("data", "check", "photos", "--json", *most, cwd=folder, about=about))
+    _alexnet("data", "prepare", "photos", "-o", "prepared", *most, cwd=folder, about=about)
     dataset = PreparedDataset.open(folder / "prepared")
 
     accounting = dataset.description["accounting"]
     assert sum(one["inputs"] for one in accounting.values()) == len(given), about
     for one in accounting.values():
-        assert one["inputs"] == one["accepted"] + one["rejected"] + one["duplicates"], about
+        whole = one["accepted"] + one["rejected"] + one["duplicates"] + one["contradictions"]
+        assert one["inputs"] == whole, about
     with open(folder / "prepared" / "rejected.csv", newline="") as file:
         rows = list(csv.reader(file))[1:]
     assert accounting == seen["accounting"] and rows == seen["refused"], about

@@ -12,10 +12,10 @@ from torture.narrow_run import BATCH, config_of, narrow
 
 from alexnet.base.errors import DataError, NumericsError
 from alexnet.loading.loader import Batch, Loader
+from alexnet.models import checkpoint
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.runs import Run
-from alexnet.training import checkpoint
 from alexnet.training import train as training
 from alexnet.training.eager import EagerStep
 from alexnet.training.mesh import Placed

@@ -15,7 +15,7 @@ from forking import Forked
 from torture import faults
 from torture.conftest import Figure
 
-from alexnet.training import checkpoint
+from alexnet.models import checkpoint
 
 SCRIPT = Path(__file__).with_name("narrow_run.py")
 slow = pytest.mark.slow

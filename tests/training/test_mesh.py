@@ -15,9 +15,9 @@ from torture.narrow_run import narrow
 from alexnet.base import ranks
 from alexnet.config import AugmentationConfig
 from alexnet.loading.loader import Loader
+from alexnet.models import checkpoint
 from alexnet.network.traffic import LAYOUTS, traffic
 from alexnet.prepared import PreparedDataset
-from alexnet.training import checkpoint
 
 EPOCHS, SOME = "2.1", "0.5"  # of 37 images in batches of 4: 20 steps, 5 steps
 BATCH = 4

@@ -24,11 +24,11 @@ from alexnet.config import (
 )
 from alexnet.conventions import convention
 from alexnet.loading.loader import Loader
+from alexnet.models.checkpoint import newest
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
 from alexnet.runs import Run
 from alexnet.training import train as training
-from alexnet.training.checkpoint import newest
 from alexnet.training.eager import EagerStep
 from alexnet.training.mesh import Placed
 

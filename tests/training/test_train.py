@@ -25,6 +25,7 @@ from alexnet.config import (
 )
 from alexnet.conventions import PAPER, convention
 from alexnet.loading.loader import Loader
+from alexnet.models.checkpoint import newest
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
 from alexnet.network.dropout import address, masks_of
@@ -34,7 +35,6 @@ from alexnet.runs import Run
 from alexnet.sources import open_source
 from alexnet.training import records
 from alexnet.training import train as training
-from alexnet.training.checkpoint import newest
 from alexnet.training.eager import EagerStep
 from alexnet.training.mesh import Placed
 
@@ -187,6 +187,28 @@ def test_a_stalled_start_is_told(
     assert "stalled" in capsys.readouterr().err
 
 
+def test_epochs_that_end_within_one_step_are_told_together(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Else they look like a gap; and what is no whole epoch is called what it is."""
+    monkeypatch.chdir(tmp_path)
+    count = loader.order.count
+    for batch, epochs, ends in (
+        (3 * count, 6, ["epochs 1 to 3", "epochs 4 to 6"]),
+        (8, 8 / count, [f"after {8 / count:.3g} epochs"]),
+    ):
+        sgd = OptimizerConfig(batch=Images(batch))
+        settings = RunConfig(optimizer=sgd, length=Epochs(epochs))
+        several = Loader(loader.split, loader.statistics, AugmentationConfig(), batch, seed=0)
+        step = EagerStep(Placed(narrow(), sgd), 0)
+        training.train(
+            Run.create(str(batch), settings, {}), settings, several, step, lambda _: ERRORS
+        )
+        said = [line for line in capsys.readouterr().err.splitlines() if "validation" in line]
+        assert [line.partition(":")[0] for line in said] == ends
+
+
 def test_a_signal_while_validating_puts_the_epoch_off(run: Run, loader: Loader) -> None:
     """Then the state is that before it, and resumed it is the run that was never stopped."""
     settings = RunConfig(optimizer=OptimizerConfig(batch=Images(8)), length=Epochs(2))
@@ -203,6 +225,7 @@ def test_a_signal_while_validating_puts_the_epoch_off(run: Run, loader: Loader) 
     with pytest.raises(Stopped) as stopped:
         training.train(run, settings, loader, EagerStep(Placed(narrow(), SGD), 0), interrupted)
     assert stopped.value.exit_code == 143
+    assert stopped.value.remedy == "Continue with: alexnet resume it"
     assert [row["kind"] for row in run.metrics()] == ["step"] * 5
     with pytest.raises(Stopped):
         training.train(

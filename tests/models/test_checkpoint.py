@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from alexnet.base.errors import DataError, EnvironmentProblem
-from alexnet.training import checkpoint
-from alexnet.training.checkpoint import Checkpoint
+from alexnet.models import checkpoint
+from alexnet.models.checkpoint import Checkpoint
 
 
 def state_of(step: int) -> Checkpoint:

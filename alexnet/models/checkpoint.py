@@ -51,13 +51,18 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     path = folder / f"step-{checkpoint.step:08d}.safetensors"
     write_atomically(path, safetensors.numpy.save(dict(checkpoint.arrays), metadata))
     _whole.add(_as_it_is(path))
+    keep_newest(folder, keep)
+    return path
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Delete what is older than the newest `count` checkpoints that verify."""
     whole = 0
     for one in reversed(paths(folder)):
-        if whole == keep:
+        if whole == count:
             remove(one)
         elif _is_whole(one):
             whole += 1
-    return path
 
 
 def load(path: Path) -> Checkpoint:
