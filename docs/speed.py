@@ -30,8 +30,8 @@ ABOUT = {
     "last is a whole dataset, where the peer's DataLoader only delivers the images, while this "
     "package also hashes them, computes their mean and colour components, and writes shards. Every "
     "implementation has one core.",
-    "search": "Search: the six vectors of an index that are nearest to a query, exactly, on all cores; an "
-    "image is a query. The peers compare each query with all vectors, which they hold in memory; this "
+    "search": "Search: the six vectors of an index that are nearest to a query, exactly, on all cores; "
+    "an image is a query. The peers compare each query with all vectors, which they hold in memory; this "
     "package maps them from the disk and reads those that bounds do not exclude.",
 }
 

@@ -66,7 +66,7 @@ def test_training_learns_and_its_run_says_so(run: Run) -> None:
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[-1]["val_top1_error"] < 0.25, "chance is 0.9"
     assert run.config.optimizer.batch.count == 32
-    with pytest.raises(UsageError, match="has done 2 epochs already"):
+    with pytest.raises(UsageError, match="has had the training error at which it ends"):
         alexnet.resume(run)
 
 

@@ -158,12 +158,12 @@ def faiss(folder: Path) -> Nearest:
 
 def usearch(folder: Path) -> Nearest:
     """USearch's exact search of an array in memory."""
-    from usearch.index import MetricKind, search
+    from usearch.index import search
 
     rows_NU = np.load(folder / "vectors.npy")
 
     def nearest(queries_QU: np.ndarray) -> np.ndarray:
-        found = search(rows_NU, queries_QU, NEIGHBOURS, MetricKind.L2sq, exact=True)
+        found = search(rows_NU, queries_QU, NEIGHBOURS, "l2sq", exact=True)
         return np.asarray(found.keys).reshape(len(queries_QU), -1).astype(np.int64)
 
     return nearest

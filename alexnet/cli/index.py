@@ -89,7 +89,7 @@ def search(
     near: Annotated[
         float,
         typer.Option(min=0.0, help="Duplicates: how near, in lengths of the vectors."),
-    ] = 0.1,
+    ] = 0.05,
     model: Annotated[str, typer.Option(help="The model, if it was moved.")] = "",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the images.")

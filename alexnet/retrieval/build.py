@@ -104,8 +104,7 @@ def build_index(vectors: Vectors, collection: Collection, folder: Path, add: boo
         if building:
             after = building.publish(sources, work.found, add)
             work.built.rows = after.rows
-            there = [int(part.is_there_N.sum()) for part in open_parts(folder, after)]
-            work.built.removed = after.rows - sum(there)
+            work.built.removed = after.rows - building.images
         ranks.meet()
     return work.built
 

@@ -187,6 +187,11 @@ class Building:
                 remove(path)
         sweep_temporaries(self.folder)
 
+    @property
+    def images(self) -> int:
+        """How many vectors are of images that are somewhere."""
+        return sum(int(part.is_there_N.sum()) for part in self.parts)
+
     # --- Parts ---
 
     def _write_part(self) -> None:
@@ -271,6 +276,7 @@ class Building:
             if after != before:
                 name = self._name("images", "arrow")
                 self._replace(number, images=write_images(self.folder, name, keys, after))
+                self.parts[number] = self._open(self.description.parts[number])
 
     @staticmethod
     def _concerns(

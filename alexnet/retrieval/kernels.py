@@ -54,6 +54,34 @@ def lower_bounds(products_N, terms, tails_N, squares_N, tail, square, wanted_N, 
         out_N[n] = bound if wanted_N[n] else np.inf
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def products(rows_ND, query_D, out_N):
+    """The products of float32 rows with a query: as NumPy's, but without waiting for other threads."""
+    for n in range(len(rows_ND)):
+        total = np.float32(0)
+        for d in range(len(query_D)):
+            total += rows_ND[n, d] * query_D[d]
+        out_N[n] = total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def head_of(vector_U, basis_UD, head_D):
+    """Write a vector's components along directions, in float64; returns the length of the rest."""
+    head_D[:] = 0.0
+    for u in range(len(vector_U)):
+        x = np.float64(vector_U[u])
+        for d in range(len(head_D)):
+            head_D[d] += x * basis_UD[u, d]
+    square = 0.0
+    for u in range(len(vector_U)):
+        along = 0.0
+        for d in range(len(head_D)):
+            along += head_D[d] * basis_UD[u, d]
+        rest = np.float64(vector_U[u]) - along
+        square += rest * rest
+    return np.sqrt(square)
+
+
 @njit(cache=True, nogil=True)
 def near(products_AB, terms, tails_A, squares_A, tails_B, squares_B, share, first, after, out_K2):
     """Which pairs of rows a, b may be at most `share` of their mean length apart, by `lower_bounds`.

@@ -19,7 +19,7 @@ from alexnet.retrieval import kernels
 from alexnet.retrieval.rotation import Heads
 from alexnet.retrieval.search import Rows
 
-NEAR = 0.1  # of two vectors' mean length: how far images may be apart that are almost the same
+NEAR = 0.05  # of two vectors' mean length: how far images may be apart that are almost the same
 MOST = 100_000  # pairs; where there are more, the distance asked for tells nothing
 _BLOCK, _WINDOW = 1024, 4096  # rows that are compared at a time
 

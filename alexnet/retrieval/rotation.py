@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet.retrieval.kernels import sums
+from alexnet.retrieval.kernels import head_of, sums
 
 DIRECTIONS = 128
 SAMPLE = 4096  # rows; more make the directions no better
 _TURNS = 4  # of the subspace iteration; the directions need not be the very best
 _ORTHONORMAL = 1e-12  # what `kernels` takes for granted
 _AT_ONCE = 1024  # rows
+_FEW = 4  # below it, threads that wait for each other take longer than the work
 
 
 class Heads(NamedTuple):
@@ -56,13 +57,19 @@ def heads(rows_NU: np.ndarray, basis_UD: np.ndarray) -> Heads:
     found = Heads(
         np.empty((N, D), np.float32), np.empty(N, np.float32), np.empty(N), np.empty(N, np.uint64)
     )
-    for first in range(0, N, _AT_ONCE):
-        some = slice(first, first + _AT_ONCE)
-        x_NU = rows_NU[some].astype(np.float64)
-        head_ND = x_NU @ basis_UD
-        x_NU -= head_ND @ basis_UD.T
-        found.head[some] = head_ND
-        found.tail[some] = np.sqrt(np.einsum("nu,nu->n", x_NU, x_NU))
+    with np.errstate(over="ignore"):  # of float32: such heads bound nothing
+        if N < _FEW:
+            head_D = np.empty(D)
+            for n in range(N):
+                found.tail[n] = head_of(rows_NU[n], basis_UD, head_D)
+                found.head[n] = head_D
+        for first in range(0, N if N >= _FEW else 0, _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            x_NU = rows_NU[some].astype(np.float64)
+            head_ND = x_NU @ basis_UD
+            x_NU -= head_ND @ basis_UD.T
+            found.head[some] = head_ND
+            found.tail[some] = np.sqrt(np.einsum("nu,nu->n", x_NU, x_NU))
     head_ND = found.head.astype(np.float64)
     found.square[:] = np.einsum("nd,nd->n", head_ND, head_ND) + found.tail.astype(np.float64) ** 2
     sums(np.ascontiguousarray(rows_NU), found.sum)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet.base import ranks
-from alexnet.retrieval.kernels import EXACT, distances, halves, lower_bounds, sums
+from alexnet.retrieval.kernels import EXACT, distances, halves, lower_bounds, products, sums
 from alexnet.retrieval.parts import Part, damaged_row
 from alexnet.retrieval.rotation import Heads, heads
 
@@ -24,10 +24,10 @@ _SCAN = (
     0.25  # where more rows than this share may be among the nearest, all are read, in their order
 )
 _BOUNDS = 2**24  # bounds that are in memory at a time
-_PRODUCTS = 4  # queries from which on a scan begins with products of matrices
+_PRODUCTS = 4  # queries from which on NumPy's products of matrices are faster
 _CHUNK = 2048  # rows that one thread reads at a time
-_RESIDENT = 2**28  # bytes of vectors that are in memory before they are given back
-_AROUND = 2**17  # bytes that the system brings into memory where one row is read
+_RESIDENT = 2**26  # bytes of vectors that are in memory before they are given back
+_AROUND = 2**20  # bytes that the system may bring into memory where one row is read
 
 
 class Nearest(NamedTuple):
@@ -38,13 +38,21 @@ class Nearest(NamedTuple):
     rows_read: int
 
 
+class _Piece(NamedTuple):
+    """Some rows of one part: its number, their places among all rows asked for, their numbers in it."""
+
+    part: int
+    places: np.ndarray
+    numbers: np.ndarray
+
+
 class Rows:
     """All vectors of an index as one sequence of rows, whichever parts they lie in."""
 
     def __init__(self, parts: Sequence[Part], basis_UD: np.ndarray) -> None:
         self.parts, self.basis_UD = tuple(parts), basis_UD
         self.first = np.cumsum([0, *map(len, self.parts)])
-        self._resident = 0
+        self._resident, self._read = 0, set[int]()  # bytes, and the parts that they lie in
 
     def __len__(self) -> int:
         return int(self.first[-1])
@@ -62,15 +70,15 @@ class Rows:
     def keys(self, rows_R: np.ndarray) -> np.ndarray:
         """The keys of some rows: S64, R."""
         found = np.empty(len(rows_R), "S64")
-        for part, places_R, numbers_R in self._by_part(rows_R):
-            found[places_R] = part.key_bytes[numbers_R]
+        for number, places_R, numbers_R in self._by_part(rows_R):
+            found[places_R] = self.parts[number].key_bytes[numbers_R]
         return found
 
     def vectors(self, rows_R: np.ndarray) -> np.ndarray:
         """Some vectors, copied: float32, R x U; raises DataError for a damaged one."""
         found = np.empty((len(rows_R), len(self.basis_UD)), np.float32)
-        for part, places_R, numbers_R in self._by_part(rows_R):
-            found[places_R] = part.rows_NU[numbers_R]
+        for number, places_R, numbers_R in self._by_part(rows_R):
+            found[places_R] = self.parts[number].rows_NU[numbers_R]
         self.distances(rows_R, found[:1])  # looks at each
         return found
 
@@ -80,9 +88,8 @@ class Rows:
         found = Heads(
             np.empty((R, D), np.float32), np.empty(R, np.float32), np.empty(R), np.empty(R, "u8")
         )
-        for part, places_R, numbers_R in self._by_part(rows_R):
-            assert part.heads is not None
-            for mine, theirs in zip(found, part.heads, strict=True):
+        for number, places_R, numbers_R in self._by_part(rows_R):
+            for mine, theirs in zip(found, _heads(self.parts[number]), strict=True):
                 mine[places_R] = theirs[numbers_R]
         return found
 
@@ -101,14 +108,15 @@ class Rows:
         found_QR = np.empty((len(queries_QU), len(rows_R)))
         added = halves(queries_QU.shape[1])
 
-        def read(job: tuple[Part, np.ndarray, np.ndarray]) -> None:
-            part, places_R, numbers_R = job
+        def read(job: _Piece) -> None:
+            number, places_R, numbers_R = job
+            part = self.parts[number]
             out_QR = np.empty((len(queries_QU), len(numbers_R)))
             bad = distances(part.rows_NU, numbers_R, _heads(part).sum, queries_QU, added, out_QR)
             if bad >= 0:
                 raise damaged_row(part, bad)
             found_QR[:, places_R] = out_QR
-            self._was_read(part, int(numbers_R[-1] - numbers_R[0]) + 1, len(numbers_R))
+            self._was_read(number, int(numbers_R[-1] - numbers_R[0]) + 1, len(numbers_R))
 
         self._each(read, self._by_part(rows_R))
         return found_QR
@@ -116,10 +124,18 @@ class Rows:
     def bounds(self, queries: Heads, wanted_N: np.ndarray) -> np.ndarray:
         """What the squared distances are at least: Q x N; infinite where not `wanted_N`."""
         bounds_QN = np.empty((len(queries.tail), len(self)))
-        for n, part in enumerate(self.parts):
-            here, of = slice(*self.first[n : n + 2]), _heads(part)
+
+        def bound(n: int) -> None:
+            here, of = slice(*self.first[n : n + 2]), _heads(self.parts[n])
             _bound(of.head, queries.head, of.tail, queries.tail, of.square, queries.square,
                    wanted_N[here], bounds_QN[:, here])  # fmt: skip
+
+        numbers = range(len(self.parts))
+        if len(queries.tail) < _PRODUCTS and len(self.parts) > 1:
+            with ThreadPoolExecutor(ranks.cores(), thread_name_prefix="search") as threads:
+                list(threads.map(bound, numbers))
+        else:  # NumPy's products have all cores
+            list(map(bound, numbers))
         return bounds_QN
 
     def whole_bounds(
@@ -143,33 +159,33 @@ class Rows:
                 wanted_R = wanted_N[begin : begin + len(rows_RU)]
                 _bound(rows_RU, queries_QU, no_R[: len(rows_RU)], no_Q, of.square[some], squares_Q,
                        wanted_R, bounds_QR)  # fmt: skip
-                self._was_read(part, len(rows_RU), len(rows_RU))
+                self._was_read(n, len(rows_RU), len(rows_RU))
                 yield begin, bounds_QR
 
-    def _was_read(self, part: Part, span: int, count: int) -> None:
+    def _was_read(self, number: int, span: int, count: int) -> None:
         """Give back the memory of vectors when there is much of it."""
-        self._resident += min(span * part.rows_NU[0].nbytes, count * _AROUND)
+        self._resident += min(span * self.parts[number].rows_NU[0].nbytes, count * _AROUND)
+        self._read.add(number)
         if self._resident > _RESIDENT:
-            self._resident = 0
-            for one in self.parts:
-                one.leave()
+            read, self._read, self._resident = self._read, set(), 0
+            for number in read:
+                self.parts[number].leave()
 
-    def _by_part(self, rows_R: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
-        """Pieces of some rows: the part, their places among `rows_R`, their numbers in the part."""
+    def _by_part(self, rows_R: np.ndarray) -> Iterator[_Piece]:
         order_R = np.argsort(rows_R, kind="stable")
         borders = np.searchsorted(rows_R[order_R], self.first)
-        for n, part in enumerate(self.parts):
+        for n in range(len(self.parts)):
             for first in range(borders[n], borders[n + 1], _CHUNK):
                 places_R = order_R[first : min(first + _CHUNK, borders[n + 1])]
-                yield part, places_R, rows_R[places_R] - self.first[n]
+                yield _Piece(n, places_R, rows_R[places_R] - self.first[n])
 
     @staticmethod
     def _each(
-        read: Callable[[tuple[Part, np.ndarray, np.ndarray]], None],
-        jobs: Iterator[tuple[Part, np.ndarray, np.ndarray]],
+        read: Callable[[_Piece], None],
+        jobs: Iterator[_Piece],
     ) -> None:
         pieces = list(jobs)
-        if sum(len(places_R) for _, places_R, _ in pieces) < 2 * _FIRST:
+        if sum(len(piece.places) for piece in pieces) < 2 * _FIRST:
             for piece in pieces:
                 read(piece)
             return
@@ -262,8 +278,13 @@ def _bound(
     out_QR: np.ndarray,
 ) -> None:
     """`kernels.lower_bounds` of several queries, from one product of matrices."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        products_QR = np.ascontiguousarray((rows_RD @ queries_QD.T).T)
+    products_QR = np.empty((len(queries_QD), len(rows_RD)), np.float32)
+    if len(queries_QD) < _PRODUCTS:
+        for q in range(len(queries_QD)):
+            products(rows_RD, queries_QD[q], products_QR[q])
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.matmul(queries_QD, rows_RD.T, out=products_QR)
     for q in range(len(queries_QD)):
         lower_bounds(
             products_QR[q],
