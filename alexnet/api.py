@@ -120,8 +120,8 @@ def resume(
     """Go on with a run that was stopped, to its end or to a new total of `epochs`; the run.
 
     `data` is where its images lie now, if they were moved. Device and precision are the run's own unless
-    given. Raises IncompatibleError where its data or its
-    configuration have changed and `override` does not name them, UsageError where it is at its end.
+    given. Raises IncompatibleError where its data or its configuration have changed and `override` does
+    not name them, UsageError where it is at its end.
     """
     from alexnet.evaluation import validation_errors
     from alexnet.training import session

@@ -13,11 +13,12 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from alexnet.base import ranks
-from alexnet.base.errors import EnvironmentProblem, UsageError, did_you_mean
+from alexnet.base.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
 from alexnet.base.files import (
     append,
     read_json,
@@ -32,7 +33,12 @@ from alexnet.config import RunConfig
 from alexnet.settings import from_yaml, to_yaml
 
 RUNS = Path("runs")
-_TIME = "%Y-%m-%d %H:%M:%S"
+TIME = "%Y-%m-%d %H:%M:%S"  # in the log, local
+_TIME_LENGTH = len("2012-09-30 12:00:00")
+# What is read of data.json and environment.json, and of which type it is.
+_DATA = {"folder": str, "beside": str, "fingerprint": str, "classes_sha256": str, "classes": list}
+_ENVIRONMENT = {"device": str, "precision": str, "layout": str, "versions": dict}
+_REMEDY = "Restore the file, or train a new run."
 _DECIDE_BITS = (
     *("processor", "threads", "device_name", "precision", "python"),
     *("processes", "layout"),
@@ -102,7 +108,7 @@ class Run:
     def config(self) -> RunConfig:
         """The configuration the run was started with."""
         path = self.folder / "config.yaml"
-        return from_yaml(path.read_text(), path)
+        return from_yaml(path.read_text(encoding="utf-8", errors="replace"), path)
 
     def set_config(self, config: RunConfig) -> None:
         """Write `config.yaml`, the file that makes a folder a run."""
@@ -110,8 +116,11 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Which prepared set it trains on: path, fingerprint, classes."""
-        found: dict[str, Any] = read_json(self.folder / "data.json")
+        """Which prepared set it trains on: path, fingerprint, classes; raises DataError if damaged."""
+        path = self.folder / "data.json"
+        found = _checked(path, _DATA)
+        if not found["classes"] or not all(isinstance(one, str) for one in found["classes"]):
+            raise _damaged(path, "classes")
         return found
 
     @property
@@ -136,11 +145,7 @@ class Run:
     @property
     def began(self) -> str:
         """When it was started, in local time, as its log begins: "2012-09-30 12:00:00"."""
-        path = self.folder / "log.txt"
-        if not path.is_file():
-            return ""
-        with open(path, errors="replace") as file:
-            return file.readline()[: len("2012-09-30 12:00:00")]
+        return next((stamp for stamp, _ in self.log_lines()), "")
 
     @property
     def state(self) -> str:
@@ -153,26 +158,16 @@ class Run:
         return "stopped" if has_begun else "not begun"
 
     @property
-    def device(self) -> str:
-        """What the run was started on."""
-        found: str = read_json(self.folder / "environment.json")["device"]
-        return found
-
-    @property
-    def precision(self) -> str:
-        """In which numbers it computes: fp32, tf32 or bf16."""
-        found: str = read_json(self.folder / "environment.json")["precision"]
-        return found
-
-    @property
-    def layout(self) -> Any:
-        """How it lies on its processes: fused, columns or hybrid."""
-        return read_json(self.folder / "environment.json")["layout"]
+    def environment(self) -> dict[str, Any]:
+        """What it was started on and with: `device`, `precision` (fp32, tf32, bf16), `layout` on its
+        processes (fused, columns, hybrid), versions. Raises DataError if damaged.
+        """
+        return _checked(self.folder / "environment.json", _ENVIRONMENT)
 
     def tell_changes(self, now: dict[str, Any]) -> None:
         """Say what of versions and hardware is not what the run was started with."""
-        then = read_json(self.folder / "environment.json")
-        pairs = [(name, then[name], now[name]) for name in _DECIDE_BITS]
+        then = self.environment
+        pairs = [(name, then.get(name), now[name]) for name in _DECIDE_BITS]
         pairs += [(name, then["versions"].get(name), now["versions"][name]) for name in LIBRARIES]
         changed = [f"{name} {old} then, {new} now" for name, old, new in pairs if old != new]
         if changed:
@@ -192,11 +187,11 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows of `metrics.jsonl`; a line torn by a crash is left out."""
-        return _rows(self.metrics_path)
+        return _rows(self.metrics_path, "kind")
 
     def timing(self) -> list[dict[str, Any]]:
         """All rows of `timing.jsonl`."""
-        return _rows(self.timing_path)
+        return _rows(self.timing_path, "images_per_second")
 
     def keep_rows(self, count: int) -> None:
         """Drop all but the first `count` metrics, which a resumed run will write again."""
@@ -209,15 +204,20 @@ class Run:
 
     def remarks(self) -> list[str]:
         """What the log warns of, before the start and later, in order; each once."""
+        found = (text[2:] for _, text in self.log_lines() if text.startswith("! "))
+        return [*dict.fromkeys(found)]
+
+    def log_lines(self) -> list[tuple[str, str]]:
+        """The lines of `log.txt` that have a time: that, and what they say."""
         path = self.folder / "log.txt"
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        found = (line.partition("  ! ")[2] for line in lines)
-        return [*dict.fromkeys(text for text in found if text)]
+        parted = [(line[:_TIME_LENGTH], line[_TIME_LENGTH:].strip()) for line in lines]
+        return [(stamp, text) for stamp, text in parted if _is_time(stamp)]
 
     def log(self, text: str) -> None:
         """Tell the user on stderr, and write it down with the time in `log.txt`."""
         print(text, file=sys.stderr, flush=True)
-        append(self.folder / "log.txt", f"{time.strftime(_TIME)}  {text}\n")
+        append(self.folder / "log.txt", f"{time.strftime(TIME)}  {text}\n")
 
 
 class Onlooker(Run):
@@ -225,12 +225,6 @@ class Onlooker(Run):
 
     def set_config(self, config: RunConfig) -> None:
         """Nothing."""
-
-    @property
-    def data_folder(self) -> Path:
-        """The first of `data_folders` that has a prepared set, or where it was."""
-        places = self.data_folders
-        return next((one for one in places if (one / "dataset.json").is_file()), places[-1])
 
     def set_data(self, data: dict[str, Any]) -> None:
         """Nothing."""
@@ -284,11 +278,38 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith("."))
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path, has: str) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines that have this key; what was torn by a crash has not."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(row, dict) and has in row:
+            rows.append(row)
     return rows
+
+
+def _checked(path: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """A JSON file of a run that has all of this, each of its type; raises DataError."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise DataError("Not a JSON object.", where=path, remedy=_REMEDY)
+    for key, kind in kinds.items():
+        if not isinstance(found.get(key), kind):
+            raise _damaged(path, key)
+    return found
+
+
+def _damaged(path: Path, key: str) -> DataError:
+    what = f"It does not say {key!r}, or not as this version of the program does."
+    return DataError(what, where=path, remedy=_REMEDY)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        time.strptime(text, TIME)
+    except ValueError:
+        return False  # a line that goes on from the one before
+    return True

@@ -6,6 +6,7 @@ last, and goes first where they are replaced.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from alexnet.base import files
 from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.base.files import Writer, drafts, read_json
 from alexnet.base.provenance import names_hash
@@ -52,6 +54,44 @@ class Output:
         """`about`, and the arrays in their order with the number of images that there are."""
         layers = [{"name": name, "shape": [count, *shape]} for name, shape in self.shapes.items()]
         return {**self.about, "layers": layers}
+
+
+class Gathered:
+    """Rows gathered in nameless files beside a draft, for formats that ask first how many there are.
+
+    The files last as long as `stack`.
+    """
+
+    def __init__(self, output: Output, draft: Path, stack: ExitStack) -> None:
+        self.output, self.draft = output, draft
+        self.keys: list[str] = []
+        self._spools = {
+            name: stack.enter_context(tempfile.TemporaryFile(dir=draft.parent))  # noqa: SIM115
+            for name in output.shapes
+        }
+
+    def write(self, some: Sequence[str], rows: Mapping[str, np.ndarray]) -> None:
+        """Take the next rows of every array."""
+        files.step("write", self.draft)
+        self.keys.extend(some)
+        for name, spool in self._spools.items():
+            spool.write(np.ascontiguousarray(rows[name], self.output.dtype).data)
+
+    def labels(self) -> list[str]:
+        """The class of every image; none where they are not known."""
+        known = self.output.labels
+        return [known[key] for key in self.keys] if known else []
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole arrays by name, mapped."""
+        for spool in self._spools.values():
+            spool.flush()
+        return {
+            name: np.memmap(
+                spool, self.output.dtype, "r", shape=(len(self.keys), *self.output.shapes[name])
+            )
+            for name, spool in self._spools.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -98,12 +138,12 @@ def about_file(path: Path) -> Path:
 
 
 @contextmanager
-def writers(files: Sequence[Path]) -> Iterator[dict[Path, Writer]]:
+def writers(paths: Sequence[Path]) -> Iterator[dict[Path, Writer]]:
     """A writer for each of the files, which get their names in this order when the block ends."""
-    with drafts(files) as places, ExitStack() as stack:
+    with drafts(paths) as places, ExitStack() as stack:
         opened = {
             path: stack.enter_context(closing(Writer(place)))
-            for path, place in zip(files, places, strict=True)
+            for path, place in zip(paths, places, strict=True)
         }
         yield opened
         for writer in opened.values():
@@ -130,9 +170,9 @@ def description(path: Path) -> tuple[dict[str, Any], Path]:
     while stem:
         whose = path.with_name(stem + path.suffix)
         about = read_json(about_file(whose)) if about_file(whose).is_file() else {}
-        files = [layer["file"] for layer in about["layers"]] if "layers" in about else []
-        stands_for_all = whose == path and not path.exists() and files
-        if path.name in files or (stands_for_all and files[0].endswith(path.suffix)):
+        known = [layer["file"] for layer in about["layers"]] if "layers" in about else []
+        stands_for_all = whose == path and not path.exists() and known
+        if path.name in known or (stands_for_all and known[0].endswith(path.suffix)):
             return about, whose
         if path.suffix == ".npy" and keys_file(whose).is_file() and (whose == path or not about):
             raise mixed(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from alexnet import __version__
 from alexnet.activations.arrays import (
     NOT_ARRAYS,
+    Gathered,
     Output,
     Stored,
     Write,
@@ -54,34 +54,20 @@ def require_possible(output: Output) -> None:
 def writing(output: Output) -> Iterator[Write]:
     """A function that takes the next rows of every array; the file is there after the block.
 
-    Rows are gathered in nameless files; SciPy takes each array as a whole, in MATLAB's order.
+    SciPy takes each array as a whole, in MATLAB's order.
     """
     import scipy.io
 
     with drafts([output.path]) as (draft,), ExitStack() as stack:
-        keys: list[str] = []
-        spools = {
-            name: stack.enter_context(tempfile.TemporaryFile(dir=draft.parent))
-            for name in output.shapes
+        gathered = Gathered(output, draft, stack)
+        yield gathered.write
+        variables: dict[str, Any] = {
+            variable(name): array for name, array in gathered.arrays().items()
         }
-
-        def write(some: Sequence[str], rows: Mapping[str, np.ndarray]) -> None:
-            files.step("write", draft)
-            keys.extend(some)
-            for name, spool in spools.items():
-                spool.write(np.ascontiguousarray(rows[name], output.dtype).data)
-
-        yield write
-        variables: dict[str, Any] = {}
-        for name, spool in spools.items():
-            spool.flush()
-            whole = (len(keys), *output.shapes[name])
-            variables[variable(name)] = np.memmap(spool, output.dtype, "r", shape=whole)
-        variables["keys"] = np.array(keys, object)[:, None]
-        if output.labels:
-            labels = [output.labels[key] for key in keys]
+        variables["keys"] = np.array(gathered.keys, object)[:, None]
+        if labels := gathered.labels():
             variables["labels"] = np.array(labels, object)[:, None]
-        variables["about"] = json.dumps(output.described(len(keys)))
+        variables["about"] = json.dumps(output.described(len(gathered.keys)))
         files.step("create", draft)
         with open(draft, "w+b") as file:
             scipy.io.savemat(file, variables, oned_as="column")

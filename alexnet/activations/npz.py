@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from alexnet.activations.arrays import NOT_ARRAYS, Output, Stored, Write, in_order, numbered
+from alexnet.activations.arrays import (
+    NOT_ARRAYS,
+    Gathered,
+    Output,
+    Stored,
+    Write,
+    in_order,
+    numbered,
+)
 from alexnet.base import files
 from alexnet.base.files import drafts
 
@@ -36,32 +43,18 @@ def require_possible(output: Output) -> None:
 def writing(output: Output) -> Iterator[Write]:
     """A function that takes the next rows of every array; the file is there after the block.
 
-    Rows are gathered in nameless files: a member begins with how many there are.
+    A member of the archive begins with how many rows there are.
     """
     with drafts([output.path]) as (draft,), ExitStack() as stack:
-        keys: list[str] = []
-        spools = {
-            name: stack.enter_context(tempfile.TemporaryFile(dir=draft.parent))
-            for name in output.shapes
-        }
-
-        def write(some: Sequence[str], rows: Mapping[str, np.ndarray]) -> None:
-            files.step("write", draft)
-            keys.extend(some)
-            for name, spool in spools.items():
-                spool.write(np.ascontiguousarray(rows[name], output.dtype).data)
-
-        yield write
+        gathered = Gathered(output, draft, stack)
+        yield gathered.write
         arrays = {
-            "keys": np.array(keys),
-            "about": np.array(json.dumps(output.described(len(keys)))),
+            "keys": np.array(gathered.keys),
+            "about": np.array(json.dumps(output.described(len(gathered.keys)))),
         }
-        if output.labels:
-            arrays["labels"] = np.array([output.labels[key] for key in keys])
-        for name, spool in spools.items():
-            spool.flush()
-            whole = (len(keys), *output.shapes[name])
-            arrays[name] = np.memmap(spool, output.dtype, "r", shape=whole)
+        if labels := gathered.labels():
+            arrays["labels"] = np.array(labels)
+        arrays |= gathered.arrays()
         files.step("create", draft)
         with zipfile.ZipFile(draft, "w") as file:
             for name, array in arrays.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -42,10 +41,11 @@ def is_hidden(name: str) -> bool:
 
 def kind_of_no_image(name: str) -> str:
     """ ".txt" or "README" of a file that is no image by its name; "" of one that may be."""
-    stem, suffix = os.path.splitext(name)
-    if suffix.lower() in _NO_IMAGES:
-        return suffix.lower()
-    return name.upper() if not suffix and stem.lower() in _NO_IMAGE_NAMES else ""
+    stem, _, ending = name.rpartition(".")
+    if not stem:
+        return name.upper() if name.lower() in _NO_IMAGE_NAMES else ""
+    suffix = f".{ending.lower()}"
+    return suffix if suffix in _NO_IMAGES else ""
 
 
 def one_form(name: str) -> str:

@@ -95,7 +95,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Record:
-    """One run of `alexnet benchmark VERB`: its parts, and on what and of what they were measured."""
+    """One run of a verb of `alexnet benchmark`: its parts, and on what and of what they were measured."""
 
     verb: str
     rounds: int

@@ -20,8 +20,8 @@ import numpy as np
 from alexnet.benchmark.alternate import Comparison, Implementation, Step
 from alexnet.retrieval.building import changing
 from alexnet.retrieval.description import About, SourceOf
+from alexnet.retrieval.files import Place
 from alexnet.retrieval.index import NEIGHBOURS, Index
-from alexnet.retrieval.parts import Place
 
 _NUMBERS = 4096  # of fc7
 _QUERIES = 64

@@ -311,6 +311,4 @@ def _lacking(about: dict[str, Any]) -> list[str]:
 
 
 def _some(items: list[Any]) -> str:
-    shown = [item if isinstance(item, str) else " = ".join(item) for item in items[:_NAMED]]
-    more = f" and {len(items) - len(shown):,} more" if len(items) > len(shown) else ""
-    return ", ".join(shown) + more
+    return listed([one if isinstance(one, str) else " = ".join(one) for one in items], _NAMED)

@@ -20,6 +20,7 @@ from alexnet.settings import flat, to_dict
 _VERBS = ("list", "show", "compare")
 _LISTED = ("run", "date", "data", "state", "epochs", "of", "val top-1 error %")
 _NONE = "-"
+_SAY = "Say: alexnet runs, alexnet runs show RUN, or alexnet runs compare RUN RUN"
 
 
 def runs(
@@ -40,7 +41,7 @@ def runs(
     else:
         raise UsageError(
             f"Cannot do this: runs {' '.join([action, *names])}.",
-            remedy="Say: alexnet runs, runs show RUN, or runs compare RUN RUN",
+            remedy=_SAY,
         )
 
 
@@ -51,7 +52,7 @@ def _a_run(name: str) -> str:
         raise UsageError(
             f"{name!r} is neither a run nor one of {', '.join(_VERBS)}.",
             where=error.remedy,
-            remedy="Say: alexnet runs, runs show RUN, or runs compare RUN RUN",
+            remedy=_SAY,
         ) from None
     return name
 
@@ -73,7 +74,7 @@ def _list(found: Sequence[Run], as_json: bool) -> None:
             data,
             one["state"],
             one["epochs"],
-            f"{one['length']:g}",
+            _NONE if one["length"] is None else f"{one['length']:g}",
         )
         rows.append([*row, _percent(one["result"])])
     print(table(rows, _LISTED))
@@ -127,17 +128,21 @@ def _summary(run: Run) -> dict[str, Any]:
     """What the list says of a run; what its folder lacks is empty."""
     epochs = _epochs(run)
     try:
-        data = {key: run.data.get(key) for key in ("folder", "fingerprint")}
+        data = {key: run.data[key] for key in ("folder", "fingerprint")}
     except AlexNetError:
         data = {}
+    try:
+        state, length = run.state, run.config.length.count
+    except AlexNetError:
+        state, length = "damaged", None
     return {
         "name": run.name,
         "folder": str(run.folder),
         "date": run.began,
         "data": data,
-        "state": run.state,
+        "state": state,
         "epochs": epochs[-1]["epoch"] if epochs else 0,
-        "length": run.config.length.count,
+        "length": length,
         "result": epochs[-1]["val_top1_error"] if epochs else None,
     }
 

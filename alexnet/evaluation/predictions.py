@@ -20,7 +20,7 @@ import pyarrow as pa
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, IncompatibleError, NumericsError
 from alexnet.base.files import canonical_json, write_atomically
-from alexnet.base.names import distinct
+from alexnet.base.names import distinct, listed
 from alexnet.base.progress import Progress, progress
 from alexnet.evaluation.probabilities import average_over_views
 from alexnet.evaluation.scores import score, tally
@@ -241,7 +241,7 @@ def _images_of(dataset: PreparedDataset, split: str) -> Split:
     return images
 
 
-def _named(these: tuple[str, ...], others: tuple[str, ...], most: int = 10) -> str:
-    names = [name for name in these if name not in set(others)]
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more or "none"
+def _named(these: tuple[str, ...], others: tuple[str, ...]) -> str:
+    """Those of `these` that `others` lack."""
+    known = set(others)
+    return listed([name for name in these if name not in known]) or "none"

@@ -8,9 +8,10 @@ over.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.conventions import CONVENTIONS, Convention
 from alexnet.exchange.imported import layer_names
 from alexnet.exchange.tensors import is_safetensors, read_tensors
-from alexnet.exchange.torch_file import StoredTensor, read_torch
+from alexnet.exchange.torch_file import read_torch
+from alexnet.exchange.torch_tensors import StoredTensor
 from alexnet.formats.pickle_machine import Unknown
 
 PLACES = (
@@ -35,10 +37,11 @@ _WRAPPERS = {
     *("_checkpoint_wrapped_module", "_wrapped_module"),
 }
 _COUNTER = "n_averaged"  # what PyTorch's AveragedModel has beside its weights
+_DECAY = "decay"  # what others have
 _AVERAGED = re.compile(
     r"(?<![a-z])(ema|swa|avg|averaged?|averages|averaging|polyak|shadow)(?![a-z])", re.IGNORECASE
 )
-_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")  # of modelEma
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # of modelEma, EMAModel
 _DEPTH = 32  # of dictionaries in one another that are looked into
 _LISTED = 8  # things passed over that are named
 
@@ -64,6 +67,7 @@ class _Candidate:
     values: dict[str, Any]  # by the network's names
     removed: tuple[set[str], set[str]]  # prefixes: before a name, and inside it
     left_over: dict[str, Any] = field(default_factory=dict)  # by their own
+    copies: list[str] = field(default_factory=list)  # names of an averaged copy that fit no network
 
     @property
     def is_whole(self) -> bool:
@@ -157,8 +161,10 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, StoredTensor | np.ndarray)
 
 
-def _is_count(value: Any) -> bool:
-    """Whether it is one whole number, as of the steps that an average is over."""
+def _is_count(name: str, value: Any) -> bool:
+    """Whether it is one whole number, as of the steps that an average is over, or an average's decay."""
+    if name.split(".")[-1] == _DECAY and math.prod(value.shape) == 1:
+        return True
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "iub" and value.size == 1
     return isinstance(value, StoredTensor) and value.is_whole_number
@@ -213,7 +219,9 @@ def _candidates(path: tuple[str, ...], entries: dict[Any, Any]) -> list[_Candida
     """The parts of a dictionary with most of a network's names: one, or one for each prefix."""
     if 2 * len(entries) <= _FEWEST:
         return []
-    names = [name for name in entries if isinstance(name, str)]
+    names = [
+        name for name, value in entries.items() if isinstance(name, str) and not _may_hold(value)
+    ]
     places = {name: place for name in names if (place := _place(name))}
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, place in places.items():
@@ -231,22 +239,35 @@ def _candidates(path: tuple[str, ...], entries: dict[Any, Any]) -> list[_Candida
     left = {
         name: entries[name]
         for name in names
-        if name not in used and _is_tensor(entries[name]) and not _is_count(entries[name])
+        if name not in used and _is_tensor(entries[name]) and not _is_count(name, entries[name])
     }
+    copies = [name for name in left if _is_of_copy(name)]
     counters = [name.removesuffix(_COUNTER) for name in names if name.split(".")[-1] == _COUNTER]
     found = []
     for (kind, bare), members in large.items():
         before = [".".join((*places[name].before, "")) for name in members]
         words = (*path, *bare) if len(large) > 1 else path
-        told = _HUMPS.sub("_", " ".join((*path, *before[:1])))
-        averaged = _AVERAGED.search(told) or any(before[0].startswith(one) for one in counters)
+        told = (*path, *before[:1])
+        averaged = _says_averaged(told) or any(before[0].startswith(one) for one in counters)
         inside = {".".join((*places[name].inside, "")) for name in members if places[name].inside}
         values = {places[name].name: entries[name] for name in members}
         removed = ({one for one in before if one}, inside)
-        found.append(
-            _Candidate(kind, ".".join(words) or TOP, bool(averaged), values, removed, left)
-        )
+        one = _Candidate(kind, ".".join(words) or TOP, averaged, values, removed, left)
+        if not averaged:
+            one.copies = copies
+            one.left_over = {name: value for name, value in left.items() if name not in copies}
+        found.append(one)
     return found
+
+
+def _says_averaged(words: Iterable[str]) -> bool:
+    return bool(_AVERAGED.search(_HUMPS.sub("_", " ".join(words))))
+
+
+def _is_of_copy(name: str) -> bool:
+    """Whether it is of an averaged copy that is kept beside the weights, by names of its own."""
+    first = next((part for part in name.split(".")[:-1] if part not in _WRAPPERS), "")
+    return _says_averaged([first])
 
 
 def _is_most(kind: str, members: Sequence[str], places: Mapping[str, _Place]) -> bool:
@@ -325,6 +346,9 @@ def _told(chosen: _Candidate, beside: Sequence[_Candidate]) -> list[str]:
     if beside:
         told = ", ".join(f"{one.told}, --key {one.label}" for one in beside)
         lines.append(f"Not taken, though they would fit: the weights under {told}.")
+    if chosen.copies:
+        told = f"{chosen.copies[0]!r}{' ...' if len(chosen.copies) > 1 else ''}"
+        lines.append(f"Not taken: an averaged copy by other names, {told}.")
     parts = [
         f"{', '.join(map(repr, sorted(prefixes)))} {where}"
         for prefixes, where in zip(chosen.removed, ("before them", "inside them"), strict=True)

@@ -92,7 +92,7 @@ def newest(folder: Path) -> Checkpoint:
     raise EnvironmentProblem(
         "There is no usable checkpoint.",
         where=folder,
-        remedy="Start a new run with: alexnet train",
+        remedy="Start a new run: alexnet train DATA",
     )
 
 

@@ -15,6 +15,7 @@ from alexnet.sources import LabelledImage, Source
 DUPLICATE = "duplicate"
 CONTRADICTION = "in two classes"
 REPEATS = (DUPLICATE, CONTRADICTION)
+_SAME = "the same bytes as "  # the detail of a repeat: this and the key of the first
 RefusedRow = tuple[str, str, str, str]  # key, split, reason, detail
 
 
@@ -141,7 +142,7 @@ class Account:
                 self._rejected.get(entry.digest) if entry.is_repeat else next(remaining)
             )
             if outcome is None:  # a repeat of an accepted image
-                first = f"the same bytes as {self.accepted[entry.digest].key}"
+                first = f"{_SAME}{self.accepted[entry.digest].key}"
                 self.refused.append((entry.key, self.split, entry.repeats, first))
             elif outcome.reason:
                 self.refused.append((entry.key, self.split, outcome.reason, outcome.detail))
@@ -189,7 +190,7 @@ def in_two_splits(accounts: list[Account]) -> list[tuple[str, str]]:
 def in_two_classes(accounts: list[Account]) -> list[tuple[str, str]]:
     """Images that two classes share, in one split or in two: (split/key, split/key of the first)."""
     inside = [
-        (f"{split}/{key}", f"{split}/{first.removeprefix('the same bytes as ')}")
+        (f"{split}/{key}", f"{split}/{first.removeprefix(_SAME)}")
         for account in accounts
         for key, split, reason, first in account.refused
         if reason == CONTRADICTION

@@ -38,7 +38,7 @@ _SCHEMA = pa.schema(
             ("became", _NAME),  # accepted, how it repeats another, or the reason it was rejected
             ("width", pa.int32()),  # of accepted ones, as stored in the source
             ("height", pa.int32()),
-            ("conversions", _NAME),  # of accepted ones: "grey; EXIF orientation"
+            ("conversions", _NAME),  # of accepted ones: "grey; EXIF rotation, not applied"
         ]
     ]
 )
@@ -212,7 +212,7 @@ def changes(
 def in_words(changed: dict[str, int]) -> str:
     """Changes as people say them: "12 images added, 3 relabelled"."""
     said = [f"{count:,} {what}" for what, count in changed.items()]
-    return ", ".join(said) or "nothing but the names of classes or the order of images"
+    return ", ".join(said) or "nothing but copies, the names of classes or the order of images"
 
 
 def _first_of_each(inputs: Inputs) -> np.ndarray:

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+END_MARK = b"\xff\xd9"  # coded pixels never look like it
+
 # What a decoder takes for the next marker: anything else in front of it, and filling, it skips.
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _RESTARTS, _NO_LENGTH = range(0xD0, 0xD8), {0x01, *range(0xD0, 0xD9)}
@@ -51,6 +53,7 @@ def without_metadata(jpeg: bytes) -> bytes:
     kept, at = [jpeg[:2]], 2
     for marker, start, content, end in _segments(jpeg):
         if marker == _SCAN:
+            at = start
             break
         is_mark = (
             marker == _JFIF and jpeg.startswith(b"JFIF\0", content) and end - content >= 14
@@ -67,14 +70,18 @@ def lengthened(jpeg: bytes) -> bytes | None:
     A decoder never comes to them, unless some of the image's own bits are missing: then the image is
     another one. libjpeg would warn of it, but Pillow passes warnings over.
     """
-    parts, at, in_scan = [], 0, False
+    parts, at, in_scan, restarts = [], 0, False, 0
     while match := _MARKER.search(jpeg, max(at, 2)):
         marker, start, end = match[1][0], match.start(), match.end()
         parts += [jpeg[at:start], _FURTHER if in_scan else b""]
+        if marker in _RESTARTS:
+            restarts += 1
+        else:
+            if in_scan:  # and a further stretch, where the next is missing as a whole
+                parts += [bytes([0xFF, _RESTARTS[restarts % 8]]), _FURTHER]
+            in_scan, restarts = marker == _SCAN, 0
         if marker == _END:
             return b"".join([*parts, jpeg[start:end]])
-        if marker not in _RESTARTS:
-            in_scan = marker == _SCAN
         if marker not in _NO_LENGTH:
             end += max(int.from_bytes(jpeg[end : end + 2], "big"), 2)
         parts.append(jpeg[start:end])

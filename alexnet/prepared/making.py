@@ -191,6 +191,7 @@ def _build(pool: Workers, making: Making, path: Path, batch: ShardBatch) -> Buil
 
 
 def stop_if_too_many(accounts: dict[str, Account], allowed: float, source: Source) -> None:
+    """Raise DataError, naming the first, where more images are rejected than the number `allowed`."""
     rejected = sum(account.rejected for account in accounts.values())
     if rejected <= allowed:
         return

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Callable
 from enum import IntEnum
+from functools import cache
+from typing import cast
 
 
 class Advice(IntEnum):
     """The system's numbers; the last is Linux's alone."""
 
+    RANDOM = 1  # nothing beside what is asked for will be needed
     WILL_NEED = 3  # begin to read it now
     LEAVE = 4  # this process does not need it in memory, but others may
     PAGE_OUT = 21  # its memory may serve others
@@ -21,4 +25,9 @@ def advise(address: int, length: int, advice: Advice) -> None:
         return
     start = address // mmap.PAGESIZE * mmap.PAGESIZE
     size = ctypes.c_size_t(address + length - start)
-    ctypes.CDLL(None).madvise(ctypes.c_void_p(start), size, int(advice))
+    _madvise()(ctypes.c_void_p(start), size, int(advice))
+
+
+@cache
+def _madvise() -> Callable[[ctypes.c_void_p, ctypes.c_size_t, int], int]:
+    return cast(Callable[..., int], ctypes.CDLL(None).madvise)

@@ -154,7 +154,7 @@ def _decode_faulty_jpeg(data: bytes, header: jpeg.Header, kinds: tuple[str, ...]
         if "subsampling" in str(error):  # it has names for the usual kinds only
             found = _decode_unusual_jpeg(data, header)
             return replace(found, kinds=(*found.kinds, ODD_SAMPLING))
-        if reason_of(error) == "truncated":
+        if reason_of(error) == "truncated" or jpeg.END_MARK not in bare:
             raise Rejected("truncated", str(error)) from None
     try:  # libjpeg only warned: accept what it makes of it, and count it
         rgb_HWC = _decompress(bare, strict=False)

@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -239,7 +240,8 @@ def _bounds(inputs: Inputs) -> tuple[list[int], list[int]]:
 
 def _known(source: Source) -> np.ndarray:
     assert source.files
-    return np.array(source.files.stamps, np.uint64).reshape(-1, 4)
+    numbers = chain.from_iterable(source.files.stamps)
+    return np.fromiter(numbers, np.uint64, 4 * len(source.files.stamps)).reshape(-1, 4)
 
 
 def _names(source: Source) -> pa.BinaryArray:

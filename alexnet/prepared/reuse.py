@@ -30,13 +30,12 @@ class Earlier:
         self._begins_N = inputs.begins_N[self._row_N]
         self._place = np.cumsum(inputs.is_accepted_N) - 1  # of each row among the accepted
         entries = [e for split in dataset.description["splits"].values() for e in split["shards"]]
-        self.files = [dataset.folder / entry["file"] for entry in entries]
-        self.sha256 = [entry["sha256"] for entry in entries]
+        self._files = [dataset.folder / entry["file"] for entry in entries]
+        self._sha256 = [entry["sha256"] for entry in entries]
         self._images = [entry["images"] for entry in entries]
         self._firsts = np.cumsum([0, *self._images])
         self._whole: dict[int, bool] = {}
         self._locks = [threading.Lock() for _ in entries]
-        self.taken = 0
 
     def find(self, digest: bytes) -> int:
         """The row of an accepted input with this SHA-256; -1 where there is none."""
@@ -54,7 +53,7 @@ class Earlier:
             if (row := self.find(entry.digest)) >= 0:
                 shard, image = self._locate(row)
                 if self._is_whole(shard):
-                    found[n] = Stored(self.files[shard], image, self._inputs.outcome(row))
+                    found[n] = Stored(self._files[shard], image, self._inputs.outcome(row))
         return found
 
     def same_shard(self, entries: Sequence[Entry]) -> _Same | None:
@@ -72,7 +71,7 @@ class Earlier:
             if keys[row].as_py() != entry.key or labels[row] != entry.label:
                 return None
         outcomes = [self._inputs.outcome(row) for row in rows]
-        return _Same(self.files[shard], self.sha256[shard], outcomes)
+        return _Same(self._files[shard], self._sha256[shard], outcomes)
 
     def _locate(self, row: int) -> tuple[int, int]:
         place = int(self._place[row])
@@ -82,7 +81,7 @@ class Earlier:
     def _is_whole(self, shard: int) -> bool:
         with self._locks[shard]:
             if shard not in self._whole:
-                self._whole[shard] = sha256_of(self.files[shard]) == self.sha256[shard]
+                self._whole[shard] = sha256_of(self._files[shard]) == self._sha256[shard]
             return self._whole[shard]
 
 

@@ -125,7 +125,7 @@ def rejecting(kind: str) -> Iterator[None]:
 
 
 def _to_rgb(image: Image.Image, stored_as: str | None) -> tuple[tuple[str, ...], Image.Image]:
-    """What was converted, and the image in mode RGB, by the rule at the top of this file."""
+    """What was converted, and the image in mode RGB, by the rule at the top of pixels.py."""
     mode, clear = image.mode, image.info.get("transparency")
     if mode.startswith("I"):
         values = np.asarray(image)
@@ -151,6 +151,7 @@ def _to_rgb(image: Image.Image, stored_as: str | None) -> tuple[tuple[str, ...],
 
 
 def check_size(width: int, height: int) -> None:
+    """Raise Rejected for an image with too many pixels, or a side that is too short."""
     if width * height > MAX_PIXELS:
         raise Rejected("too large", f"{width}x{height} pixels; the limit is {MAX_PIXELS:,}")
     if min(width, height) < MIN_SIDE:
@@ -158,6 +159,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def reason_of(error: Exception) -> str:
+    """ "truncated" where a decoder says that bytes are missing, else "damaged"."""
     text = str(error).lower()
     cut = any(
         word in text

@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 
 from alexnet.base.locks import is_held
 from alexnet.loading.order import Order
-from alexnet.runs import Run
-from alexnet.training.train import has_learned
+from alexnet.runs import TIME, Run
+from alexnet.training.state import has_learned
 
-_TIME = "%Y-%m-%d %H:%M:%S"
-_LENGTH = len("2012-12-03 00:00:00")
 _BEGINS_AGAIN = ("resumed", "!")  # what a log says first when a run goes on
 _NOT_TRAINED = "already"  # what it ends with where there was nothing left to do
 
@@ -44,7 +42,7 @@ def course_of(run: Run, rows: Sequence[Mapping[str, Any]]) -> Course:
     """The course of a run so far; `rows` are those of its `metrics.jsonl`."""
     steps = [row for row in rows if row["kind"] == "step"]
     epochs, done = (steps[-1]["epoch"], steps[-1]["step"]) if steps else (0.0, 0)
-    began, ended, seconds = _times(_log(run))
+    began, ended, seconds = _times(run.log_lines())
     is_done = done >= _planned(run, epochs, done) or has_learned(run, run.config)
     is_going_on = is_held(run.folder / "run.lock")
     return Course(epochs, done, is_done, is_going_on, began, ended, seconds)
@@ -59,27 +57,12 @@ def _planned(run: Run, epochs: float, done: int) -> float:
     return Order(round(done * batch / epochs), batch, config.seed).steps(config.length.count)
 
 
-def _log(run: Run) -> list[tuple[str, str]]:
-    """The lines of `log.txt` that have a time, with it."""
-    path = run.folder / "log.txt"
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return [(line[:_LENGTH], line[_LENGTH:].strip()) for line in lines if _is_time(line[:_LENGTH])]
-
-
-def _is_time(text: str) -> bool:
-    try:
-        time.strptime(text, _TIME)
-    except ValueError:
-        return False  # a line that goes on from the one before
-    return True
-
-
 def _times(lines: Sequence[tuple[str, str]]) -> tuple[str, str, float]:
     """When a log begins and ends, and the seconds between its lines but for interruptions."""
     trained = [(stamp, text) for stamp, text in lines if not text.endswith(_NOT_TRAINED)]
     if not trained:
         return "", "", 0.0
-    moments = [time.mktime(time.strptime(stamp, _TIME)) for stamp, _ in trained]
+    moments = [time.mktime(time.strptime(stamp, TIME)) for stamp, _ in trained]
     seconds = sum(
         after - before
         for (before, after), (_, text) in zip(pairwise(moments), trained[1:], strict=True)

@@ -18,7 +18,8 @@ from PIL import Image
 
 from alexnet import paper, recipes
 from alexnet.base.errors import AlexNetError
-from alexnet.base.files import read_json, write_atomically
+from alexnet.base.files import write_atomically
+from alexnet.base.names import listed
 from alexnet.base.progress import clock
 from alexnet.config import OUR_DEFAULTS, RunConfig
 from alexnet.evaluation.scores import confusion
@@ -132,8 +133,7 @@ def _trained(
         splits = ", ".join(f"{len(dataset.split(one)):,} {one}" for one in dataset.splits)
         facts.append(("Images", splits))
     names = list(dataset.titles if dataset else data["classes"])
-    shown = ", ".join(names[:30]) + (f" and {len(names) - 30:,} more" if len(names) > 30 else "")
-    facts.append((f"{len(names):,} classes", shown))
+    facts.append((f"{len(names):,} classes", listed(names, 30)))
     if network:
         count = sum(value.numel() for value in network.parameters())
         about = network.convention
@@ -217,14 +217,18 @@ def _departures(config: RunConfig) -> list[dict[str, str]]:
 
 
 def _environment(run: Run) -> list[tuple[str, str]]:
-    found = dict(read_json(run.folder / "environment.json"))
-    versions = found.pop("versions", {})
+    found = run.environment
+    versions = found.pop("versions")
     return [(name, str(value)) for name, value in {**found, **versions}.items()]
 
 
 def _commands(run: Run, course: Course, evaluated: Evaluated | None) -> list[str]:
     """What was typed to train, what goes on with it if it was stopped, and what evaluates and reports."""
-    typed = shlex.split((run.folder / "command.txt").read_text())
+    text = (run.folder / "command.txt").read_text(encoding="utf-8", errors="replace")
+    try:
+        typed = shlex.split(text)
+    except ValueError:  # it is damaged
+        typed = text.split()
     commands = [shlex.join(["alexnet", *typed[1:]])]
     if course.is_stopped:
         commands.append(shlex.join(["alexnet", "resume", run.name]))

@@ -28,7 +28,7 @@ from alexnet.network.alexnet import as_batch
 from alexnet.retrieval.building import Building, Known, begun, changing, open_parts
 from alexnet.retrieval.collection import Collection, Content, Item
 from alexnet.retrieval.description import About, SourceOf
-from alexnet.retrieval.parts import Place
+from alexnet.retrieval.files import Place
 from alexnet.retrieval.rotation import DIRECTIONS
 
 

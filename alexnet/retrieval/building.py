@@ -32,8 +32,7 @@ from alexnet.retrieval.description import (
     SourceOf,
     read_description,
 )
-from alexnet.retrieval.parts import (
-    Part,
+from alexnet.retrieval.files import (
     Place,
     read_directions,
     write_directions,
@@ -41,6 +40,7 @@ from alexnet.retrieval.parts import (
     write_images,
     write_vectors,
 )
+from alexnet.retrieval.parts import Part
 from alexnet.retrieval.rotation import DIRECTIONS, SAMPLE, directions, heads
 
 PART_BYTES = (
@@ -202,7 +202,7 @@ class Building:
             room = self._most - len(last)
             keys, rows = keys[:room], rows[:room]
             taken = len(keys)
-            rows_NU = np.concatenate([last.rows_NU, np.stack(rows)])
+            rows_NU = np.concatenate([last.vectors_NU, np.stack(rows)])
             keys = [*last.keys.to_pylist(), *keys]
             places: list[Sequence[Place]] = [*last.all_places(), *([[]] * taken)]
             parts, self.parts = self.description.parts[:-1], self.parts[:-1]
@@ -246,15 +246,14 @@ class Building:
         for number, part in enumerate(self.parts):
             if anew or self.description.parts[number].head is None:
                 name = self._name("heads", "safetensors")
-                found = heads(part.rows_NU, basis_UD)
+                found = heads(part.vectors_NU, basis_UD)
                 self._replace(number, head=write_heads(self.folder, name, found))
-                part.leave()
 
     def _sample(self) -> np.ndarray:
         """Vectors from everywhere in the index, as many of each part."""
         share = max(1, SAMPLE // max(1, len(self.parts)))
         some = [
-            part.rows_NU[np.unique(np.linspace(0, len(part) - 1, share).astype(int))]
+            part.vectors_NU[np.unique(np.linspace(0, len(part) - 1, share).astype(int))]
             for part in self.parts
         ]
         return np.concatenate(some)

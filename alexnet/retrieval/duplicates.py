@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
+from alexnet.retrieval.files import Place
 from alexnet.retrieval.index import Index
 from alexnet.retrieval.pairs import near_pairs
-from alexnet.retrieval.parts import Place
 
 
 class Side(NamedTuple):

@@ -25,9 +25,11 @@ from alexnet.base import ranks
 from alexnet.base.errors import DataError, UsageError, did_you_mean
 from alexnet.retrieval.building import Known
 from alexnet.retrieval.description import Description, read_description
-from alexnet.retrieval.parts import Part, Place, read_directions
+from alexnet.retrieval.files import Place, read_directions
+from alexnet.retrieval.parts import Part
 from alexnet.retrieval.rotation import DIRECTIONS
-from alexnet.retrieval.search import Nearest, Rows, nearest
+from alexnet.retrieval.rows import Rows
+from alexnet.retrieval.search import Nearest, nearest
 from alexnet.retrieval.vectors import VectorArray
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ class Index:
     @property
     def vectors(self) -> VectorArray:
         """All vectors, those of removed images among them, memory-mapped: float32, N x U."""
-        parts = [part.rows_NU for part in self._rows.parts]
+        parts = [part.vectors_NU for part in self._rows.parts]
         return VectorArray(parts, len(self._rows.basis_UD))
 
     @property

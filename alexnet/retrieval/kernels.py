@@ -22,6 +22,7 @@ _PRODUCT = 2.02 * _UNIT  # of |x|^2 - 2xy + |y|^2 for each term of xy, relative 
 _SQUARES = 5e-7  # of squared lengths that come from stored heads
 STORED = 2.0**-23  # of a head as it is stored, relative to the vector's length
 TINY = 1e-35  # what float32 products lose below the smallest number; squared distances
+_AS_FLOAT32, _LARGE = 1.0 - 1e-6, 3e38  # so that a bound as float32 is none the larger, and finite
 _TINY_STORED = 1e-36
 # Squared distances in float64 are right to this, for vectors of up to a million numbers.
 EXACT = 1e-9
@@ -31,7 +32,7 @@ _LEAF = 128  # numbers that NumPy adds without halving them
 
 @njit(cache=True, nogil=True)
 def lower_bounds(products_N, terms, tails_N, squares_N, tail, square, wanted_N, out_N):
-    """Squared distances that the rows have at least from a query; infinite where not `wanted_N`.
+    """Squared distances that the rows have at least from a query: float32, infinite where not wanted.
 
     An orthonormal basis keeps distances, so that of two vectors with heads h and tails t,
     |x - y|^2 = |hx - hy|^2 + |tx - ty|^2 >= |hx - hy|^2 + (|tx| - |ty|)^2. `products_N` are hx hy in
@@ -50,18 +51,21 @@ def lower_bounds(products_N, terms, tails_N, squares_N, tail, square, wanted_N, 
         bound = 0.0
         if least > 0.0 and least < np.inf:
             away = np.sqrt(least) - STORED * (np.sqrt(squares_N[n]) + length) - _TINY_STORED
-            bound = away * away if away > 0.0 else 0.0
+            bound = min(away * away * _AS_FLOAT32, _LARGE) if away > 0.0 else 0.0
         out_N[n] = bound if wanted_N[n] else np.inf
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def products(rows_ND, query_D, out_N):
-    """The products of float32 rows with a query: as NumPy's, but without waiting for other threads."""
+def products(rows_ND, queries_QD, out_QN):
+    """The products of float32 rows with queries: as NumPy's, but without waiting for other threads."""
     for n in range(len(rows_ND)):
-        total = np.float32(0)
-        for d in range(len(query_D)):
-            total += rows_ND[n, d] * query_D[d]
-        out_N[n] = total
+        row_D = rows_ND[n]
+        for q in range(len(queries_QD)):
+            query_D = queries_QD[q]
+            total = np.float32(0)
+            for d in range(len(row_D)):
+                total += row_D[d] * query_D[d]
+            out_QN[q, n] = total
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

@@ -24,8 +24,8 @@ from alexnet.retrieval.collection import Content, contents, require_same_bytes
 
 if TYPE_CHECKING:
     from alexnet.retrieval.duplicates import Duplicates, Side
+    from alexnet.retrieval.files import Place
     from alexnet.retrieval.index import Answer, Index, Neighbour
-    from alexnet.retrieval.parts import Place
     from alexnet.retrieval.pixels import PixelDistances
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")

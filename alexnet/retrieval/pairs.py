@@ -17,7 +17,7 @@ import numpy as np
 from alexnet.base.progress import progress
 from alexnet.retrieval import kernels
 from alexnet.retrieval.rotation import Heads
-from alexnet.retrieval.search import Rows
+from alexnet.retrieval.rows import Rows
 
 NEAR = 0.05  # of two vectors' mean length: how far images may be apart that are almost the same
 MOST = 100_000  # pairs; where there are more, the distance asked for tells nothing

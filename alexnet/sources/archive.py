@@ -23,7 +23,7 @@ from alexnet.sources.base import (
     split_by_content,
 )
 from alexnet.sources.layout import Place, arrange
-from alexnet.sources.splits import TRAIN
+from alexnet.sources.splits import TRAIN, role_of
 from alexnet.sources.tree import Folder
 
 SUFFIXES = (
@@ -143,6 +143,8 @@ def list_members(path: Path) -> Content:
         else:
             content.ignored[member.ignored] += 1
     content.ignored += Counter({_HIDDEN: len(hidden), tar.SYMBOLIC_LINK: len(lost)})
+    parted = [tuple(name.split("/")) for name in lost]
+    content.folders += [parts for parts in parted if role_of(parts[-1])]  # splits that are missing
     if lost:
         content.warnings.append(
             f"Links that lead out of the archive, or back to where they lie: {listed(lost)}. To pack "

@@ -23,6 +23,7 @@ from alexnet.sources.base import (
     read_listed,
 )
 from alexnet.sources.layout import Place, arrange
+from alexnet.sources.splits import role_of
 from alexnet.sources.tree import Folder
 
 _UNSEEN = Stamp(0, 0, 0, 0)  # of what is not read
@@ -39,7 +40,10 @@ def open_folder(
     """
     found = _scan(folder)
     layout = arrange(
-        [path for path, _ in found.files], printable(str(folder)), found.folders, leave_out
+        [path for path, _ in found.files],
+        printable(str(folder)),
+        [*found.folders, *found.lost_splits()],
+        leave_out,
     )
     placed = [
         (path, stamp, place)
@@ -96,6 +100,12 @@ class _Found(Walk):
     files: list[tuple[Folder, Stamp]] = field(default_factory=list)
     faults: dict[Folder, Fault] = field(default_factory=dict)
     listed_at: int = 0
+
+    def lost_splits(self) -> list[Folder]:
+        """The links that have the name of a split and lead to no folder: it is on a disk that is not
+        there, perhaps, and no reason to make another."""
+        lost = [path for path, fault in self.faults.items() if fault.reason == "unreadable"]
+        return [path for path in (*lost, *self.loops) if role_of(path[-1])]
 
 
 def _scan(root: Path) -> _Found:

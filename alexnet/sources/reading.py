@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote
 
 from alexnet.base.errors import DataError
@@ -194,14 +194,17 @@ def _without_train(
         return Reading(splits_at, tuple(held_out), has_splits=True)
     if not others:
         raise _no_classes_in(unread, base, where)
-    if not leave_out or with_same_folders(list(others), GENERIC):
+    known = {name for node in readable.values() for name in node.children} - GENERIC
+    if alike := [node for node in others if known & set(node.children)]:
+        raise _train_by_another_name(alike, tops, base)
+    if not leave_out:
         raise _unclear(tops, base, where, train=None)
-    return Reading(
-        {base.path: ""},
-        (TRAIN, VAL),
-        has_splits=False,
-        left_out=tuple(node.path for node in tops),
-        warnings=(f"Left out: {_counted(tops, base)}.",),
+    rest = replace(base, children={node.name: node for node in others})
+    reading = read_folders(rest, where, leave_out)
+    return replace(
+        reading,
+        left_out=(*reading.left_out, *(node.path for node in tops)),
+        warnings=(*reading.warnings, f"Left out: {_counted(tops, base)}."),
     )
 
 
@@ -271,6 +274,18 @@ def _unclear(nodes: Sequence[Node], base: Node, where: str, train: Node | None) 
         where=_counted(nodes, base),
         remedy="Sort their images into class folders as in training, and call them val or test; or leave "
         f"them out, and hold out a tenth of training where no other split is: {leave}",
+    )
+
+
+def _train_by_another_name(alike: Sequence[Node], tops: Sequence[Node], base: Node) -> DataError:
+    """What stops where a held-out split has the class folders that are in a folder of no split's name."""
+    return DataError(
+        f"There is no train/, and {listed([node.name for node in alike], 3)} "
+        f"{'holds' if len(alike) == 1 else 'hold'} class folders of the same names as "
+        f"{listed([node.name for node in tops], 3)}.",
+        where=_counted([*alike, *tops], base),
+        remedy="If it is for training, call it train; if the sets have nothing to do with each other, "
+        "give the one that is meant.",
     )
 
 

@@ -33,11 +33,11 @@ _FILLED = re.compile(
     )
 )
 # Folders inside a split, or a class, that hold all of its images and mean nothing.
-GENERIC_TEXT = """
+_GENERIC_TEXT = """
     image images img imgs data dataset photo photos pic pics picture pictures jpg jpeg png
     jpegimages files classes all
 """
-GENERIC = frozenset(GENERIC_TEXT.split())
+GENERIC = frozenset(_GENERIC_TEXT.split())
 
 
 def words(name: str) -> list[str]:

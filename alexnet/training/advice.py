@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from alexnet import paper
+from alexnet.base.names import listed
 from alexnet.config import RunConfig
 from alexnet.conventions import CONVENTIONS
 from alexnet.loading.order import Order
@@ -100,10 +101,9 @@ def _missing(train: Sequence[int], val: Sequence[int], titles: Sequence[str]) ->
         (val, "val", "what the network does with them is not measured"),
     ):
         if lacking := [title for title, count in zip(titles, counts, strict=True) if not count]:
-            more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
             kind = "training" if split == "train" else "validation"
             yield (
-                f"classes without {kind} images: {', '.join(lacking[:_NAMED])}{more}; {so}. "
+                f"classes without {kind} images: {listed(lacking, _NAMED)}; {so}. "
                 f"Put some into {split}/, or leave those classes out"
             )
 

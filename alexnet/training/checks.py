@@ -175,12 +175,12 @@ def require_same_config(
             remedy="Change it back, or train a new run.",
         )
     if unnamed:
-        names = " ".join(f"--override {one.key}" for one in unnamed)
+        names = " --override ".join(one.key for one in unnamed)
         raise IncompatibleError(
             f"The configuration has changed since the last checkpoint: {shown}.",
             where=where,
             remedy="Change it back, or go on with the new one: "
-            f"alexnet resume {quote(typed(run))} {names}",
+            f"alexnet resume {quote(typed(run))} --override {names}",
         )
     return changed
 

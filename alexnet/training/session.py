@@ -10,32 +10,29 @@ knows nothing of evaluation; so is the objective, where it is not classification
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
 from alexnet.base import ranks
 from alexnet.base.errors import IncompatibleError, UsageError, did_you_mean
-from alexnet.base.provenance import environment, memory_bytes
+from alexnet.base.provenance import environment
 from alexnet.config import Anneal, RunConfig
 from alexnet.loading.loader import Loader
-from alexnet.loading.order import Order
 from alexnet.models import ModelCard, load_model, save_model
 from alexnet.models.checkpoint import keep_newest
 from alexnet.models.folder import plan_model, read_config
 from alexnet.models.transfer import take_over
 from alexnet.network.alexnet import AlexNet
-from alexnet.network.devices import describe_device
 from alexnet.network.memory import memory_for
-from alexnet.prepared import PreparedDataset, open_or_prepare, upgrades
+from alexnet.prepared import PreparedDataset, open_or_prepare
 from alexnet.runs import RUNS, Run, typed
 from alexnet.settings import WARM_UP, asked_for, flat, shortened, with_settings
 from alexnet.training.best import Best
 from alexnet.training.checks import (
     CHANGE_BY_NAME,
     describe,
-    per_class,
     require_memory,
     require_room,
     require_same_config,
@@ -43,15 +40,15 @@ from alexnet.training.checks import (
     require_startable,
 )
 from alexnet.training.data import data_of, has_its_data, is_of, what_changed, with_data
+from alexnet.training.log import introduction, verdict_of
 from alexnet.training.objective import Objective
 from alexnet.training.placement import Placement, build_step, place
 from alexnet.training.plan import Plan
-from alexnet.training.state import has_begun
+from alexnet.training.state import ended_sooner, has_begun, is_done
 from alexnet.training.step import Step
-from alexnet.training.train import has_learned, train
-from alexnet.verdict import sentence, tally_of
+from alexnet.training.train import train
 
-# The validation split's `loss` and `top1_error` (a share, not per cent), and what else is measured there.
+# As in `train`, of a network and the data it is trained on.
 Validate = Callable[[AlexNet, PreparedDataset], Mapping[str, float]]
 
 
@@ -85,7 +82,7 @@ def start(
     layout = (placement.device, placement.precision, placement.layout)
     run = Run.create(name, config, describe(dataset), *layout)
     run.lock()
-    for line in (*_introduction(run, plan, placement), *taken_over):
+    for line in (*introduction(run, plan, placement), *taken_over):
         run.log(line)
     _train(run, plan, step, validate, is_resumed=False)
     return run
@@ -117,11 +114,13 @@ def resume(
                 f"--override {key!r} is nothing a run can go on with.",
                 remedy=did_you_mean(key, may),
             )
+    then = run.environment
     if columns is None and not hybrid and ranks.world() % 2 == 0:
-        columns, hybrid = (2 if run.layout == "columns" else 1), run.layout == "hybrid"
-    placement = place(device or run.device, precision or run.precision, columns or 1, hybrid)
+        columns, hybrid = (2 if then["layout"] == "columns" else 1), then["layout"] == "hybrid"
+    device, precision = device or then["device"], precision or then["precision"]
+    placement = place(device, precision, columns or 1, hybrid)
     config, said = _as_long_as(run.config, epochs)
-    if config.until_error and _has_learned(run, config):
+    if config.until_error and ended_sooner(run, config):
         raise UsageError(
             f"This run has had the training error at which it ends, {100 * config.until_error:g} %.",
             where=run.folder,
@@ -130,7 +129,7 @@ def resume(
         )
     side = config.network.of(len(run.data["classes"])).side
     dataset = open_or_prepare(data, side=side) if data else data_of(run)
-    if _is_done(run, config, dataset, is_longer=epochs is not None):
+    if is_done(run, config, dataset, is_longer=epochs is not None):
         longer = 2 * max(config.length, run.config.length).count
         raise UsageError(
             f"This run has done {config.length} already.",
@@ -182,7 +181,7 @@ def _begin_again(
             changed = f"{with_data(run, plan.dataset)} --override data"
             remedy = f"Choose another --name, or go on with the data as they are: {changed}"
         raise IncompatibleError(error.what, where=error.where, remedy=remedy) from None
-    if _is_done(run, config, plan.dataset):
+    if is_done(run, config, plan.dataset):
         run.log(f"{run.folder} has done {config.length} already")
         return
     _go_on(run, Plan(config, plan.dataset, said), validate, placement, (), objective)
@@ -225,49 +224,6 @@ def _go_on(
     for line in (*plan.notes, *taken_over):
         run.log(line)
     _train(run, plan, step, validate, is_resumed=True, override=override)
-
-
-def _is_done(
-    run: Run, config: RunConfig, dataset: PreparedDataset, is_longer: bool = False
-) -> bool:
-    """Whether a run is at its end, and has its model; `is_longer` where that was just moved."""
-    count = len(dataset.split("train"))
-    steps = Order(count, config.optimizer.batch.count, config.seed).steps(config.length.count)
-    rows = run.metrics()
-    has_model = (run.model / "config.json").is_file() or is_longer
-    is_at_end = bool(rows) and rows[-1]["step"] >= steps
-    return ranks.from_rank_0(has_model and is_at_end) or _has_learned(run, config)
-
-
-def _has_learned(run: Run, config: RunConfig) -> bool:
-    """Whether a run has the training error with which it ends, and its model."""
-    has_model = (run.model / "config.json").is_file()
-    return ranks.from_rank_0(has_model and has_learned(run, config))
-
-
-def _introduction(run: Run, plan: Plan, placement: Placement) -> Iterable[str]:
-    """The first lines of a run's log."""
-    config, dataset = plan.config, plan.dataset
-    counts = f"{len(dataset.split('train')):,} / {len(dataset.split('val')):,}"
-    yield f"data    {dataset.folder}: {counts} images, {len(dataset.classes)} classes"
-    if upgraded := upgrades(dataset):
-        yield f"note    the data were {upgraded}"
-    yield f"recipe  {config.recipe}: {config.length}, batches of {config.optimizer.batch}"
-    yield from plan.notes
-    yield from plan.warnings
-    both = ", ".join(describe_device(one) for one in (placement.device, placement.second) if one)
-    yield f"device  {both}, {placement.precision}"
-    if ranks.world() > 1 or placement.layout != "fused":
-        several = f"{ranks.world()} processes" if ranks.world() > 1 else "one process"
-        yield f"layout  {placement.layout}, on {several}"
-    yield f"run     {run.folder}"
-    shards = dataset.description["splits"]["train"]["shards"]
-    size, memory = sum(shard["bytes"] for shard in shards), memory_bytes()
-    if size > memory and config.loading.shuffle == "full":
-        yield (
-            f"! the images ({size / 1e9:.0f} GB) are more than this machine's memory "
-            f"({memory / 1e9:.0f} GB): --set loading.shuffle=blocks reads them in runs of neighbours"
-        )
 
 
 def _take_over(config: RunConfig, dataset: PreparedDataset, step: Step) -> list[str]:
@@ -319,17 +275,6 @@ def _this_batch(config: RunConfig) -> tuple[str, str]:
     """What fills the memory, and what to do about it."""
     batch = config.optimizer.batch.count
     return f"batches of {batch:,} images", f"Train with smaller ones: --batch {max(1, batch // 2)}"
-
-
-def verdict_of(run: Run, dataset: PreparedDataset) -> str:
-    """What the last validation of a run says, in words; empty where none has counted the answers."""
-    rows = [row for row in run.metrics() if row["kind"] == "epoch" and "val_answered" in row]
-    if not rows:
-        return ""
-    counts = per_class(dataset)["val"]
-    wrong = round(rows[-1]["val_top1_error"] * sum(counts))
-    told = tally_of(counts, wrong, rows[-1]["val_answer"], rows[-1]["val_answered"])
-    return f"validation, centre view: {sentence(told, dataset.titles)}"
 
 
 def _loader(plan: Plan, step: Step) -> Loader:

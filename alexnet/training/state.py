@@ -1,4 +1,4 @@
-"""The complete state of a run, as it is saved, and as a stopped run goes back to it."""
+"""The complete state of a run, as it is saved, and as a stopped run goes back to it; how far one got."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from alexnet.models import checkpoint
 from alexnet.models.arrays import parameters_of, set_parameters
 from alexnet.models.checkpoint import Checkpoint
 from alexnet.network.alexnet import AlexNet
+from alexnet.prepared import PreparedDataset
 from alexnet.runs import Run
 from alexnet.settings import from_dict, to_dict
 from alexnet.training.checks import require_same_config
@@ -85,6 +86,30 @@ def save(training: Training) -> None:
 def has_begun(run: Run) -> bool:
     """Whether the run got as far as a checkpoint or a row: to something that could be lost."""
     return ranks.from_rank_0(bool(checkpoint.paths(run.checkpoints) or run.metrics()))
+
+
+def has_learned(run: Run, config: RunConfig) -> bool:
+    """Whether an epoch of a run had the training error with which it ends sooner."""
+    if not config.until_error:
+        return False
+    errors = (row["train_top1_error"] for row in run.metrics() if row["kind"] == "epoch")
+    return min(errors, default=1.0) <= config.until_error
+
+
+def ended_sooner(run: Run, config: RunConfig) -> bool:
+    """Whether a run has the training error with which it ends, and its model."""
+    has_model = (run.model / "config.json").is_file()
+    return ranks.from_rank_0(has_model and has_learned(run, config))
+
+
+def is_done(run: Run, config: RunConfig, dataset: PreparedDataset, is_longer: bool = False) -> bool:
+    """Whether a run is at its end, and has its model; `is_longer` where that was just moved."""
+    count = len(dataset.split("train"))
+    steps = Order(count, config.optimizer.batch.count, config.seed).steps(config.length.count)
+    rows = run.metrics()
+    has_model = (run.model / "config.json").is_file() or is_longer
+    is_at_end = bool(rows) and rows[-1]["step"] >= steps
+    return ranks.from_rank_0(has_model and is_at_end) or ended_sooner(run, config)
 
 
 def restore(training: Training, override: Collection[str]) -> None:

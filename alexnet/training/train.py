@@ -20,7 +20,7 @@ from alexnet.runs import Run, typed
 from alexnet.training.diagnosis import not_finite
 from alexnet.training.records import Records
 from alexnet.training.schedule import schedule_of
-from alexnet.training.state import Training, has_begun, restore, save
+from alexnet.training.state import Training, has_begun, has_learned, restore, save
 from alexnet.training.step import Step, StepResult
 
 # The validation split's `loss` and `top1_error` (a share, not per cent), and what else is measured there.
@@ -126,14 +126,6 @@ def train(
                 break
             if stopping:
                 leave(step)
-
-
-def has_learned(run: Run, config: RunConfig) -> bool:
-    """Whether an epoch of a run had the training error with which it ends sooner."""
-    if not config.until_error:
-        return False
-    errors = (row["train_top1_error"] for row in run.metrics() if row["kind"] == "epoch")
-    return min(errors, default=1.0) <= config.until_error
 
 
 def _ends_epoch(order: Order, step: int) -> bool:

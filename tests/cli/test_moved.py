@@ -166,3 +166,42 @@ def test_names_are_looked_at_before_images_are(
     before = sorted(project.rglob("*"))
     message = said(capsys, ["train", "photos", *TRAIN, "--name", name], code=2)
     assert "is no name for a run" in message and sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("data.json", None),
+        *(("data.json", {key: None}) for key in ("beside", "folder", "fingerprint", "classes")),
+        ("data.json", {"classes": [3]}),
+        ("environment.json", None),
+        *(("environment.json", {key: 3}) for key in ("device", "precision", "versions")),
+    ],
+)
+def test_a_damaged_record_of_a_run_is_named_and_hides_no_other_run(
+    project: Path, capsys: pytest.CaptureFixture[str], file: str, change: dict[str, object] | None
+) -> None:
+    """None stands for a file of another shape, or of a part that is missing."""
+    path = project / "runs" / "first" / file
+    record = {} if change is None else json.loads(path.read_text()) | change
+    path.write_text(json.dumps({key: one for key, one in record.items() if one is not None}))
+    verbs = [["resume", "first", "--epochs", "2"], ["report", "first"]]
+    for arguments in verbs + [["runs", "first"]] * (file == "data.json"):
+        message = said(capsys, arguments, code=3)
+        assert str(path.relative_to(project)) in message and "Restore the file" in message
+        assert change is None or f"{next(iter(change))!r}" in message
+    assert "first" in said(capsys, ["runs"])
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"length: 3 moons"])
+def test_a_run_without_a_readable_configuration_hides_no_other(
+    project: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    shutil.copytree("runs/first", "runs/second")
+    Path("runs/second/config.yaml").write_bytes(content)
+    listed = {line.split()[0]: line for line in said(capsys, ["runs"]).splitlines()}
+    assert "finished" in listed["first"]
+    if content:
+        assert "damaged" in listed["second"]
+        message = said(capsys, ["runs", "second"], code=2)
+        assert "runs/second/config.yaml" in message

@@ -82,6 +82,13 @@ def saved_as() -> dict[str, tuple[Any, str]]:
                             "'state_dict.ema' (averaged over steps)"),
         "AveragedModel": ({"a": STATE, "b": {**under("module.", OTHER), "n_averaged": torch.tensor(1)}},
                           "'b' (averaged over steps)"),
+        "an average's decay": ({"n": under("net.") | under("net_ema.", OTHER)
+                                | {"net_ema.decay": torch.tensor(0.9)}}, "--key n.net_ema"),
+        "averaged by other names": (under("model.") | {"model_ema.features0weight": torch.ones(2)},
+                                    "an averaged copy by other names, 'model_ema.features0weight'"),
+        "EMAModel": ({"EMAModel": OTHER, "model": STATE}, "'EMAModel' (averaged over steps)"),
+        "an optimizer's by names": ({"model": STATE, "optimizer": {
+            "state": {name: {"exp_avg": value} for name, value in OTHER.items()}}}, "Taken from 'model'"),
     }  # fmt: skip
 
 
@@ -141,6 +148,9 @@ def test_names_left_over_or_missing_are_refused_wherever_they_are(tmp_path: Path
     more = {"net": under("module.") | {"module.norm.weight": torch.ones(3)}}
     with pytest.raises(IncompatibleError, match=r"module\.norm\.weight is unknown"):
         read(more, tmp_path / "w.pth")
+    averaged = {"model_ema": STATE | {"norm.weight": torch.ones(3)}}
+    with pytest.raises(IncompatibleError, match=r"norm\.weight is unknown"):
+        read(averaged, tmp_path / "w.pth")
     fewer = {n: value for n, value in STATE.items() if n != "classifier.4.bias"}
     with pytest.raises(IncompatibleError, match=r"fc7\.bias is missing"):
         read({"net": fewer, "epoch": 3}, tmp_path / "w.pth")

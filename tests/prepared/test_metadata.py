@@ -6,6 +6,7 @@ PNGs are built chunk by chunk, JPEGs of unusual sampling from the scans of grey 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.prepared.jpeg import read_header
+from alexnet.prepared.jpeg import END_MARK, read_header
 from alexnet.prepared.pixels import ODD_SAMPLING, TURNED, Rejected, decode, decode_image, examine
 
 RNG = np.random.default_rng(0)
@@ -255,7 +256,19 @@ def test_jpegs_of_any_sampling_are_decoded(factors: Factors, options: dict[str, 
     for cut in (len(data) - 2, len(data) * 3 // 4, len(data) // 2):
         assert reason(data[:cut]) == "truncated"
     # A missing end is missing too where somebody has put the end mark behind it.
-    assert reason(data[: len(data) * 3 // 4] + b"\xff\xd9") == "truncated"
+    assert reason(data[: len(data) * 3 // 4] + END_MARK) == "truncated"
+    if ODD_SAMPLING in found.kinds:  # where a stretch begins too; of others libjpeg says "damaged"
+        for restart in list(re.finditer(rb"\xff[\xd0-\xd7]", data))[-3:]:
+            assert reason(data[: restart.start()] + END_MARK) == "truncated"
+
+
+def test_a_progressive_jpeg_cut_in_a_table_between_its_scans_is_refused() -> None:
+    data = saved(smooth(60, 50), "JPEG", progressive=True)
+    tables = [table.start() for table in re.finditer(rb"\xff\xc4", data)][1:]
+    assert len(tables) > 3
+    for at in tables:
+        for cut in (at, at + 3, at + 10, at + 30):
+            assert reason(data[:cut]) in ("truncated", "damaged")
 
 
 def test_unusual_sampling_is_counted_and_large_jpegs_of_it_are_decoded_at_a_half() -> None:
@@ -311,6 +324,14 @@ def test_only_what_decides_the_pixels_of_a_jpeg_is_read(name: str, base: str) ->
     assert (found.rgb_HWC == expected.rgb_HWC).all() and found.kinds == expected.kinds
     assert reason(data[: -len(plain) // 3]) == "truncated"
     assert reason(data[:-2]) == "truncated"
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_bytes_between_the_segments_of_a_jpeg_are_passed_over(base: str) -> None:
+    plain = BASES[base]()
+    for marker in (b"\xff\xdb", b"\xff\xda"):
+        at = plain.index(marker)
+        assert (decode(plain[:at] + b"\0ab" + plain[at:]) == decode(plain)).all()
 
 
 def test_a_jpeg_of_more_bits_is_told() -> None:

@@ -30,6 +30,7 @@ from alexnet.report.course import course_of
 from alexnet.report.page import write_report
 from alexnet.runs import Run
 from alexnet.settings import with_settings
+from alexnet.training.checks import describe
 
 HOSTILE = 'dahlia <script>alert("1")</script> & co'
 
@@ -66,15 +67,10 @@ def run(photo_set: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) ->
     """A run whose network was not trained at all, with metrics, a model and an evaluation."""
     folder = tmp_path_factory.mktemp("here")
     config = with_settings(recipes.small().config, ["optimizer.learning_rate=0.02"])
-    data = {
-        "folder": str(photo_set.folder),
-        "fingerprint": photo_set.fingerprint,
-        "classes": list(photo_set.classes),
-    }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("sys.argv", ["/usr/bin/alexnet", "train", "my photos", "--recipe", "small"])
-        run = Run.create("first", config, data)
+        run = Run.create("first", config, describe(photo_set))
     run = Run(folder / "runs" / "first")
     for n in range(1, 9):
         step = {"kind": "step", "step": n, "epoch": n / 4, "loss": 2.0, "top1_error": 0.8}
@@ -292,6 +288,18 @@ def test_an_evaluation_of_other_weights_is_not_shown(copy: Run) -> None:
     scores["provenance"]["model"]["weights_sha256"] = "0" * 64
     write_json(path, scores)
     assert "has not been evaluated" in Page(write_report(copy).read_text()).text
+
+
+def test_damaged_lines_are_passed_over(run: Run, tmp_path: Path) -> None:
+    copy = Run(tmp_path / "first")
+    shutil.copytree(run.folder, copy.folder)
+    whole = write_report(copy, tmp_path / "whole.html").read_text()
+    for path in (copy.metrics_path, copy.timing_path):
+        before = path.read_bytes() if path.exists() else b""
+        path.write_bytes(b"{}\n3\n\xff\n" + before + b'{"kind": "st')
+    assert write_report(copy, tmp_path / "again.html").read_text() == whole
+    (copy.folder / "command.txt").write_bytes(b"alexnet train 'pets \xff")
+    assert "alexnet train" in write_report(copy).read_text()
 
 
 def test_without_the_data_the_rest_is_shown(copy: Run, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from alexnet.retrieval import building
 from alexnet.retrieval.building import changing
 from alexnet.retrieval.description import About, SourceOf
+from alexnet.retrieval.files import Place
 from alexnet.retrieval.index import Index
-from alexnet.retrieval.parts import Place
 
 SOURCE = SourceOf("made", "made", "source")
 PART_ROWS = 24

@@ -20,8 +20,8 @@ from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError
 from alexnet.retrieval import building
 from alexnet.retrieval.building import changing
 from alexnet.retrieval.description import About
+from alexnet.retrieval.files import Place
 from alexnet.retrieval.index import Index
-from alexnet.retrieval.parts import Place
 
 TESTS = str(faults.ROOT / "tests")
 

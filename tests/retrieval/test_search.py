@@ -10,9 +10,9 @@ from retrieval.made import keys_of, make_index, nearest, vectors
 
 from alexnet.base.errors import UsageError
 from alexnet.retrieval import building
+from alexnet.retrieval.files import Place
 from alexnet.retrieval.kernels import distances, halves, lower_bounds, sums
 from alexnet.retrieval.pairs import near_pairs
-from alexnet.retrieval.parts import Place
 from alexnet.retrieval.rotation import directions, heads
 
 
@@ -120,7 +120,7 @@ def test_a_bound_is_never_above_the_distance() -> None:
         basis_UD = directions(rows_NU)
         of, query = heads(rows_NU, basis_UD), heads(rows_NU[:1], basis_UD)
         products_N = (of.head @ query.head.T)[:, 0].copy()
-        bounds_N = np.empty(400)
+        bounds_N = np.empty(400, np.float32)
         wanted_N = np.ones(400, np.bool_)
         lower_bounds(
             products_N,
@@ -133,7 +133,7 @@ def test_a_bound_is_never_above_the_distance() -> None:
             bounds_N,
         )
         apart = rows_NU.astype(float) - rows_NU[0].astype(float)
-        assert (bounds_N <= (apart**2).sum(axis=1)).all()
+        assert (bounds_N.astype(float) <= (apart**2).sum(axis=1)).all()
 
 
 @pytest.mark.parametrize("near", [0.0, 0.2, 0.5])

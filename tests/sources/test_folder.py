@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,23 @@ def test_linked_folders_are_read_as_folders(tree: Tree, tmp_path: Path, links: s
     linked, plain = open_source(str(root)), open_source(str(store))
     assert list(linked.images()) == list(plain.images())
     assert linked.warnings == ()
+
+
+@pytest.mark.parametrize("target", ["nowhere/val", ".", "val"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_split_whose_link_leads_to_no_folder_is_not_made_of_training_images(
+    tree: Tree, tmp_path: Path, packed: bool, target: str
+) -> None:
+    path = tree("train/a/1.jpg train/b/2.jpg")
+    (path / "val").symlink_to(target)
+    if packed:
+        with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+            archive.add(path, ".")
+        path = tmp_path / "photos.tar"
+    with pytest.raises(DataError, match="cannot be read as splits") as error:
+        open_source(str(path))
+    assert error.value.where == "val/: 0 images"
+    assert open_source(str(path), validation_share=0).count == 2
 
 
 def test_links_that_lead_to_each_other_end(tree: Tree, tmp_path: Path) -> None:

@@ -135,10 +135,23 @@ def test_what_looks_like_a_split_and_cannot_be_read_as_one_stops(paths: str, nam
         ("train/1.jpg test/2.jpg test/3.jpg", "test/: 2 images, train/: 1 image"),
         ("train/train/1.jpg test1/test1/2.jpg", "test1/: 1 image, train/: 1 image"),
         ("pets/train/a/1.jpg pets/val/a/2.jpg docs/3.jpg", "docs/: 1 image, pets/: 2 images"),
+        ("trian/a/1.jpg trian/b/2.jpg val/a/3.jpg", "trian/: 2 images, val/: 1 image"),
+        ("x/learn/a/1.jpg x/learn/b/2.jpg x/test/b/3.jpg", "learn/: 2 images, test/: 1 image"),
     ],
 )
 def test_what_is_not_clear_is_refused_with_each_folder(paths: str, named: str) -> None:
     assert ", ".join(sorted(refusal(paths).where.split(", "))) == named
+
+
+def test_what_is_left_without_held_out_images_is_read_as_if_it_were_alone() -> None:
+    assert placed("more/train/a/1.jpg more/val/a/3.jpg test/2.jpg", leave_out=True) == {
+        "train": ["a/1.jpg"],
+        "val": ["a/3.jpg"],
+    }
+    for paths in ("pets/a/1.jpg pets/b/2.jpg test/3.jpg", "pets/a/1.jpg pets/b/2.jpg test/c/3.jpg"):
+        assert placed(paths, leave_out=True) == {"": ["a/1.jpg", "b/2.jpg"]}
+    with pytest.raises(DataError, match="class folders of the same names"):  # never a class "learn"
+        placed("learn/a/1.jpg learn/b/2.jpg test/a/3.jpg", leave_out=True)
 
 
 def test_folders_beside_splits_that_are_read_are_named() -> None:
