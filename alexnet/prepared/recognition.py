@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +77,8 @@ class Stamps:
         if not source.files:
             none_N4, none_N = np.zeros((0, 4), np.uint64), np.zeros(0, np.int32)
             return cls(source.identity, place, beside, pa.array([], pa.binary()), none_N4, none_N)
-        known_N4 = _known(source)
-        newest_N = known_N4[:, 1:3].max(axis=1, initial=0).astype(np.int64)
+        known_N4 = _known(source).copy()
+        newest_N = known_N4[:, 1:3].astype(np.int64).max(axis=1, initial=0)
         known_N4[newest_N > source.files.listed_at - SETTLED] = 0
         row_N = np.full(len(known_N4), -1, np.int32)
         if source.listed:
@@ -240,13 +239,12 @@ def _bounds(inputs: Inputs) -> tuple[list[int], list[int]]:
 
 def _known(source: Source) -> np.ndarray:
     assert source.files
-    numbers = chain.from_iterable(source.files.stamps)
-    return np.fromiter(numbers, np.uint64, 4 * len(source.files.stamps)).reshape(-1, 4)
+    return source.files.stamps_N4
 
 
 def _names(source: Source) -> pa.BinaryArray:
     assert source.files
-    return pa.array([os.fsencode(name) for name in source.files.names], pa.binary())
+    return pa.array([os.fsencode("/".join(path)) for path in source.files.paths], pa.binary())
 
 
 def _places(source: Source, out: Path) -> tuple[str, str]:

@@ -239,9 +239,18 @@ def _commands(run: Run, course: Course, evaluated: Evaluated | None) -> list[str
     data = typed[2] if typed[1:2] == ["train"] and len(typed) > 2 else "DATA"
     return [
         *commands,
-        shlex.join(["alexnet", "evaluate", run.name, data, *extra]),
+        shlex.join(["alexnet", "evaluate", run.name, _prepared(run) or data, *extra]),
         shlex.join(["alexnet", "report", run.name]),
     ]
+
+
+def _prepared(run: Run) -> str:
+    """The prepared set as seen from where `runs/` is, if it lies there too.
+
+    All images of a folder without splits would be evaluated, and not those that the set holds out.
+    """
+    here, folder = run.folder.resolve().parents[1], run.data_folder
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
 
 
 def _encoded(pixels: np.ndarray, kind: str, **options: Any) -> bytes:

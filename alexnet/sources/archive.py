@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from alexnet.base.errors import DataError
 from alexnet.base.names import is_hidden, listed, printable
 from alexnet.formats import tar
@@ -18,9 +20,9 @@ from alexnet.sources.base import (
     Files,
     LabelledImage,
     Source,
-    Stamp,
     identity_of,
     split_by_content,
+    stamp_of,
 )
 from alexnet.sources.layout import Place, arrange
 from alexnet.sources.splits import TRAIN, role_of
@@ -45,8 +47,7 @@ def open_archive(path: Path, spec: str, validation_share: float, leave_out: bool
     breaks off, everything before counts and `truncated` says where. `leave_out` is that of `arrange`.
     Raises DataError where there are no class folders, or no tar file at all.
     """
-    stamp = Stamp.of(path.stat())
-    files = Files(path, [""], [stamp])
+    files = Files(path, [()], np.array([stamp_of(path.stat())], np.uint64))
     content = list_members(path)
     layout = arrange(
         [member.parts for member in content.members],

@@ -14,6 +14,7 @@ import numpy as np
 
 DEFAULT_VALIDATION_SHARE = 0.1
 MAX_FILE_BYTES = 256 * 2**20  # no image is larger; a file that claims to be is not read
+_BITS_64 = 2**64 - 1
 
 
 class Fault(NamedTuple):
@@ -34,31 +35,29 @@ class LabelledImage:
     fault: Fault | None = None
 
 
-class Stamp(NamedTuple):
-    """What the system knows of a file without reading it: bytes, times in ns since 1970, its number."""
+def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What the system knows of a file without reading it: bytes, times of its last modification and
+    change in ns since 1970, its number (inode). Each is cut to 64 bits: times before 1970 are negative.
 
-    size: int
-    modified: int
-    changed: int  # its contents, name or owner; no program sets this time to another
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """From what `os.stat` says."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    The time of change moves with contents, name and owner, and no program sets it to another.
+    """
+    size, modified, changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return size, modified & _BITS_64, changed & _BITS_64, status.st_ino & _BITS_64
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files that images are read from: `names` below the folder `root`, or "" for `root` itself.
+    """The files that images are read from: `paths` below the folder `root`, or () for `root` itself.
 
-    `stamps` has one for each name, from before it was read; the first was taken at the time `listed_at`
-    (ns since 1970) or later. No names where whoever opened the source has read all of them.
+    `stamps_N4` (uint64) has a `stamp_of` each, from before it was read; the first was taken at the time
+    `listed_at` (ns since 1970) or later. No paths where whoever opened the source has read all of them.
     """
 
     root: Path
-    names: Sequence[str] = ()
-    stamps: Sequence[Stamp] = ()
+    paths: Sequence[tuple[str, ...]] = ()
+    stamps_N4: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 4), np.uint64), compare=False
+    )
     listed_at: int = field(default_factory=time.time_ns)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
+
+import numpy as np
 
 from alexnet.base.names import kind_of_no_image, listed, printable
 from alexnet.base.walk import Walk, walk
@@ -18,15 +22,15 @@ from alexnet.sources.base import (
     LabelledImage,
     Listed,
     Source,
-    Stamp,
     identity_of,
     read_listed,
+    stamp_of,
 )
 from alexnet.sources.layout import Place, arrange
 from alexnet.sources.splits import role_of
 from alexnet.sources.tree import Folder
 
-_UNSEEN = Stamp(0, 0, 0, 0)  # of what is not read
+_UNSEEN = 0, 0, 0, 0  # the stamp of what is not read
 
 
 def open_folder(
@@ -40,25 +44,21 @@ def open_folder(
     """
     found = _scan(folder)
     layout = arrange(
-        [path for path, _ in found.files],
-        printable(str(folder)),
-        [*found.folders, *found.lost_splits()],
-        leave_out,
+        found.files, printable(str(folder)), [*found.folders, *found.lost_splits()], leave_out
     )
-    placed = [
-        (path, stamp, place)
-        for (path, stamp), place in zip(found.files, layout.places, strict=True)
-        if place is not None
-    ]
+    is_placed = [place is not None for place in layout.places]
+    paths = list(compress(found.files, is_placed))
+    places = [place for place in layout.places if place is not None]
+    stamps_N4, faults = found.stamps_N4[is_placed], found.faults
 
     def listing() -> Iterator[Listed]:
-        for path, _, place in placed:
+        for path, place in zip(paths, places, strict=True):
             yield Listed(
                 place.split,
                 place.key(path),
                 place.label,
                 folder.joinpath(*path),
-                found.faults.get(path),
+                faults.get(path),
             )
 
     def images() -> Iterator[LabelledImage]:
@@ -74,21 +74,14 @@ def open_folder(
         titles=layout.titles,
         splits=layout.splits,
         has_splits=layout.has_splits,
-        counts=Counter(place.split for _, _, place in placed),
-        count=len(placed),
-        identity=identity_of(
-            [*((path, stamp.size, place) for path, stamp, place in placed), validation_share]
-        ),
+        counts=Counter(place.split for place in places),
+        count=len(paths),
+        identity=identity_of([*_names_and_sizes(paths, stamps_N4, places), validation_share]),
         images=images,
         ignored=dict(ignored),
         warnings=(*layout.warnings, *_about_links(found, layout.places)),
         validation_share=validation_share,
-        files=Files(
-            folder,
-            ["/".join(path) for path, _, _ in placed],
-            [stamp for _, stamp, _ in placed],
-            found.listed_at,
-        ),
+        files=Files(folder, paths, stamps_N4, found.listed_at),
         listed=listing,
     )
 
@@ -97,7 +90,8 @@ def open_folder(
 class _Found(Walk):
     """Every file below a folder with its stamp, what is wrong with some, and what else there is."""
 
-    files: list[tuple[Folder, Stamp]] = field(default_factory=list)
+    files: list[Folder] = field(default_factory=list)
+    stamps_N4: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.uint64))
     faults: dict[Folder, Fault] = field(default_factory=dict)
     listed_at: int = 0
 
@@ -110,19 +104,30 @@ class _Found(Walk):
 
 def _scan(root: Path) -> _Found:
     """What is below `root`, links followed."""
-    found = _Found(listed_at=Files(root).listed_at)
+    found, stamps = _Found(listed_at=Files(root).listed_at), array("Q")
     for path, entry in walk(root, found):
         stamp, fault = _UNSEEN, None
         if not kind_of_no_image(entry.name):
             stamp, fault = _inspect(entry)
-        found.files.append((path, stamp))
+        found.files.append(path)
+        stamps.extend(stamp)  # numbers in a row: a million files are to fit into memory
         if fault:
             found.faults[path] = fault
-    found.files.sort()
+    order = sorted(range(len(found.files)), key=found.files.__getitem__)
+    found.files = [found.files[n] for n in order]
+    found.stamps_N4 = np.array(stamps, np.uint64).reshape(-1, 4)[order]
     return found
 
 
-def _inspect(entry: os.DirEntry[str]) -> tuple[Stamp, Fault | None]:
+def _names_and_sizes(
+    paths: list[Folder], stamps_N4: np.ndarray, places: list[Place]
+) -> Iterator[object]:
+    """Of every image what can be said without reading it."""
+    for path, size, place in zip(paths, stamps_N4[:, 0].tolist(), places, strict=True):
+        yield path, size, *place
+
+
+def _inspect(entry: os.DirEntry[str]) -> tuple[tuple[int, int, int, int], Fault | None]:
     """(stamp, None) of a regular file, or what is wrong with it."""
     try:
         status = entry.stat()
@@ -135,14 +140,14 @@ def _inspect(entry: os.DirEntry[str]) -> tuple[Stamp, Fault | None]:
         return _UNSEEN, Fault("not a regular file")
     if status.st_size > MAX_FILE_BYTES:
         return _UNSEEN, Fault("too large", f"{status.st_size:,} bytes")
-    return Stamp.of(status), None
+    return stamp_of(status), None
 
 
 def _about_links(found: _Found, places: list[Place | None]) -> list[str]:
     """What is to be said of links that are not read, and are not rejected as images either."""
     lost = [
         "/".join(path)
-        for (path, _), place in zip(found.files, places, strict=True)
+        for path, place in zip(found.files, places, strict=True)
         if place is None and path in found.faults
     ]
     loops = ["/".join(path) for path in found.loops]

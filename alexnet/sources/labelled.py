@@ -71,7 +71,7 @@ def _files_of(source: Source, split: str) -> Files | None:
     if not source.listed or not source.files:
         return source.files
     of_split = [one.split == split for one in source.listed()]
-    names, stamps = source.files.names, source.files.stamps
+    paths, stamps_N4 = source.files.paths, source.files.stamps_N4
     return replace(
-        source.files, names=list(compress(names, of_split)), stamps=list(compress(stamps, of_split))
+        source.files, paths=list(compress(paths, of_split)), stamps_N4=stamps_N4[of_split]
     )

@@ -91,6 +91,22 @@ def test_only_what_may_have_changed_is_read_again(
     assert (tmp_path / "out" / "dataset.json").stat().st_ino == made
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_may_be_from_before_1970(
+    folder: Make, tmp_path: Path, read: list[str], packed: bool
+) -> None:
+    folder(count=4)
+    path = tmp_path / "photos"
+    if packed:
+        with tarfile.open(path := tmp_path / "photos.tar", "w") as archive:
+            archive.add(tmp_path / "photos", ".")
+    old = path if packed else path / "train" / "dog" / "003.png"
+    os.utime(old, ns=(-(10**15), -(10**15)))
+    made = prepare(open_source(str(path)), tmp_path / "out")
+    assert prepare(open_source(str(path)), tmp_path / "out").fingerprint == made.fingerprint
+    assert read == []
+
+
 def test_what_was_written_a_moment_ago_is_not_trusted(
     folder: Make, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

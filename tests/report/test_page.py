@@ -260,6 +260,14 @@ def test_what_to_type_and_where_it_ran(page: Page, run: Run) -> None:
     assert "rate was <lowered>" in page.text
 
 
+def test_the_command_that_evaluates_names_the_set_with_its_splits(copy: Run) -> None:
+    prepared = copy.folder.parents[1] / "prepared" / "my photos-256"
+    copy.set_data(copy.data | {"folder": str(prepared)})
+    text = html.unescape(write_report(copy).read_text())
+    assert "alexnet evaluate first 'prepared/my photos-256'" in text
+    assert str(prepared) not in text
+
+
 def test_names_of_classes_are_never_markup(copy: Run) -> None:
     (path,) = (copy.folder / "evaluation").glob("*/10-views.arrow")
     found = Predictions.load(path)

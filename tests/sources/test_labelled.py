@@ -32,9 +32,11 @@ def test_of_splits_it_is_the_one_that_is_there_or_asked_for(tree: Tree, packed: 
         assert list(part.images()) == wanted
         assert part.splits == (split,) and part.count == len(wanted) and part.classes == ("a", "b")
         if part.listed and part.files:
-            assert [str(one.path.relative_to(part.files.root)) for one in part.listed()] == list(
-                part.files.names
-            )
+            root = part.files.root
+            assert [one.path for one in part.listed()] == [
+                root.joinpath(*p) for p in part.files.paths
+            ]
+            assert len(part.files.stamps_N4) == part.count
     with pytest.raises(UsageError, match="no split 'vall'") as error:
         labelled(whole, "vall")
     assert "Did you mean 'val'?" in error.value.remedy
