@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     WEIGHTS = 5
     SYNTHETIC = 6
     BLOCKS = 7
+    CODES = 8
 
 
 def words(seed: int, purpose: Purpose, time: int, indices_N: np.ndarray) -> np.ndarray:

@@ -279,8 +279,8 @@ def _remarks(about: dict[str, Any] | Any) -> list[str]:
         lines.append(f"converted    {kinds}")
     if turned := about["converted"].get(TURNED):
         lines.append(
-            f"rotation     {turned:,} images carry an EXIF rotation, which is not applied: they lie as "
-            "they are stored. ImageMagick turns files: magick mogrify -auto-orient FILE"
+            f"rotation     {turned:,} with an EXIF rotation, which is not applied: images lie as they "
+            "are stored. ImageMagick turns files: magick mogrify -auto-orient FILE"
         )
     if about["ignored"]:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(about["ignored"].items()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import sys
 from collections.abc import Iterator, Sequence
@@ -212,4 +213,10 @@ def _explained(error: AlexNetError | typer.TyperException | OSError) -> AlexNetE
     option = str(getattr(error, "option_name", ""))  # as other programs have it: --lr
     if command == "alexnet train" and option and (answer := aliases.option_for(option)):
         return UsageError(f"No such option: {option}.", remedy=answer)
-    return UsageError(error.format_message(), remedy=remedy)
+    said = error.format_message()
+    usage = ""
+    if context and said.startswith("Missing argument"):
+        _, *wanted = context.command.collect_usage_pieces(context)  # the first is [OPTIONS]
+        named = re.sub(r"[][{}]", "", " ".join(wanted)).upper().replace("......", "...")
+        usage = f"{command} {named}"
+    return UsageError(said, where=usage, remedy=remedy)

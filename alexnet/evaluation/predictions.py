@@ -153,7 +153,8 @@ def validation_errors(network: AlexNet, dataset: PreparedDataset) -> dict[str, f
     images = _images_of(dataset, "val")
     probs_NK = _probabilities(network, dataset.statistics.mean_HWC, images, views=1)
     own_N = probs_NK[np.arange(len(images)), images.labels]
-    loss = -np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
+    # From zero: of images that are all certain, minus the mean would be printed as -0.000.
+    loss = 0.0 - np.log(np.maximum(own_N, np.finfo(np.float64).tiny)).mean()
     errors, told = score(probs_NK, images.labels), tally(probs_NK, images.labels)
     return {
         "loss": float(loss),

@@ -24,6 +24,7 @@ CAFFE_MEANS = (104.0, 117.0, 123.0)  # blue, green, red: ILSVRC-2012's, as Caffe
 _THREE = re.compile(r"\s*([-+.\d]+)\s*,\s*([-+.\d]+)\s*,\s*([-+.\d]+)\s*")
 _NO_MEAN = "Give three values, blue, green, red: --mean 104,117,123."
 _NUMPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK\x03\x04"  # of an .npz
 
 
 def mean_image(given: str, convention: Convention) -> tuple[np.ndarray, str]:
@@ -100,6 +101,12 @@ def _from_file(path: Path, side: int) -> np.ndarray:
         return _as_ours(
             _numpy_array(path)[::-1], side, path
         )  # blue first, as Caffe's users have it
+    if head.startswith(_ZIP_MAGIC):
+        raise DataError(
+            "It is an archive, maybe of several arrays; a mean image is one.",
+            where=path,
+            remedy="Save it alone, blue first: np.save('mean.npy', array)",
+        )
     if is_pickle(path):
         found = read_pickle(path)
         mean = found.get("data_mean") if isinstance(found, dict) else None

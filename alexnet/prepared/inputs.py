@@ -43,6 +43,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _BETWEEN = "; "
+_AT_ONCE = 4096  # rows as Python's objects, which are large
 
 
 @dataclass
@@ -163,14 +164,10 @@ class Inputs:
     def identity(self) -> str:
         """A SHA-256 over what the source gave: splits, keys, labels, contents."""
         digest = hashlib.sha256()
-        for split, key, label, sha256 in zip(
-            self.rows["split"].to_pylist(),
-            self.rows["key"].to_pylist(),
-            self.label_N.tolist(),
-            self.rows["sha256"].to_pylist(),
-            strict=True,
-        ):
-            digest.update(b"%b\0%b\0%d\0%b" % (split.encode(), key.encode(), label, sha256))
+        for first in range(0, len(self), _AT_ONCE):
+            part = self.rows.slice(first, _AT_ONCE).select(["split", "key", "label", "sha256"])
+            for split, key, label, sha256 in zip(*(c.to_pylist() for c in part), strict=True):
+                digest.update(b"%b\0%b\0%d\0%b" % (split.encode(), key.encode(), label, sha256))
         return digest.hexdigest()
 
     def outcome(self, n: int) -> ImageOutcome:

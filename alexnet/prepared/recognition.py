@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from alexnet.sources import Source
 from alexnet.sources.base import Listed, read_file, split_by_digest
 
 FILE = "source.stamps"
+_AT_ONCE = 4096  # names as Python's objects, which are large
 SETTLED = 2 * 10**9  # nanoseconds: the grain of the coarsest clock, FAT's
 _ABOUT = b"alexnet"
 _NUMBERS = ("size", "modified", "changed", "inode")
@@ -244,7 +246,9 @@ def _known(source: Source) -> np.ndarray:
 
 def _names(source: Source) -> pa.BinaryArray:
     assert source.files
-    return pa.array([os.fsencode("/".join(path)) for path in source.files.paths], pa.binary())
+    names = (os.fsencode("/".join(path)) for path in source.files.paths)
+    parts = iter(lambda: pa.array(islice(names, _AT_ONCE), pa.binary()), pa.array([], pa.binary()))
+    return pa.concat_arrays([pa.array([], pa.binary()), *parts])
 
 
 def _places(source: Source, out: Path) -> tuple[str, str]:

@@ -109,7 +109,7 @@ def test_photos_of_a_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("photos/dog/3.jpg").write_bytes(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1")
     for arguments in (("check", "photos"), ("prepare", "photos", "--allowed-rejected", 0.2)):
         shown = run(*arguments).stdout
-        assert "rotation     4 images carry an EXIF rotation, which is not applied" in shown
+        assert "rotation     4 with an EXIF rotation, which is not applied" in shown
         assert "2 .mov, 2 .txt" in shown and "converted" not in shown
     assert "an AVIF image; ImageMagick converts it" in run("check", "photos").stdout
     about = json.loads(run("check", "photos", "--json").stdout)

@@ -110,6 +110,7 @@ def test_version() -> None:
         (["train", "x", "--lr=1"], "Say --set optimizer.learning_rate=VALUE."),
         (["train", "x", "--workers", "3"], "there is nothing to set"),
         (["summary", "a", "b"], "Help: alexnet summary --help"),
+        (["evaluate", "model"], "\nalexnet evaluate MODEL... DATA\nHelp: "),
         (["summary", "no/such/model"], "There is no model 'no/such/model'.\nlooked for"),
     ],
 )

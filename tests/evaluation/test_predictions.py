@@ -131,6 +131,16 @@ def test_validation_errors_are_those_of_the_centre_view(
     assert errors["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_loss_of_certain_answers_is_printed_without_a_sign(
+    network: AlexNet, photo_set: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certain_NK = np.eye(6)[photo_set.split("val").labels]
+    monkeypatch.setattr(
+        "alexnet.evaluation.predictions._probabilities", lambda *_, **__: certain_NK
+    )
+    assert f"{validation_errors(network, photo_set)['loss']:.3f}" == "0.000"
+
+
 def test_outputs_that_are_not_numbers_name_the_first_image(
     network: AlexNet, card: ModelCard, photo_set: PreparedDataset
 ) -> None:

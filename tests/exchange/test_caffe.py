@@ -613,6 +613,12 @@ def test_other_numpy_arrays_are_refused(
         mean_image(str(tmp_path / "mean.npy"), CONVENTIONS["caffe"])
 
 
+def test_an_archive_of_arrays_is_named_as_one(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mean.npz", mean=np.zeros((3, 256, 256)))
+    with pytest.raises(DataError, match="an archive, maybe of several arrays"):
+        mean_image(str(tmp_path / "mean.npz"), CONVENTIONS["caffe"])
+
+
 def test_means_of_images_from_0_to_1_are_questioned() -> None:
     about, meant = CONVENTIONS["onetower"], "--mean 103.53,116.28,123.675"
     for given in ("0.406,0.456,0.485", "0.485,0.456,0.406"):  # blue first, and torchvision's order
