@@ -76,11 +76,12 @@ def of_files(names: Sequence[str]) -> Stimuli:
     """Image files, and those in folders in the order of their paths.
 
     Links are followed as `image_files` does. Keys are the paths inside a folder that is named alone,
-    otherwise paths as they were typed. Where images of that folder lie in folders of their own, the names
+    otherwise paths as they were typed. What is left out is told in `source`. Where images of that folder lie in folders of their own, the names
     of these are the labels. Raises DataError for a folder that cannot be read.
     """
     root = names[0] if len(names) == 1 and os.path.isdir(names[0]) else ""
-    files = image_files(names)
+    found = image_files(names)
+    files = found.paths
 
     def cut(
         network: AlexNet, mean_HWC: np.ndarray, views: int, batches: Sequence[range]
@@ -93,5 +94,7 @@ def of_files(names: Sequence[str]) -> Stimuli:
 
     keys = tuple(printable(os.path.relpath(file, root) if root else file) for file in files)
     labels = {key: os.path.basename(os.path.dirname(key)) for key in keys if root}
-    source = {"files": [printable(name) for name in names]}
+    source: dict[str, Any] = {"files": [printable(name) for name in names]}
+    if found.told:
+        source["ignored"] = found.told
     return Stimuli(keys, cut, source, labels if any(labels.values()) else {})

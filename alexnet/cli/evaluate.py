@@ -91,14 +91,16 @@ def predict(
     from alexnet.loading.files import READ, image_files
 
     files = image_files(images)
+    if files.told:
+        print(files.told, file=sys.stderr)
     device = take_device(device)
     network, card = found.load(reading)
     classifier = Classifier(network.to(device), card)
-    if len(files) == 1 and device == "cpu":
+    if len(files.paths) == 1 and device == "cpu":
         classifier.network.fast = False  # its kernels take longer to load than they save
     console = None if as_json or as_lines else _console()
     used, skipped, kept = 0, 0, list[dict[str, Any]]()
-    for image, answer in classifier.answers(files, top, views):
+    for image, answer in classifier.answers(files.paths, top, views):
         if isinstance(answer, DataError):
             skipped += 1
             print(f"skipped {printable(image)}: {answer.what}", file=sys.stderr)

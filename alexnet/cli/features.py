@@ -65,6 +65,8 @@ def features(
     network, card = chosen.load()
     row_shapes(network.to(device), names)  # before any image is looked at
     stimuli = _stimuli(images, split, network.convention.side)
+    if told := stimuli.source.get("ignored"):
+        print(told, file=sys.stderr)
     sha256 = chosen.config()["weights_sha256"]
     made_by = {"name": printable(model), "weights_sha256": sha256}
     found = extract(network, card, stimuli, names, output, views=views, model=made_by, force=force)

@@ -113,7 +113,7 @@ def search(
         )
     from alexnet.loading.files import image_files
 
-    files = image_files(images)
+    files = image_files(images).paths
     answers = opened.answers(files, top, split)
     faults = [(file, one) for file, one in zip(files, answers, strict=True) if _is_fault(one)]
     good = [(file, one) for file, one in zip(files, answers, strict=True) if not _is_fault(one)]

@@ -201,7 +201,7 @@ def _require_one(image: ImageLike) -> None:
             "This is a folder; predict takes an image or a list of them.",
             where=image,
             remedy="A list of its images: "
-            f"model.predict(alexnet.loading.files.image_files([{os.fspath(image)!r}]))",
+            f"model.predict(alexnet.loading.files.image_files([{os.fspath(image)!r}]).paths)",
         )
 
 

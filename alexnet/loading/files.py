@@ -6,7 +6,7 @@ Shape letters: B images of a batch, V views, H x W pixels, C colours.
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -20,7 +20,7 @@ from PIL import Image
 from alexnet import paper
 from alexnet.base import ranks
 from alexnet.base.errors import DataError, UsageError
-from alexnet.base.names import listed
+from alexnet.base.names import kind_of_no_image, listed
 from alexnet.base.walk import Walk, walk
 from alexnet.loading.crops import cut_views
 from alexnet.prepared.pixels import MIN_SIDE, SIZE, Rejected, decode_image, prepare_image, to_square
@@ -134,18 +134,37 @@ def _no_file(path: Path) -> str:
     return "Not an image file." if path.exists() else "There is no such file."
 
 
-def image_files(names: Sequence[str]) -> list[str]:
-    """The files named, and all in the folders named in the order of their paths, part by part; hidden
-    ones are left out.
+class ImageFiles(NamedTuple):
+    """Files that may be images, and how many others lie beside them: {".mov": 2}."""
 
-    Links to folders are followed, but for those to a folder that they lie in. Raises DataError for a
-    folder that cannot be read.
+    paths: list[str]
+    ignored: Counter[str]
+
+    @property
+    def told(self) -> str:
+        """What to say of the others; empty where there are none."""
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(self.ignored.items()))
+        return f"ignored, no images by their names: {kinds}" if kinds else ""
+
+
+def image_files(names: Sequence[str]) -> ImageFiles:
+    """The files named, and those in the folders named in the order of their paths, part by part.
+
+    In folders, hidden files and those that are no images by their names are left out. Links to folders
+    are followed, but for those to a folder that they lie in. Raises DataError for a folder that cannot
+    be read.
     """
-    return [file for name in names for file in (_below(name) if os.path.isdir(name) else [name])]
-
-
-def _below(root: str) -> list[str]:
-    return [os.path.join(root, *path) for path in sorted(path for path, _ in walk(root, Walk()))]
+    found, ignored = [], Counter[str]()
+    for name in names:
+        if not os.path.isdir(name):
+            found.append(name)
+            continue
+        for path in sorted(path for path, _ in walk(name, Walk())):
+            if kind := kind_of_no_image(path[-1]):
+                ignored[kind] += 1
+            else:
+                found.append(os.path.join(name, *path))
+    return ImageFiles(found, ignored)
 
 
 def several(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
@@ -155,7 +174,7 @@ def several(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
     """
     if isinstance(images, str | Path):
         folder = os.path.isdir(images)
-        return [*image_files([os.fspath(images)])] if folder else [images]
+        return [*image_files([os.fspath(images)]).paths] if folder else [images]
     if isinstance(images, bytes | Image.Image):
         return [images]
     if isinstance(images, Arraylike):

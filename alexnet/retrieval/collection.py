@@ -73,7 +73,7 @@ def _is_image(path: Path) -> bool:
 
 def _files(source: SourceOf) -> Collection:
     root = Path(source.root)
-    files = image_files([source.root])
+    files = image_files([source.root]).paths
     known = _splits_and_classes(source.root) if root.is_dir() else {}
 
     def path_of(file: str) -> str:

@@ -121,6 +121,8 @@ def test_predict_takes_a_flat_folder_and_names_what_it_skips(
     (tmp_path / "c.jpg").write_bytes(b"<html>not found</html>")
     (tmp_path / "d.jpg").write_bytes(image)  # a PNG, whatever it is called
     (tmp_path / ".DS_Store").write_bytes(b"\0")
+    for name in ("film.mov", "labels.txt", "README"):
+        (tmp_path / name).write_bytes(b"no image")
     assert run(["predict", model, str(tmp_path), "--views", "1"]) == 0
     out, err = capsys.readouterr()
     assert [line for line in out.splitlines() if not line.startswith(" ")] == [
@@ -132,6 +134,8 @@ def test_predict_takes_a_flat_folder_and_names_what_it_skips(
     assert f"skipped {tmp_path / 'b.jpg'}: The image cannot be used: truncated" in err
     assert f"skipped {tmp_path / 'c.jpg'}: The image cannot be used: not an image" in err
     assert ".DS_Store" not in err
+    assert "ignored, no images by their names: .mov 1, .txt 1, README 1" in err
+    assert "Images: 4 = 2 used + 2 skipped." in err
 
 
 def test_predict_as_json(

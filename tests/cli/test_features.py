@@ -43,6 +43,7 @@ def stimuli(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             image = photo_folder / "train" / name / f"{n}.png"
             (tmp_path / "stimuli" / name / f"{n}.png").write_bytes(image.read_bytes())
     (tmp_path / "stimuli" / "cat" / "2b.jpg").write_bytes(b"no image")
+    (tmp_path / "stimuli" / "film.mov").write_bytes(b"no image either")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -59,7 +60,10 @@ def test_features_of_a_folder_and_their_dissimilarities(
     assert np.load("f.fc7.npy", mmap_mode="r").shape == (6, 32)
     about = json.loads(Path("f.json").read_text())
     assert [one["image"] for one in about["skipped"]] == ["cat/2b.jpg"]
-    assert about["source"] == {"files": ["stimuli"]} and len(about["model"]["weights_sha256"]) == 64
+    ignored = "ignored, no images by their names: .mov 1"
+    assert ignored in err
+    assert about["source"] == {"files": ["stimuli"], "ignored": ignored}
+    assert len(about["model"]["weights_sha256"]) == 64
 
     assert run(["rdm", "f.npy"]) == 0
     out = capsys.readouterr().out
