@@ -287,7 +287,7 @@ def _remarks(about: dict[str, Any] | Any) -> list[str]:
         lines.append(f"ignored      {kinds}")
     for name, say in (("extreme_aspect", "longer than 10:1"), ("in_two_splits", "in two splits")):
         if about[name]:
-            lines.append(f"{say}: {_some(about[name])}")
+            lines.append(f"{len(about[name]):,} {say}: {_some(about[name])}")
     if both := about["in_two_classes"]:
         lines.append(
             f"warning      {len(both):,} image{'s' * (len(both) > 1)} in two classes, so that a label is "

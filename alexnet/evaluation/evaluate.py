@@ -41,7 +41,6 @@ from alexnet.network.memory import memory_for
 from alexnet.network.precision import dtype_of, set_products
 from alexnet.prepared import PreparedDataset
 from alexnet.prepared.pixels import SIZE
-from alexnet.runs import Run
 from alexnet.verdict import has_top5, interval, sentence
 
 
@@ -165,10 +164,10 @@ def require_known(models: Sequence[FoundModel], classes: Sequence[str]) -> None:
         matching_columns(names, known[0], (model.name, models[0].name))
 
 
-def training_sets(models: Sequence[FoundModel]) -> list[Path]:
-    """The prepared sets that the models of runs were trained on."""
-    runs = [Run(model.evaluation.parent) for model in models]
-    return [run.data_folder for run in runs if (run.folder / "data.json").is_file()]
+def training_sets(models: Sequence[FoundModel]) -> list[str]:
+    """The fingerprints of the prepared sets that models were trained on, as far as they say it."""
+    said = [model.config().get("provenance", {}) for model in models]
+    return [str(one["dataset_fingerprint"]) for one in said if "dataset_fingerprint" in one]
 
 
 def side_of(models: Sequence[FoundModel]) -> int:

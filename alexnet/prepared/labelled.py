@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from alexnet.prepared import folder as folders
 from alexnet.prepared.dataset import PreparedDataset
+from alexnet.prepared.history import changed_since
 from alexnet.prepared.pixels import SIZE
 from alexnet.prepared.preparation import home_of, open_or_prepare, prepare
 from alexnet.prepared.recognition import is_unchanged
@@ -28,15 +29,15 @@ def open_labelled(
     split: str = "",
     side: int = SIZE,
     before: Callable[[Sequence[str]], None] | None = None,
-    trained_on: Collection[Path] = (),
+    trained_on: Collection[str] = (),
 ) -> Labelled:
     """The labelled images of a prepared set or of what one is made from, which is prepared if need be.
 
     Of splits it is the one asked for, else validation, test or what there is; images without splits are
-    taken all together, but where a network was trained on them: `trained_on` has the folders of the sets
-    of networks, and of such a set it is the part that was held out. `before` is given the classes of a
-    source before its images are read, and may refuse them. Raises UsageError for a split that
-    there is not.
+    taken all together, but where a network was trained on them: `trained_on` has the fingerprints of the
+    sets of networks, and of such a set, wherever it lies now, it is the part that was held out. `before`
+    is given the classes of a source before its images are read, and may refuse them. Raises UsageError
+    for a split that there is not.
     """
     if (Path(data) / "dataset.json").is_file():
         dataset = open_or_prepare(data, side=side)
@@ -44,7 +45,7 @@ def open_labelled(
     source = open_source(data)
     home = home_of(source, side)
     there = folders.earlier_in(home)
-    is_trained_on = any(folder.resolve() == home.resolve() for folder in trained_on)
+    is_trained_on = there and any(_is_or_was(there, one) for one in trained_on)
     if not source.has_splits and is_trained_on and there and is_unchanged(there, source):
         if before:
             before(source.classes)
@@ -62,3 +63,8 @@ def open_labelled(
         return Labelled(there, chosen, tuple(notes))
     out = home.with_name(f"{home.name}.{chosen}")
     return Labelled(prepare(part, out, side=side), chosen, tuple(notes))
+
+
+def _is_or_was(dataset: PreparedDataset, fingerprint: str) -> bool:
+    """Whether a set has this fingerprint, or had it before its source changed."""
+    return dataset.fingerprint == fingerprint or bool(changed_since(dataset, fingerprint))

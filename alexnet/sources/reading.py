@@ -14,6 +14,14 @@ from shlex import quote
 
 from alexnet.base.errors import DataError
 from alexnet.base.names import listed, printable
+from alexnet.sources.refusals import (
+    counted,
+    no_class_folders,
+    no_classes_in,
+    path_of,
+    train_by_another_name,
+    unclear,
+)
 from alexnet.sources.splits import GENERIC, TEST, TRAIN, VAL, role_of, roles, settled
 from alexnet.sources.tree import Folder, Node, with_same_folders
 
@@ -62,17 +70,12 @@ def _without_wrappers(root: Node) -> Node:
         (only,) = inner
         deeper = list(only.inner())
         named = settled(roles([node.name for node in deeper]))
-        holds = {named[one.name] for one in deeper if one.name in named and _has_folders(one)}
+        holds = {named[one.name] for one in deeper if one.name in named and one.has_folders}
         is_outer = len(holds) > 1 if role_of(only.name) else holds or not only.direct
         if not deeper or not is_outer:
             break
         root = only
     return root
-
-
-def _has_folders(node: Node) -> bool:
-    """Whether there are folders of images in it."""
-    return any(inner.total for inner in node.children.values())
 
 
 def _is_a_thing(tops: list[Node], split_tops: list[Node], named: Mapping[str, str]) -> bool:
@@ -81,7 +84,7 @@ def _is_a_thing(tops: list[Node], split_tops: list[Node], named: Mapping[str, st
         len(tops) > _FEWEST_THINGS
         and [named[node.name] for node in split_tops] == [TRAIN]
         and split_tops[0].name.casefold() == TRAIN
-        and not _has_folders(split_tops[0])
+        and not split_tops[0].has_folders
         and len(named) == 1
     )
 
@@ -95,8 +98,8 @@ def _by_class(root: Node, base: Node, named: Mapping[str, str], where: str) -> R
             return _classes_over_splits(base, tops)
         raise DataError(
             "Some folders hold splits (train/, val/ ...), and it is not clear what they are.",
-            where=_counted(tops, base),
-            remedy=f"Give the one that is meant: {quote(_path(where, with_splits[0]))}; or sort the "
+            where=counted(tops, base),
+            remedy=f"Give the one that is meant: {quote(path_of(where, with_splits[0]))}; or sort the "
             "images into train/CLASS/ and val/CLASS/.",
         )
     if same := with_same_folders(tops, GENERIC):
@@ -104,7 +107,7 @@ def _by_class(root: Node, base: Node, named: Mapping[str, str], where: str) -> R
         raise DataError(
             "These folders hold folders of the same names "
             f"({listed([name for name, _ in common], 3)}), as splits do: they are not read as classes.",
-            where=_counted(same, base),
+            where=counted(same, base),
             remedy="If they are splits, call them train, val and test. If they are classes, put them "
             "into one folder called train.",
         )
@@ -127,7 +130,7 @@ def _splits_inside(node: Node) -> bool:
 def _is_split_inside(node: Node) -> bool:
     """Whether a class folder holds splits, which hold images, and nothing else."""
     return not node.direct and all(
-        role_of(inner.name) and not _has_folders(inner) for inner in node.inner()
+        role_of(inner.name) and not inner.has_folders for inner in node.inner()
     )
 
 
@@ -144,7 +147,7 @@ def _by_split(base: Node, named: Mapping[str, str], where: str, leave_out: bool)
     """Folders of splits, what is beside them, and what of it cannot be read."""
     tops = {named[node.name]: node for node in base.inner() if node.name in named}
     levels = _class_levels(tops)
-    readable = {role: node for role, node in levels.items() if _has_folders(node)}
+    readable = {role: node for role, node in levels.items() if node.has_folders}
     unread = [
         node for name, node in base.children.items() if named.get(name) not in {"", None, *readable}
     ]
@@ -159,7 +162,7 @@ def _by_split(base: Node, named: Mapping[str, str], where: str, leave_out: bool)
     else:
         left, stops = [], [*unread, *others]
     if stops and not leave_out:
-        raise _unclear(stops, base, where, readable[TRAIN])
+        raise unclear(stops, base, where, readable[TRAIN])
     left += stops
     if VAL not in readable and TEST in readable:
         readable[VAL] = readable.pop(TEST)
@@ -170,7 +173,7 @@ def _by_split(base: Node, named: Mapping[str, str], where: str, leave_out: bool)
         (TRAIN, *held_out) if held_out else (TRAIN, VAL),
         has_splits=bool(held_out),
         left_out=tuple(node.path for node in left),
-        warnings=(f"Left out: {_counted(left, base)}.",) if left else (),
+        warnings=(f"Left out: {counted(left, base)}.",) if left else (),
     )
 
 
@@ -193,18 +196,18 @@ def _without_train(
         splits_at = {readable[role].path: role for role in held_out}
         return Reading(splits_at, tuple(held_out), has_splits=True)
     if not others:
-        raise _no_classes_in(unread, base, where)
+        raise no_classes_in(unread, base, where)
     known = {name for node in readable.values() for name in node.children} - GENERIC
     if alike := [node for node in others if known & set(node.children)]:
-        raise _train_by_another_name(alike, tops, base)
+        raise train_by_another_name(alike, tops, base)
     if not leave_out:
-        raise _unclear(tops, base, where, train=None)
+        raise unclear(tops, base, where, train=None)
     rest = replace(base, children={node.name: node for node in others})
     reading = read_folders(rest, where, leave_out)
     return replace(
         reading,
         left_out=(*reading.left_out, *(node.path for node in tops)),
-        warnings=(*reading.warnings, f"Left out: {_counted(tops, base)}."),
+        warnings=(*reading.warnings, f"Left out: {counted(tops, base)}."),
     )
 
 
@@ -245,80 +248,6 @@ def _require_one_each(base: Node, named: Mapping[str, str], where: str) -> None:
         if len(nodes) > 1:
             raise DataError(
                 f"Several folders are the split {role!r} by their names.",
-                where=_counted(nodes, base),
+                where=counted(nodes, base),
                 remedy="Put their images into one of them, or give the others a name that is no split's.",
             )
-
-
-def _unclear(nodes: Sequence[Node], base: Node, where: str, train: Node | None) -> DataError:
-    """What stops beside splits that can be read."""
-    flat = [node for node in nodes if not _has_folders(node)]
-    why = (
-        "Their images have no classes: there are no class folders in them"
-        if len(flat) == len(nodes)
-        else "They are no splits by their names, or have no class folders"
-    )
-    leave = f"alexnet data prepare {quote(where)} --val 0.1"
-    if train is None:
-        return DataError(
-            f"There are class folders, no train/, and folders that look like splits. {why}."
-            if len(flat) == len(nodes)
-            else "There are splits, no train/, and other folders beside them.",
-            where=_counted(nodes, base),
-            remedy="Put the class folders that are for training into a folder called train; or leave "
-            f"these out, and hold out a tenth of the others: {leave}",
-        )
-    beside = printable(base.children[train.path[len(base.path)]].name)
-    return DataError(
-        f"Folders beside {beside}/ cannot be read as splits. {why}.",
-        where=_counted(nodes, base),
-        remedy="Sort their images into class folders as in training, and call them val or test; or leave "
-        f"them out, and hold out a tenth of training where no other split is: {leave}",
-    )
-
-
-def _train_by_another_name(alike: Sequence[Node], tops: Sequence[Node], base: Node) -> DataError:
-    """What stops where a held-out split has the class folders that are in a folder of no split's name."""
-    return DataError(
-        f"There is no train/, and {listed([node.name for node in alike], 3)} "
-        f"{'holds' if len(alike) == 1 else 'hold'} class folders of the same names as "
-        f"{listed([node.name for node in tops], 3)}.",
-        where=_counted([*alike, *tops], base),
-        remedy="If it is for training, call it train; if the sets have nothing to do with each other, "
-        "give the one that is meant.",
-    )
-
-
-def _no_classes_in(nodes: Sequence[Node], base: Node, where: str) -> DataError:
-    return DataError(
-        f"{where} has splits but no class folders in them: their images have no classes.",
-        where=_counted(nodes, base),
-        remedy="Training needs train/<class>/*.jpg, one folder for each class. To name what is in a "
-        "flat folder: alexnet predict MODEL FOLDER",
-    )
-
-
-def no_class_folders(images: int, where: str) -> DataError:
-    """What is said of a folder or archive without class folders that hold images."""
-    return DataError(
-        f"{where} has {images:,} images but no class folders."
-        if images
-        else f"{where} has no images in class folders.",
-        where=f"Training needs {where}/<class>/*.jpg, one folder for each class.",
-        remedy="To name what is in a flat folder of images: alexnet predict MODEL FOLDER"
-        if images
-        else "Put the images there, those of each class in a folder of its own.",
-    )
-
-
-def _counted(nodes: Sequence[Node], base: Node) -> str:
-    """Folders with their numbers of images."""
-    rows = [
-        f"{'/'.join(node.path[len(base.path) :])}/: {node.total:,} image{'' if node.total == 1 else 's'}"
-        for node in nodes
-    ]
-    return listed(rows, 20)
-
-
-def _path(where: str, node: Node) -> str:
-    return "/".join((where.rstrip("/"), *node.path))

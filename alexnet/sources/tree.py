@@ -25,6 +25,11 @@ class Node:
         """Its own name, in one form of Unicode; the root has none."""
         return self.path[-1] if self.path else ""
 
+    @property
+    def has_folders(self) -> bool:
+        """Whether there are folders of images in it."""
+        return any(node.total for node in self.children.values())
+
     def inner(self) -> Iterator[Node]:
         """The folders in it that hold images, in the order of their names."""
         yield from (

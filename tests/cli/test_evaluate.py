@@ -300,3 +300,8 @@ def test_images_that_a_run_was_trained_on_are_not_evaluated(
     assert run(["evaluate", "pets", "photos", "--views", "1"]) == 0
     out = capsys.readouterr().out
     assert "photos, all: 37 images" in out and "! Trained on some of the images of photos" in out
+    Path("photos/cat/new.png").unlink()
+    Path("photos").rename("pictures")
+    Path("prepared/photos-32").rename("prepared/by-hand")  # neither is where the run has it
+    assert run(["evaluate", "pets", "pictures", "--views", "1"]) == 0
+    assert f"pictures, val: {held_out} image" in capsys.readouterr().out
