@@ -19,23 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet.base.errors import DataError, UsageError, did_you_mean
-from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.exchange.imported import layer_names
+from alexnet.exchange.state_names import FEWEST, NAME_SETS, WRAPPERS, is_most_of, place_of
 from alexnet.exchange.tensors import is_safetensors, read_tensors
 from alexnet.exchange.torch_file import read_torch
 from alexnet.exchange.torch_tensors import StoredTensor
 from alexnet.formats.pickle_machine import Unknown
 
-PLACES = (
-    *("features.0", "features.3", "features.6", "features.8", "features.10"),
-    *("classifier.1", "classifier.4", "classifier.6"),
-)  # of torchvision's alexnet, in our order of layers
-PARTS = ("weight", "bias")
 TOP = "."  # what a dictionary without a name of its own is called
-_WRAPPERS = {
-    *("module", "model", "_orig_mod", "_forward_module", "_fsdp_wrapped_module"),
-    *("_checkpoint_wrapped_module", "_wrapped_module"),
-}
 _COUNTER = "n_averaged"  # what PyTorch's AveragedModel has beside its weights
 _DECAY = "decay"  # what others have
 _AVERAGED = re.compile(
@@ -71,7 +61,7 @@ class _Candidate:
 
     @property
     def is_whole(self) -> bool:
-        return not self.left_over and frozenset(self.values) in _NAME_SETS[self.kind]
+        return not self.left_over and frozenset(self.values) in NAME_SETS[self.kind]
 
     @property
     def told(self) -> str:
@@ -170,62 +160,20 @@ def _is_count(name: str, value: Any) -> bool:
     return isinstance(value, StoredTensor) and value.is_whole_number
 
 
-# --- Names ----------------------------------------------------------------------------------------
-
-
-def _names_of(about: Convention) -> frozenset[str]:
-    return frozenset(f"{layer}.{part}" for layer in layer_names(about) for part in PARTS)
-
-
-# Of each kind, the names of every network that it can be.
-_NAME_SETS = {
-    "torchvision": {frozenset(f"{place}.{part}" for place in PLACES for part in PARTS)},
-    "alexnet": {_names_of(about) for about in CONVENTIONS.values()},
-}
-_KNOWN = {
-    tuple(name.split(".")): kind
-    for kind, sets in _NAME_SETS.items()
-    for names in sets
-    for name in names
-}
-_FEWEST = min(len(names) for sets in _NAME_SETS.values() for names in sets)
-_DEPTHS = sorted({len(name) for name in _KNOWN}, reverse=True)
-
-
-class _Place(NamedTuple):
-    """A name taken apart: what comes before the network's name of it, and what stood inside that."""
-
-    kind: str
-    name: str
-    before: tuple[str, ...]
-    inside: tuple[str, ...]
-
-
-def _place(name: str) -> _Place | None:
-    """Where a name ends as one of a network's does, wrappers left out; else None."""
-    parts = name.split(".")
-    kept = [n for n, part in enumerate(parts) if part not in _WRAPPERS]
-    for depth in _DEPTHS:
-        tail = kept[-depth:]
-        kind = _KNOWN.get(tuple(parts[n] for n in tail))
-        if kind and tail[-1] == len(parts) - 1:
-            inside = [parts[n] for n in range(tail[0], len(parts)) if n not in tail]
-            known = ".".join(parts[n] for n in tail)
-            return _Place(kind, known, tuple(parts[: tail[0]]), tuple(inside))
-    return None
+# --- Candidates ---------------------------------------------------------------------------------
 
 
 def _candidates(path: tuple[str, ...], entries: dict[Any, Any]) -> list[_Candidate]:
     """The parts of a dictionary with most of a network's names: one, or one for each prefix."""
-    if 2 * len(entries) <= _FEWEST:
+    if 2 * len(entries) <= FEWEST:
         return []
     names = [
         name for name, value in entries.items() if isinstance(name, str) and not _may_hold(value)
     ]
-    places = {name: place for name in names if (place := _place(name))}
+    places = {name: place for name in names if (place := place_of(name))}
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, place in places.items():
-        bare = tuple(part for part in place.before if part not in _WRAPPERS)
+        bare = tuple(part for part in place.before if part not in WRAPPERS)
         groups.setdefault((place.kind, bare), []).append(name)
     for (kind, bare), members in [*groups.items()]:
         if len({places[name].name for name in members}) < len(members):  # wrapped, and not
@@ -233,7 +181,9 @@ def _candidates(path: tuple[str, ...], entries: dict[Any, Any]) -> list[_Candida
             for name in members:
                 groups.setdefault((kind, places[name].before), []).append(name)
     large = {
-        group: members for group, members in groups.items() if _is_most(group[0], members, places)
+        group: members
+        for group, members in groups.items()
+        if is_most_of(group[0], {places[name].name for name in members})
     }
     used = {name for members in large.values() for name in members}
     left = {
@@ -266,13 +216,8 @@ def _says_averaged(words: Iterable[str]) -> bool:
 
 def _is_of_copy(name: str) -> bool:
     """Whether it is of an averaged copy that is kept beside the weights, by names of its own."""
-    first = next((part for part in name.split(".")[:-1] if part not in _WRAPPERS), "")
+    first = next((part for part in name.split(".")[:-1] if part not in WRAPPERS), "")
     return _says_averaged([first])
-
-
-def _is_most(kind: str, members: Sequence[str], places: Mapping[str, _Place]) -> bool:
-    found = {places[name].name for name in members}
-    return any(2 * len(found & names) > len(names) for names in _NAME_SETS[kind])
 
 
 # --- The choice -----------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.conventions import CONVENTIONS, Convention
-from alexnet.exchange.checkpoints import PARTS, PLACES, weights_in
+from alexnet.exchange.checkpoints import weights_in
 from alexnet.exchange.imported import FoundWeights, layer_names, refused
+from alexnet.exchange.state_names import PARTS, PLACES
 
 
 def names(about: Convention = CONVENTIONS["onetower"]) -> dict[str, str]:

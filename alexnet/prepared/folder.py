@@ -30,9 +30,9 @@ from alexnet.prepared.description import FORMAT, VERSION
 from alexnet.prepared.history import FILE as HISTORY
 from alexnet.prepared.inputs import FILE as INPUTS
 from alexnet.prepared.making import Made
-from alexnet.prepared.recognition import FILE as STAMPS
-from alexnet.prepared.recognition import Stamps, is_of, is_unchanged
 from alexnet.prepared.shards import Form
+from alexnet.prepared.stamps import FILE as STAMPS
+from alexnet.prepared.stamps import Stamps, is_of, is_unchanged
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.verification import verify
 from alexnet.sources import Source

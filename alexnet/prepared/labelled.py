@@ -11,7 +11,7 @@ from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.history import changed_since
 from alexnet.prepared.pixels import SIZE
 from alexnet.prepared.preparation import home_of, open_or_prepare, prepare
-from alexnet.prepared.recognition import is_unchanged
+from alexnet.prepared.stamps import is_unchanged
 from alexnet.sources import open_source
 from alexnet.sources.labelled import labelled, split_to_evaluate
 

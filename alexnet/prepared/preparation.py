@@ -24,9 +24,9 @@ from alexnet.prepared.dataset import PreparedDataset
 from alexnet.prepared.inputs import changes, in_words
 from alexnet.prepared.making import Making, make_all, make_share
 from alexnet.prepared.pixels import SIDES, SIZE
-from alexnet.prepared.recognition import inputs_of, is_of, is_unchanged, lies_under
 from alexnet.prepared.reuse import Earlier
 from alexnet.prepared.shards import Form
+from alexnet.prepared.stamps import inputs_of, is_of, is_unchanged, lies_under
 from alexnet.prepared.statistics import FILE as STATISTICS
 from alexnet.prepared.statistics import Statistics
 from alexnet.sources import Source, name_of, open_source

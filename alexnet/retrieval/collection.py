@@ -16,7 +16,7 @@ from alexnet.base.errors import DataError, IncompatibleError, UsageError
 from alexnet.base.names import printable
 from alexnet.loading.files import image_files
 from alexnet.prepared import PreparedDataset
-from alexnet.prepared.recognition import inputs_of
+from alexnet.prepared.stamps import inputs_of
 from alexnet.retrieval.description import SourceOf
 from alexnet.sources import Source, open_source
 from alexnet.sources.archive import is_archive

@@ -16,12 +16,18 @@ import pytest
 from folders import contents
 
 from alexnet.base.errors import IncompatibleError
-from alexnet.prepared import PreparedDataset, changed_since, open_or_prepare, prepare, upgrades
-from alexnet.prepared import recognition as recognizing
+from alexnet.prepared import (
+    PreparedDataset,
+    changed_since,
+    open_or_prepare,
+    prepare,
+    stamps,
+    upgrades,
+)
 from alexnet.prepared.batches import Entry
-from alexnet.prepared.recognition import FILE as STAMPS
 from alexnet.prepared.reuse import Earlier
 from alexnet.prepared.sealed import write_sealed
+from alexnet.prepared.stamps import FILE as STAMPS
 from alexnet.prepared.work import Stored
 from alexnet.sources import Source, open_source
 from alexnet.sources.base import as_ppm, read_file
@@ -38,8 +44,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(path.name)
         return read_file(path)
 
-    monkeypatch.setattr("alexnet.prepared.recognition.read_file", note)
-    monkeypatch.setattr(recognizing, "SETTLED", 0)
+    monkeypatch.setattr("alexnet.prepared.stamps.read_file", note)
+    monkeypatch.setattr(stamps, "SETTLED", 0)
     return found
 
 
@@ -111,7 +117,7 @@ def test_what_was_written_a_moment_ago_is_not_trusted(
     folder: Make, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written again within the grain of the clock it would look the same."""
-    monkeypatch.setattr(recognizing, "SETTLED", 10**15)
+    monkeypatch.setattr(stamps, "SETTLED", 10**15)
     prepare(folder(count=8), tmp_path / "out")
     prepare(again(tmp_path), tmp_path / "out")
     assert len(read) == 12
