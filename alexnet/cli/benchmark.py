@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from alexnet import paper
+from alexnet.base.errors import UsageError
 from alexnet.cli.options import AsJson
 from alexnet.cli.tables import table
 
@@ -119,6 +122,55 @@ def search(
     On all cores, against numpy, faiss, usearch, which compare with all of them. An "image" is a query.
     """
     _measure("search", against, rounds, save, as_json, source=index, images=images)
+
+
+@app.command()
+def codes(
+    index: Annotated[Path, typer.Argument(metavar="DIR", help="What `alexnet index` wrote.")],
+    bits: Annotated[str, typer.Option(help="Lengths of codes, separated by commas.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Coders of each kind.")] = 1,
+    queries: Annotated[int, typer.Option(min=1, help="Images to search for, at most.")] = 500,
+    as_json: AsJson = False,
+) -> None:
+    """How good short codes are: an autoencoder's, ITQ's, signs of principal and of random directions.
+
+    Of an index's vectors, and of the pixels of its images. "six" is the share of the six nearest vectors
+    among the six nearest codes, "in 100" that among the hundred nearest, "class" the share of the six
+    nearest codes that are of the query's class.
+    """
+    from alexnet.retrieval.comparison import BITS, compare_codes
+    from alexnet.retrieval.index import Index
+
+    try:
+        lengths = [int(one) for one in bits.split(",")] if bits else BITS
+    except ValueError:
+        raise UsageError(f"--bits {bits!r} are no numbers.", remedy="--bits 32,64") from None
+    found = compare_codes(Index.open(index), lengths, range(seeds), queries=queries)
+    if as_json:
+        about = found._asdict()
+        about |= {"uncompressed": [one._asdict() for one in found.uncompressed]}
+        about |= {"codes": [one._asdict() for one in found.codes]}
+        print(json.dumps(about, indent=1))
+        return
+    rows = [
+        (one.of, "vectors", "", "100.0", "", _percent([one.same_class]))
+        for one in found.uncompressed
+    ]
+    kinds = dict.fromkeys((one.of, one.method, one.bits) for one in found.codes)
+    for kind in kinds:
+        mine = [one for one in found.codes if (one.of, one.method, one.bits) == kind]
+        shares = ([one.exact for one in mine], [one.reranked for one in mine],
+                  [one.same_class for one in mine])  # fmt: skip
+        rows.append((kind[0], kind[1], str(kind[2]), *map(_percent, shares)))  # type: ignore[arg-type]
+    print(table(rows, ("of", "method", "bits", "six %", "in 100 %", "class %")))
+    print(f"{found.queries:,} queries, {found.searched:,} images searched")
+
+
+def _percent(shares: Sequence[float]) -> str:
+    """The mean of several seeds, and their standard deviation."""
+    mean = 100 * statistics.fmean(shares)
+    spread = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{mean:.1f}{spread}"
 
 
 @app.command()

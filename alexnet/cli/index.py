@@ -16,8 +16,10 @@ from alexnet.cli.options import AsJson, Device, take_device
 from alexnet.cli.tables import table
 
 if TYPE_CHECKING:
+    from alexnet.retrieval.answers import Answer, Neighbour
+    from alexnet.retrieval.description import CodesOf
     from alexnet.retrieval.duplicates import Duplicates, Side
-    from alexnet.retrieval.index import Answer, Index, Neighbour
+    from alexnet.retrieval.index import Index
 
 _SHOWN = 20  # pairs on the terminal
 Top = Annotated[int, typer.Option(min=1, help="How many neighbours.")]
@@ -37,6 +39,10 @@ def index(
     ] = False,
     layer: Annotated[str, typer.Option(help="The vectors: activations of this layer.")] = "fc7",
     views: Annotated[int, typer.Option(help="1, the centre, or the average over 10.")] = 1,
+    codes: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="BITS", help="Also short codes, of so many bits."),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -58,11 +64,14 @@ def index(
     except KeyboardInterrupt:
         print("What was computed is kept: the same command goes on.", file=sys.stderr)
         raise
+    coded = _coded(output, codes) if codes else None
     for one in built.skipped:
         print(f"skipped {one.image}: {one.reason}", file=sys.stderr)
     if as_json:
         about = vars(built) | {"skipped": [one._asdict() for one in built.skipped]}
         about |= {"model": vars(vectors.about), "index": str(output)}
+        if coded:
+            about["codes"] = {"bits": coded.bits, "found_from": coded.rows}
         print(json.dumps(about, indent=1))
         return
     print(
@@ -70,7 +79,23 @@ def index(
         f"{built.copies:,} copies + {len(built.skipped):,} skipped."
     )
     print(f"The index has {built.rows:,} vectors, {built.removed:,} of removed images.")
+    if coded:
+        print(f"It has codes of {coded.bits} bits, found from {coded.rows:,} vectors.")
     print(f"Wrote {output}")
+
+
+def _coded(folder: Path, bits: int) -> CodesOf | None:
+    """Give a new index codes; of several processes the first does."""
+    from alexnet.base import ranks
+    from alexnet.retrieval import add_codes
+
+    if not ranks.is_rank_0():
+        return None
+    try:
+        return add_codes(folder, bits)
+    except KeyboardInterrupt:
+        print("The index has all vectors, and the codes that it had before.", file=sys.stderr)
+        raise
 
 
 def search(
@@ -80,6 +105,9 @@ def search(
     ] = None,
     top: Top = 6,
     split: Annotated[str, typer.Option(help="Only neighbours of this split.")] = "",
+    codes: Annotated[
+        bool, typer.Option("--codes", help="Compare only images whose codes are near: not exact.")
+    ] = False,
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Also the nearest by pixels; reads every image.")
     ] = False,
@@ -98,7 +126,7 @@ def search(
 ) -> None:
     """Find the images of an index that are most similar to an image.
 
-    Their feature vectors have the least Euclidean distance of all: the search is exact.
+    Their feature vectors have the least Euclidean distance of all: the search is exact, unless by codes.
     """
     from alexnet.retrieval import Index
 
@@ -114,7 +142,7 @@ def search(
     from alexnet.loading.files import image_files
 
     files = image_files(images).paths
-    answers = opened.answers(files, top, split)
+    answers = opened.answers(files, top, split, codes)
     faults = [(file, one) for file, one in zip(files, answers, strict=True) if _is_fault(one)]
     good = [(file, one) for file, one in zip(files, answers, strict=True) if not _is_fault(one)]
     for file, fault in faults:

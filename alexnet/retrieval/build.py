@@ -6,7 +6,7 @@ Letters: B images of a batch, U numbers of a vector.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +19,17 @@ from alexnet.base import ranks
 from alexnet.base.errors import AlexNetError, DataError
 from alexnet.base.files import require_space
 from alexnet.base.progress import Progress, progress
-from alexnet.loading.files import READ, image_batches
-from alexnet.loading.views import VIEWS_AT_ONCE, require_views
+from alexnet.loading.files import READ, ImageLike, image_batches
+from alexnet.loading.views import VIEWS_AT_ONCE, batches, require_views
 from alexnet.models import FoundModel
 from alexnet.models.activations import named_activations, row_shapes
 from alexnet.network import AlexNet
 from alexnet.network.alexnet import as_batch
-from alexnet.retrieval.building import Building, Known, begun, changing, open_parts
+from alexnet.retrieval.building import Building, begun, changing, open_parts
 from alexnet.retrieval.collection import Collection, Content, Item
 from alexnet.retrieval.description import About, SourceOf
 from alexnet.retrieval.files import Place
+from alexnet.retrieval.known import Known
 from alexnet.retrieval.rotation import DIRECTIONS
 
 
@@ -61,6 +62,21 @@ class Vectors(NamedTuple):
         layer, views = self.about.layer, self.about.views
         found = named_activations(self.network, as_batch(x_NHWC), [layer], views)[layer]
         return found.reshape(len(found), -1)
+
+    def of_images(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[DataError | None]]:
+        """The vectors of Q images, Q x U, and why some cannot be used; those are 0."""
+        found_QU = np.zeros((len(images), int(np.prod(self.about.shape))), np.float32)
+        faults: list[DataError | None] = []
+        views, crop = self.about.views, self.network.convention.crop
+        groups = batches(len(images), views)
+        named = ([images[q] for q in group] for group in groups)
+        cut = image_batches(named, self.mean_HWC, views, crop)
+        for group, (wrong, x_NHWC) in zip(groups, cut, strict=True):
+            good = [q for q, fault in zip(group, wrong, strict=True) if fault is None]
+            faults += wrong
+            if good:
+                found_QU[good] = self.of(x_NHWC)
+        return found_QU, faults
 
 
 def open_vectors(model: FoundModel, layer: str, views: int, device: str) -> Vectors:

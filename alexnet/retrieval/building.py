@@ -23,10 +23,12 @@ import pyarrow.compute as pc
 from alexnet.base.errors import AlexNetError, UsageError
 from alexnet.base.files import make_folder, remove, sweep_temporaries
 from alexnet.base.locks import Lock
+from alexnet.retrieval.codes import Coder
 from alexnet.retrieval.description import (
     DRAFT,
     FILE,
     About,
+    CodesOf,
     Description,
     PartFiles,
     SourceOf,
@@ -34,20 +36,23 @@ from alexnet.retrieval.description import (
 )
 from alexnet.retrieval.files import (
     Place,
+    read_coder,
     read_directions,
+    write_coder,
+    write_codes,
     write_directions,
     write_heads,
     write_images,
     write_vectors,
 )
 from alexnet.retrieval.parts import Part
-from alexnet.retrieval.rotation import DIRECTIONS, SAMPLE, directions, heads
+from alexnet.retrieval.rotation import SAMPLE, directions, heads
 
 PART_BYTES = (
     2**27
 )  # of vectors: what is in memory while they are computed, and lost if it is killed
 _LOCK = "index.lock"
-_OURS = re.compile(r"(vectors|images|heads|directions)-\d{5,}\.(arrow|safetensors)")
+_OURS = re.compile(r"(vectors|images|heads|directions|codes|coder)-\d{5,}\.(arrow|safetensors)")
 
 
 def begun(folder: Path, about: About) -> Description:
@@ -76,43 +81,9 @@ def begun(folder: Path, about: About) -> Description:
     return draft if draft.generation == found.generation else found
 
 
-class Known:
-    """The keys that an index has."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._keys = [part.key_bytes for part in parts]
-        first = np.cumsum([0, *map(len, parts)])
-        self._first = first
-        begins_N = np.concatenate([np.empty(0, np.uint64), *map(_begins, self._keys)])
-        self._order_N = np.argsort(begins_N, kind="stable")
-        self._begins_N = begins_N[self._order_N]
-
-    def row(self, key: str) -> int | None:
-        """The row of a key, if there is one."""
-        mine = key.encode()
-        begin = _begins(np.array([mine], "S64"))[0]
-        place = int(np.searchsorted(self._begins_N, begin))
-        while place < len(self._begins_N) and self._begins_N[place] == begin:
-            row = int(self._order_N[place])
-            number = int(np.searchsorted(self._first, row, side="right")) - 1
-            if self._keys[number][row - self._first[number]] == mine:
-                return row
-            place += 1
-        return None
-
-
-def _begins(keys_N: np.ndarray) -> np.ndarray:
-    """The first eight letters of keys as numbers."""
-    letters = np.ascontiguousarray(keys_N).view(np.uint8).reshape(len(keys_N), -1)[:, :8]
-    begins: np.ndarray = np.ascontiguousarray(letters).view(np.uint64)[:, 0]
-    return begins
-
-
 def open_parts(folder: Path, description: Description) -> list[Part]:
     """The parts of an index or of its draft; raises DataError for damaged files."""
-    numbers = prod(description.about.shape)
-    count = min(DIRECTIONS, numbers)
-    return [Part.open(folder, files, numbers, count) for files in description.parts]
+    return [Part.open(folder, description, files) for files in description.parts]
 
 
 @contextmanager
@@ -165,7 +136,21 @@ class Building:
         self.keep()
         self.description = replace(self.description, sources=tuple(sources))
         self._write_heads()
+        self._write_codes()
         self._write_images(found, add)
+        return self._replace_index()
+
+    def recode(self, coder: Coder, method: str, seed: int) -> Description:
+        """Give the index the codes of a coder in place of those that it has; what index.json is now."""
+        file = write_coder(self.folder, self._name("coder", "safetensors"), coder)
+        codes = CodesOf(method, coder.bits, seed, self.description.rows, file)
+        self.description = replace(self.description, codes=codes)
+        for number in range(len(self.parts)):
+            self._replace(number, codes=None)
+        self._write_codes()
+        return self._replace_index()
+
+    def _replace_index(self) -> Description:
         self.description = replace(self.description, generation=self.description.generation + 1)
         self.description.write(self.folder / FILE)
         self.sweep()
@@ -218,7 +203,7 @@ class Building:
         self.description.write(self.folder / DRAFT)
 
     def _open(self, files: PartFiles) -> Part:
-        return Part.open(self.folder, files, self._numbers, min(DIRECTIONS, self._numbers))
+        return Part.open(self.folder, self.description, files)
 
     def _name(self, kind: str, ending: str) -> str:
         self.description, name = self.description.named(kind, ending)
@@ -257,6 +242,19 @@ class Building:
             for part in self.parts
         ]
         return np.concatenate(some)
+
+    # --- Codes ---
+
+    def _write_codes(self) -> None:
+        """Codes for the parts that have none, if the index has a coder."""
+        if not (codes := self.description.codes):
+            return
+        coder = read_coder(self.folder, codes, self._numbers)
+        for number, part in enumerate(self.parts):
+            if self.description.parts[number].codes is None:
+                name = self._name("codes", "safetensors")
+                found_NW = coder.encode(part.vectors_NU)
+                self._replace(number, codes=write_codes(self.folder, name, found_NW))
 
     # --- Images ---
 

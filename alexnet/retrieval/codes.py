@@ -10,22 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from alexnet.base.errors import UsageError, did_you_mean
 from alexnet.retrieval import projections
+from alexnet.retrieval.vectors import Vectors
 
 MOST_BITS = 256
 WORD = 64
 AUTOENCODER = "autoencoder"
 _AT_ONCE = 2048  # vectors
-_LINEAR: dict[str, Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]] = {
+_LINEAR: dict[str, Callable[[Vectors, int, int], tuple[np.ndarray, np.ndarray]]] = {
     "itq": projections.itq,
     "pca": projections.pca_signs,
     "random": projections.random_signs,
 }
 METHODS = (AUTOENCODER, *_LINEAR)
+PRINCIPAL = ("itq", "pca")  # of which there are no more bits than vectors have numbers
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,7 @@ class Coder:
     layers: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @classmethod
-    def fit(
-        cls, vectors_NU: np.ndarray, bits: int, seed: int = 0, method: str = AUTOENCODER
-    ) -> Coder:
+    def fit(cls, vectors_NU: Vectors, bits: int, seed: int = 0, method: str = AUTOENCODER) -> Coder:
         """A coder for vectors like these, float32, N x U; the same seed gives the same coder.
 
         Raises UsageError for a method or a number of bits that there is not.
@@ -55,7 +56,9 @@ class Coder:
         if method in _LINEAR:
             return cls(*_LINEAR[method](vectors_NU, bits, seed))
         if method != AUTOENCODER:
-            raise UsageError(f"There are no codes {method!r}.", remedy=did_you_mean(method, METHODS))
+            raise UsageError(
+                f"There are no codes {method!r}.", remedy=did_you_mean(method, METHODS)
+            )
         from alexnet.retrieval.autoencoder import fit
 
         return cls(*fit(vectors_NU, bits, seed))
@@ -65,7 +68,7 @@ class Coder:
         """Of a code."""
         return int((self.layers[-1][0] if self.layers else self.basis_UD).shape[1])
 
-    def encode(self, vectors_NU: np.ndarray) -> np.ndarray:
+    def encode(self, vectors_NU: Vectors) -> np.ndarray:
         """The codes of vectors: uint64, N x W."""
         found = np.empty((len(vectors_NU), -(-self.bits // WORD)), np.uint64)
         for first in range(0, len(found), _AT_ONCE):
@@ -95,7 +98,7 @@ class Coder:
         found = cls(mean_U, basis_UD, layers)
         sizes = [basis_UD.shape, *(weights.shape for weights, _ in layers)]
         fits = mean_U.shape == (numbers,) and basis_UD.shape[0] == numbers and found.bits == bits
-        fits &= all(one[1] == other[0] for one, other in zip(sizes, sizes[1:], strict=False))
+        fits &= all(one[1] == other[0] for one, other in pairwise(sizes))
         fits &= all(biases.shape == weights.shape[1:] for weights, biases in layers)
         if not fits or found.arrays().keys() != arrays.keys():
             raise ValueError(f"arrays {', '.join(sorted(arrays))} do not fit together")
@@ -103,7 +106,7 @@ class Coder:
 
 
 def packed(bits_NB: np.ndarray) -> np.ndarray:
-    """Bits as words, the first bit the lowest of the first word, those after the last zero: uint64, N x W."""
+    """Bits as words, the first bit the lowest of the first word, the rest zeros: uint64, N x W."""
     N, B = bits_NB.shape
     padded = np.zeros((N, -(-B // WORD) * WORD), np.bool_)
     padded[:, :B] = bits_NB

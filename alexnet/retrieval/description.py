@@ -67,15 +67,29 @@ class File:
 
 @dataclass(frozen=True)
 class PartFiles:
-    """The files of `rows` vectors: these with their keys, their heads, and which images they are of."""
+    """The files of `rows` vectors: these with their keys, their heads, which images they are of, and
+    their codes."""
 
     rows: int
     vectors: File
     head: File | None = None
     images: File | None = None
+    codes: File | None = None
 
     def __iter__(self) -> Iterator[File]:
-        return (one for one in (self.vectors, self.head, self.images) if one)
+        return (one for one in (self.vectors, self.head, self.images, self.codes) if one)
+
+
+@dataclass(frozen=True)
+class CodesOf:
+    """The codes of an index: found by which method with which seed, when there were `rows` rows; `file`
+    has the coder."""
+
+    method: str
+    bits: int
+    seed: int
+    rows: int
+    file: File
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,7 @@ class Description:
     parts: tuple[PartFiles, ...] = ()
     directions: File | None = None
     directions_rows: int = 0
+    codes: CodesOf | None = None
     generation: int = 0
     next_file: int = 0
     versions: dict[str, str] = field(default_factory=lambda: {"alexnet": __version__})
@@ -112,7 +127,8 @@ class Description:
     def files(self) -> list[File]:
         """Every file beside index.json."""
         found = [one for part in self.parts for one in part]
-        return [*found, *([self.directions] if self.directions else [])]
+        others = (self.directions, self.codes.file if self.codes else None)
+        return [*found, *(one for one in others if one)]
 
     def named(self, kind: str, ending: str) -> tuple[Description, str]:
         """This with one more file taken, and that file's name."""
@@ -154,15 +170,21 @@ def read_description(folder: Path, name: str = FILE) -> Description:
 def _read(value: dict[str, Any]) -> Description:
     about = dict(value["about"])
     parts = [
-        PartFiles(one["rows"], File(**one["vectors"]), _file(one["head"]), _file(one["images"]))
+        PartFiles(
+            one["rows"],
+            File(**one["vectors"]),
+            *(_file(one[name]) for name in ("head", "images", "codes")),
+        )
         for one in value["parts"]
     ]
+    codes = value["codes"]
     return Description(
         about=About(**{**about, "shape": tuple(about["shape"])}),
         sources=tuple(SourceOf(**one) for one in value["sources"]),
         parts=tuple(parts),
         directions=_file(value["directions"]),
         directions_rows=value["directions_rows"],
+        codes=CodesOf(**{**codes, "file": File(**codes["file"])}) if codes else None,
         generation=value["generation"],
         next_file=value["next_file"],
         versions=value["versions"],

@@ -20,10 +20,12 @@ import safetensors.numpy
 from alexnet.base.errors import DataError
 from alexnet.base.files import Writer, write_atomically
 from alexnet.prepared.pages import Advice, advise
-from alexnet.retrieval.description import File
+from alexnet.retrieval.codes import WORD, Coder
+from alexnet.retrieval.description import CodesOf, File
 from alexnet.retrieval.rotation import Heads, is_orthonormal
 
 _DIRECTIONS = "directions"
+_CODES = "codes"
 _REMEDY = "Build the index again, or copy it again from where it is whole."
 
 
@@ -98,6 +100,16 @@ def write_directions(folder: Path, name: str, basis_UD: np.ndarray) -> File:
     return _write_arrays(folder / name, {_DIRECTIONS: basis_UD})
 
 
+def write_codes(folder: Path, name: str, codes_NW: np.ndarray) -> File:
+    """Write the codes of a part's vectors as safetensors."""
+    return _write_arrays(folder / name, {_CODES: codes_NW})
+
+
+def write_coder(folder: Path, name: str, coder: Coder) -> File:
+    """Write what codes come from as safetensors."""
+    return _write_arrays(folder / name, coder.arrays())
+
+
 def _write(path: Path, schema: pa.Schema, columns: list[pa.Array]) -> File:
     batch = pa.record_batch(columns, schema=schema)
 
@@ -143,6 +155,26 @@ def read_heads(folder: Path, file: File, rows: int, directions: int) -> Heads:
     if {name: (one.shape, one.dtype.name) for name, one in found.items()} != expected:
         raise damaged(path, "It does not hold the heads of these vectors")
     return Heads(**found)
+
+
+def read_codes(folder: Path, file: File, rows: int, bits: int) -> np.ndarray:
+    """The codes of so many rows, where they lie: uint64, N x W."""
+    path = folder / file.file
+    codes_NW = _arrays(checked(folder, file), path).get(_CODES)
+    shape = (rows, -(-bits // WORD))
+    if codes_NW is None or codes_NW.shape != shape or codes_NW.dtype.name != "uint64":
+        raise damaged(path, "It does not hold the codes of these vectors")
+    return codes_NW
+
+
+def read_coder(folder: Path, codes: CodesOf, numbers: int) -> Coder:
+    """What the codes of an index come from."""
+    path = folder / codes.file.file
+    arrays = _arrays(checked(folder, codes.file), path)
+    try:
+        return Coder.of(arrays, numbers, codes.bits)
+    except (KeyError, ValueError, IndexError) as error:
+        raise damaged(path, f"It holds no coder of these vectors ({error})") from None
 
 
 def _arrays(whole: pa.Buffer, path: Path) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@
     for neighbour in index.search("dog.jpg", top=6):
         print(neighbour.distance, neighbour.label, neighbour.path)
 
-Legend: N rows, U numbers of a vector, Q queries.
+Legend: N rows, U numbers of a vector, Q queries, W words of a code.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property, partial
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, overload
+from shlex import quote
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from alexnet.base import ranks
 from alexnet.base.errors import DataError, UsageError, did_you_mean
-from alexnet.retrieval.building import Known
+from alexnet.retrieval.answers import Answer, Neighbour
+from alexnet.retrieval.codes import Coder
 from alexnet.retrieval.description import Description, read_description
-from alexnet.retrieval.files import Place, read_directions
-from alexnet.retrieval.parts import Part
-from alexnet.retrieval.rotation import DIRECTIONS
+from alexnet.retrieval.files import Place, read_coder
+from alexnet.retrieval.hamming import nearest_codes
+from alexnet.retrieval.known import Known
 from alexnet.retrieval.rows import Rows
-from alexnet.retrieval.search import Nearest, nearest
+from alexnet.retrieval.search import Nearest, nearest, nearest_of
 from alexnet.retrieval.vectors import VectorArray
 
 if TYPE_CHECKING:
@@ -37,68 +35,21 @@ if TYPE_CHECKING:
     from alexnet.retrieval.build import Vectors
 
 NEIGHBOURS = 6  # as figure 4 has them
-
-
-class Neighbour(NamedTuple):
-    """An image of the index: its Euclidean distance from the query, the SHA-256 of its file's bytes.
-
-    `path`, `label` and `split` are those of the first of its `places`; files of the same bytes are one
-    image that lies in several. `row` is its number in the index.
-    """
-
-    distance: float
-    row: int
-    key: str
-    places: tuple[Place, ...]
-    file: str
-
-    @property
-    def path(self) -> str:
-        """Where its image lies: a file's path, or its name in the prepared set or archive."""
-        return self.file
-
-    @property
-    def label(self) -> str:
-        """Its class; empty where none is known."""
-        return self.places[0].label
-
-    @property
-    def split(self) -> str:
-        """Its split; empty where there are none."""
-        return self.places[0].split
-
-    @property
-    def away(self) -> str:
-        """The distance as people read it: 12.34, or 17,064."""
-        return f"{self.distance:,.0f}" if self.distance >= 1000 else f"{self.distance:.4g}"
-
-
-@dataclass(frozen=True)
-class Answer(Sequence[Neighbour]):
-    """The neighbours of one image, nearest first; `rows_read` of the index's `rows` were compared."""
-
-    neighbours: tuple[Neighbour, ...]
-    rows_read: int
-    rows: int
-
-    @overload
-    def __getitem__(self, n: int) -> Neighbour: ...
-    @overload
-    def __getitem__(self, n: slice) -> tuple[Neighbour, ...]: ...
-    def __getitem__(self, n: int | slice) -> Neighbour | tuple[Neighbour, ...]:
-        return self.neighbours[n]
-
-    def __len__(self) -> int:
-        return len(self.neighbours)
+AMONG = 100  # vectors that are compared where codes are searched, or ten for each neighbour
 
 
 class Index:
     """Images by their feature vectors; made by `open`."""
 
     def __init__(
-        self, folder: Path, description: Description, rows: Rows, model: str | Path
+        self,
+        folder: Path,
+        description: Description,
+        rows: Rows,
+        coder: Coder | None,
+        model: str | Path,
     ) -> None:
-        self.folder, self.description = folder, description
+        self.folder, self.description, self.coder = folder, description, coder
         self._rows, self._model = rows, model
 
     @classmethod
@@ -113,11 +64,11 @@ class Index:
         for _ in range(2):
             description = read_description(folder)
             try:
-                return cls(folder, description, _open_rows(folder, description), model)
+                return cls(folder, description, *_open_files(folder, description), model)
             except DataError:  # perhaps a new index has just taken the place of the old one
                 if read_description(folder).generation == description.generation:
                     raise
-        return cls(folder, description, _open_rows(folder, description), model)
+        return cls(folder, description, *_open_files(folder, description), model)
 
     def __len__(self) -> int:
         """How many images there are: those that were removed do not count."""
@@ -128,6 +79,21 @@ class Index:
         """All vectors, those of removed images among them, memory-mapped: float32, N x U."""
         parts = [part.vectors_NU for part in self._rows.parts]
         return VectorArray(parts, len(self._rows.basis_UD))
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The codes of all vectors: uint64, N x W, the first bit the lowest of the first word.
+
+        Raises UsageError where there are none.
+        """
+        self._require_coder()
+        parts = [part.codes_NW for part in self._rows.parts if part.codes_NW is not None]
+        return np.concatenate(parts)
+
+    @property
+    def bits(self) -> int:
+        """Of a code; 0 where the index has none."""
+        return self.coder.bits if self.coder else 0
 
     @property
     def layer(self) -> str:
@@ -150,30 +116,41 @@ class Index:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # text is a sequence of texts
-        self, images: ImageLike, top: int = NEIGHBOURS, split: str = ""
+        self, images: ImageLike, top: int = NEIGHBOURS, split: str = "", codes: bool = False
     ) -> Answer: ...
     @overload
     def search(
-        self, images: Sequence[ImageLike], top: int = NEIGHBOURS, split: str = ""
+        self,
+        images: Sequence[ImageLike],
+        top: int = NEIGHBOURS,
+        split: str = "",
+        codes: bool = False,
     ) -> list[Answer]: ...
     def search(
-        self, images: ImageLike | Sequence[ImageLike], top: int = NEIGHBOURS, split: str = ""
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        top: int = NEIGHBOURS,
+        split: str = "",
+        codes: bool = False,
     ) -> Answer | list[Answer]:
         """The `top` images that are nearest to an image, by the Euclidean distance of their vectors;
         for several images a list of answers.
 
-        With a `split`, only images of it. An image that is in the index itself comes first, at distance
-        0. Raises Rejected for a file that is no usable image, IncompatibleError where the index is of
-        another model than the one that is there.
+        With a `split`, only images of it. With `codes`, only the images whose codes are nearest are
+        compared: faster, and no longer exact. An image that is in the index itself comes first, at
+        distance 0. Raises Rejected for a file that is no usable image, IncompatibleError where the index
+        is of another model than the one that is there, UsageError where it has no codes.
         """
         from alexnet.loading.files import ImageLike
 
         if isinstance(images, ImageLike):
-            return self.search([images], top, split)[0]
-        return self.nearest(self.vectors_of(images), top, split)
+            return self.search([images], top, split, codes)[0]
+        if codes:
+            self._require_coder()
+        return self.nearest(self.vectors_of(images), top, split, codes)
 
     def nearest(
-        self, vectors_QU: np.ndarray, top: int = NEIGHBOURS, split: str = ""
+        self, vectors_QU: np.ndarray, top: int = NEIGHBOURS, split: str = "", codes: bool = False
     ) -> list[Answer]:
         """The `top` images nearest to each of some vectors; ties are in the order of their keys."""
         queries_QU = np.ascontiguousarray(vectors_QU, np.float32)
@@ -188,14 +165,38 @@ class Index:
         if top < 1:
             raise UsageError(f"top is {top}; it must be at least 1.")
         wanted_N = self.of_split_N(split)
+        found = (self._by_codes if codes else partial(nearest, self._rows))(
+            queries_QU, top, wanted_N
+        )
         return [
             Answer(
                 tuple(self.neighbour(row, away) for row, away in zip(*_listed(one), strict=True)),
                 one.rows_read,
                 int(wanted_N.sum()),
             )
-            for one in nearest(self._rows, queries_QU, top, wanted_N)
+            for one in found
         ]
+
+    def _by_codes(self, queries_QU: np.ndarray, top: int, wanted_N: np.ndarray) -> list[Nearest]:
+        """The nearest of the `AMONG` rows whose codes are nearest, or of ten times `top`."""
+        codes_QW = self._require_coder().encode(queries_QU)
+        order_N, ranks_N = self._known.order_N, self._known.ranks_N
+        among = max(AMONG, 10 * top)
+        near = nearest_codes(self.codes, order_N, ranks_N, wanted_N, codes_QW, among)
+        return [
+            nearest_of(self._rows, queries_QU[q : q + 1], top, rows_K)
+            for q, rows_K in enumerate(near.rows_QK)
+        ]
+
+    def _require_coder(self) -> Coder:
+        if self.coder is None:
+            raise UsageError(
+                "The index has no codes.",
+                where=self.folder,
+                remedy=f"Give it some: alexnet index MODEL SRC -o {quote(str(self.folder))} --add "
+                "--codes 64",
+            )
+        return self.coder
 
     def vectors_of(self, images: Sequence[ImageLike]) -> np.ndarray:
         """The vectors of images: that of the index for a file that is in it, else the model's; Q x U.
@@ -209,19 +210,18 @@ class Index:
         return found_QU
 
     def answers(
-        self, files: Sequence[str], top: int = NEIGHBOURS, split: str = ""
+        self, files: Sequence[str], top: int = NEIGHBOURS, split: str = "", codes: bool = False
     ) -> list[Answer | DataError]:
         """What `search` says of each file, or why it cannot be used."""
+        if codes:
+            self._require_coder()
         found_QU, faults = self._vectors_of(files)
         good = [q for q, fault in enumerate(faults) if fault is None]
-        found = iter(self.nearest(found_QU[good], top, split))
+        found = iter(self.nearest(found_QU[good], top, split, codes))
         return [fault or next(found) for fault in faults]
 
     def _vectors_of(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[DataError | None]]:
         """The vectors of images, and why some cannot be used."""
-        from alexnet.loading.files import image_batches
-        from alexnet.loading.views import batches
-
         found_QU = np.zeros((len(images), len(self._rows.basis_UD)), np.float32)
         faults: list[DataError | None] = [None] * len(images)
         rows = [self._row_of(image) for image in images]
@@ -229,17 +229,9 @@ class Index:
         found_QU[here] = self._rows.vectors(np.array([rows[q] for q in here], np.int64))
         others = [q for q, row in enumerate(rows) if row is None]
         if others:
-            network = self.network
-            views, crop = self.description.about.views, network.network.convention.crop
-            groups = [[others[n] for n in batch] for batch in batches(len(others), views)]
-            named = ([images[q] for q in group] for group in groups)
-            cut = image_batches(named, network.mean_HWC, views, crop)
-            for group, (wrong, x_NHWC) in zip(groups, cut, strict=True):
-                good = [q for q, fault in zip(group, wrong, strict=True) if fault is None]
-                for q, fault in zip(group, wrong, strict=True):
-                    faults[q] = fault
-                if good:
-                    found_QU[good] = network.of(x_NHWC)
+            found_QU[others], wrong = self.network.of_images([images[q] for q in others])
+            for q, fault in zip(others, wrong, strict=True):
+                faults[q] = fault
         return found_QU, faults
 
     @cached_property
@@ -315,17 +307,10 @@ class Index:
         return Known(self._rows.parts)
 
 
-def _open_rows(folder: Path, description: Description) -> Rows:
-    """The parts of an index, read and checked by all cores."""
-    numbers = prod(description.about.shape)
-    if description.directions is None:
-        raise DataError("The index has no directions.", where=folder, remedy="Build it again.")
-    basis_UD = read_directions(folder, description.directions, numbers)
-    count = min(DIRECTIONS, numbers)
-    with ThreadPoolExecutor(ranks.cores()) as threads:
-        opened = partial(Part.open, folder, numbers=numbers, directions=count)
-        parts = list(threads.map(opened, description.parts))
-    return Rows(parts, basis_UD)
+def _open_files(folder: Path, description: Description) -> tuple[Rows, Coder | None]:
+    """The vectors of an index, and what its codes come from."""
+    rows, codes = Rows.open(folder, description), description.codes
+    return rows, read_coder(folder, codes, len(rows.basis_UD)) if codes else None
 
 
 def _listed(found: Nearest) -> tuple[list[int], list[float]]:

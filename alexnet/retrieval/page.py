@@ -23,9 +23,10 @@ from alexnet.loading.files import pixels_of
 from alexnet.retrieval.collection import Content, contents, require_same_bytes
 
 if TYPE_CHECKING:
+    from alexnet.retrieval.answers import Answer, Neighbour
     from alexnet.retrieval.duplicates import Duplicates, Side
     from alexnet.retrieval.files import Place
-    from alexnet.retrieval.index import Answer, Index, Neighbour
+    from alexnet.retrieval.index import Index
     from alexnet.retrieval.pixels import PixelDistances
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from alexnet.base.errors import DataError
 from alexnet.prepared.pages import Advice, advise
-from alexnet.retrieval.description import PartFiles
+from alexnet.retrieval.description import Description, PartFiles
 from alexnet.retrieval.files import (
     IMAGES,
     LISTS,
@@ -24,10 +25,11 @@ from alexnet.retrieval.files import (
     columns_of,
     damaged,
     mapped,
+    read_codes,
     read_heads,
     vectors_schema,
 )
-from alexnet.retrieval.rotation import Heads
+from alexnet.retrieval.rotation import DIRECTIONS, Heads
 
 KEY = 64  # letters of a key: a SHA-256 in hexadecimal
 
@@ -47,10 +49,13 @@ class Part:
     )  # the same, mapped once more: of these the system reads nothing beside a row
     heads: Heads | None
     images: pa.RecordBatch | None
+    codes_NW: np.ndarray | None
 
     @classmethod
-    def open(cls, folder: Path, files: PartFiles, numbers: int, directions: int) -> Part:
-        """Map a part; raises DataError for a file that is missing, cut, or not as it was written."""
+    def open(cls, folder: Path, of: Description, files: PartFiles) -> Part:
+        """Map a part of an index; raises DataError for a file that is missing, cut, or not as it was
+        written."""
+        numbers = prod(of.about.shape)
         path, schema = folder / files.vectors.file, vectors_schema(numbers)
         whole, again = checked(folder, files.vectors), mapped(path)
         keys, vectors = columns_of(whole, path, schema)
@@ -61,7 +66,7 @@ class Part:
         rows_NU = np.frombuffer(again, np.float32, size, values.address - whole.address)
         advise(again.address, again.size, Advice.RANDOM)
         advise(whole.address, whole.size, Advice.LEAVE)
-        images = heads = None
+        images = heads = codes_NW = None
         if files.images:
             of_images = checked(folder, files.images)
             columns = columns_of(of_images, folder / files.images.file, IMAGES)
@@ -71,8 +76,11 @@ class Part:
             for one in (of_images, whole):
                 advise(one.address, one.size, Advice.LEAVE)
         if files.head:
-            heads = read_heads(folder, files.head, files.rows, directions)
-        return cls(path, keys, vectors_NU, rows_NU.reshape(files.rows, numbers), heads, images)
+            heads = read_heads(folder, files.head, files.rows, min(DIRECTIONS, numbers))
+        if files.codes and of.codes:
+            codes_NW = read_codes(folder, files.codes, files.rows, of.codes.bits)
+        rows_NU = rows_NU.reshape(files.rows, numbers)
+        return cls(path, keys, vectors_NU, rows_NU, heads, images, codes_NW)
 
     def __len__(self) -> int:
         return len(self.rows_NU)

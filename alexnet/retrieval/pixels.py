@@ -8,7 +8,7 @@ Legend: N images, Q queries, H x W pixels, C colours, P numbers of an image's pi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ from alexnet.loading.files import pixels_of
 from alexnet.retrieval.collection import Content, contents, require_same_bytes
 
 if TYPE_CHECKING:
-    from alexnet.retrieval.index import Index, Neighbour
+    from alexnet.retrieval.answers import Neighbour
+    from alexnet.retrieval.index import Index
 
 _WAITING = 64  # images that are decoded ahead
 
@@ -65,18 +66,44 @@ def pixel_distances(index: Index, queries: Sequence[np.ndarray], side: int) -> P
     """
     found_QN = np.full((len(queries), len(index.rows)), np.inf)
     queries_QP = np.stack([one.reshape(-1) for one in queries])
+
+    def compare(pixels_HWC: np.ndarray, row: int) -> None:
+        out_Q = np.empty(len(queries_QP), np.int64)
+        _distances(np.ascontiguousarray(pixels_HWC).reshape(-1), queries_QP, out_Q)
+        found_QN[:, row] = np.sqrt(out_Q)
+
+    return PixelDistances(found_QN, read_images(index, side, compare))
+
+
+def pixel_vectors(index: Index, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of every image of an index as a square of `side`: float32, N x P; and whether each image
+    is still there."""
+    found_NP = np.zeros((len(index.rows), 3 * side * side), np.float32)
+    is_read_N = np.zeros(len(found_NP), np.bool_)
+
+    def take(pixels_HWC: np.ndarray, row: int) -> None:
+        found_NP[row] = pixels_HWC.reshape(-1)
+        is_read_N[row] = True
+
+    read_images(index, side, take)
+    return found_NP, is_read_N
+
+
+def read_images(index: Index, side: int, do: Callable[[np.ndarray, int], None]) -> tuple[str, ...]:
+    """Hand every image of an index on, read where it lies, as a square of `side`, and its row; several
+    threads do. The paths of those that are not there any more."""
     rows = _rows_by_place(index)
     wanted: dict[int, set[str]] = {}
     for number, path in rows:
         wanted.setdefault(number, set()).add(path)
     keys_N = index.rows.keys(np.arange(len(index.rows)))
 
-    def compare(content: Content, row: int) -> None:
+    left = {row: path for (_, path), row in rows.items()}
+
+    def read(content: Content, row: int) -> None:
         require_same_bytes(content, keys_N[row].decode())
-        out_Q = np.empty(len(queries_QP), np.int64)
-        pixels_HWC = pixels_of(content, side)
-        _distances(np.ascontiguousarray(pixels_HWC).reshape(-1), queries_QP, out_Q)
-        found_QN[:, row] = np.sqrt(out_Q)
+        do(pixels_of(content, side), row)
+        del left[row]
 
     with (
         progress("pixels", len(rows), "images") as shown,
@@ -89,14 +116,13 @@ def pixel_distances(index: Index, queries: Sequence[np.ndarray], side: int) -> P
                 waiting.popleft().result()
             shown.advance()
 
-        for number, path, content in contents(index.description.sources, wanted, side):
-            waiting.append(threads.submit(compare, content, rows[number, path]))
+        for number, path, content in contents(index.description.sources, wanted, index.side):
+            waiting.append(threads.submit(read, content, rows[number, path]))
             if len(waiting) > _WAITING:
                 finish()
         while waiting:
             finish()
-    missing = [path for (_, path), row in rows.items() if np.isinf(found_QN[0, row])]
-    return PixelDistances(found_QN, tuple(missing))
+    return tuple(left.values())
 
 
 def _rows_by_place(index: Index) -> dict[tuple[int, str], int]:

@@ -1,7 +1,7 @@
 """Codes of straight lines: each bit says on which side of a plane a vector lies.
 
 Random planes, those of the directions in which vectors differ most, and these turned so that vectors lie
-far from the planes (iterative quantization, Gong and Lazebnik 2011): what the autoencoder is compared with.
+far from the planes (iterative quantization, Gong and Lazebnik 2011): the autoencoder's baselines.
 
 Legend: S vectors of a sample, N vectors, U numbers of a vector, B bits, D directions.
 """
@@ -14,8 +14,10 @@ import numpy as np
 
 from alexnet.base.errors import UsageError
 from alexnet.base.randomness import Purpose, stream
+from alexnet.retrieval.vectors import Vectors
 
 _SAMPLE = 2**14  # vectors that the directions are found from
+_AT_ONCE = 4096  # vectors that are read
 _TURNS = 6  # of the subspace iteration
 _MORE = 16  # directions that are carried along, so that the last of those wanted are right too
 ITQ_TURNS = 50
@@ -29,20 +31,21 @@ class Principal(NamedTuple):
     variance_D: np.ndarray  # float64, along each direction
     variance: float  # along all directions there are
 
-    def of(self, vectors_NU: np.ndarray) -> np.ndarray:
-        """The components of vectors, their mean taken off: float32, N x D."""
-        found = np.empty((len(vectors_NU), self.basis_UD.shape[1]), np.float32)
-        for first in range(0, len(found), 4096):
-            some = slice(first, first + 4096)
-            found[some] = (vectors_NU[some] - self.mean_U) @ self.basis_UD
+    def of_sample(self, vectors_NU: Vectors, most: int) -> np.ndarray:
+        """The components of at most so many of the vectors, their mean taken off: float32, S x D."""
+        rows_S = _evenly(len(vectors_NU), most)
+        found = np.empty((len(rows_S), self.basis_UD.shape[1]), np.float32)
+        for first in range(0, len(found), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            found[some] = (vectors_NU[rows_S[some]] - self.mean_U) @ self.basis_UD
         return found
 
 
-def principal(vectors_NU: np.ndarray, count: int, seed: int) -> Principal:
+def principal(vectors_NU: Vectors, count: int, seed: int) -> Principal:
     """At most `count` principal directions, by subspace iteration on a sample."""
-    x_SU = sample(vectors_NU, _SAMPLE).astype(np.float64)
-    mean_U = x_SU.mean(axis=0)
-    x_SU = (x_SU - mean_U).astype(np.float32)
+    x_SU = vectors_NU[_evenly(len(vectors_NU), _SAMPLE)]
+    mean_U = x_SU.mean(axis=0, dtype=np.float64)
+    x_SU -= mean_U.astype(np.float32)
     S, U = x_SU.shape
     start = stream(seed, Purpose.CODES, "principal").standard_normal((U, min(count + _MORE, U)))
     basis_UD, _ = np.linalg.qr(start)
@@ -55,11 +58,9 @@ def principal(vectors_NU: np.ndarray, count: int, seed: int) -> Principal:
     return Principal(mean_U, basis_UD @ turn_DD[:, order], variance_D[order], whole)
 
 
-def sample(vectors_NU: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the vectors, from everywhere among them."""
-    if len(vectors_NU) <= most:
-        return np.asarray(vectors_NU[:])
-    return np.asarray(vectors_NU[np.linspace(0, len(vectors_NU) - 1, most).astype(np.int64)])
+def _evenly(count: int, most: int) -> np.ndarray:
+    """At most so many rows of `count`, from everywhere among them."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def rotation(size: int, seed: int, name: str) -> np.ndarray:
@@ -69,9 +70,9 @@ def rotation(size: int, seed: int, name: str) -> np.ndarray:
     return found
 
 
-def random_signs(vectors_NU: np.ndarray, bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def random_signs(vectors_NU: Vectors, bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean, and B random directions at right angles to each other as long as there are such."""
-    mean_U = sample(vectors_NU, _SAMPLE).mean(axis=0, dtype=np.float64)
+    mean_U = vectors_NU[_evenly(len(vectors_NU), _SAMPLE)].mean(axis=0, dtype=np.float64)
     U = len(mean_U)
     draw = stream(seed, Purpose.CODES, "random")
     blocks = [
@@ -81,17 +82,17 @@ def random_signs(vectors_NU: np.ndarray, bits: int, seed: int) -> tuple[np.ndarr
     return mean_U, np.concatenate(blocks, axis=1)
 
 
-def pca_signs(vectors_NU: np.ndarray, bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def pca_signs(vectors_NU: Vectors, bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean, and the B principal directions."""
     found = principal(vectors_NU, bits, seed)
     return found.mean_U, _enough(found, bits)
 
 
-def itq(vectors_NU: np.ndarray, bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def itq(vectors_NU: Vectors, bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean, and the B principal directions, turned by `quantizing_rotation`."""
     found = principal(vectors_NU, bits, seed)
     basis_UB = _enough(found, bits)
-    along_SB = found.of(sample(vectors_NU, 2 * _SAMPLE)).astype(np.float64)
+    along_SB = found.of_sample(vectors_NU, 2 * _SAMPLE).astype(np.float64)
     turn_BB, _ = quantizing_rotation(along_SB, rotation(bits, seed, "itq"))
     return found.mean_U, basis_UB @ turn_BB
 

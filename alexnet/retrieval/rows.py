@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from math import prod
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from alexnet.base import ranks
+from alexnet.base.errors import DataError
+from alexnet.retrieval.description import Description
+from alexnet.retrieval.files import read_directions
 from alexnet.retrieval.kernels import distances, halves, lower_bounds, products, sums
 from alexnet.retrieval.parts import Part, damaged_row
 from alexnet.retrieval.rotation import DIRECTIONS, Heads
@@ -41,6 +47,18 @@ class Rows:
         self.parts, self.basis_UD = tuple(parts), basis_UD
         self.first = np.cumsum([0, *map(len, self.parts)])
         self._resident, self._read = 0, set[int]()  # bytes, and the parts that they lie in
+
+    @classmethod
+    def open(cls, folder: Path, description: Description) -> Rows:
+        """The vectors of an index, all files of it read and checked by all cores."""
+        if description.directions is None:
+            raise DataError("The index has no directions.", where=folder, remedy="Build it again.")
+        basis_UD = read_directions(folder, description.directions, prod(description.about.shape))
+        with ThreadPoolExecutor(ranks.cores()) as threads:
+            parts = list(threads.map(partial(Part.open, folder, description), description.parts))
+        if description.codes and any(part.codes_NW is None for part in parts):
+            raise DataError("Some vectors have no codes.", where=folder, remedy="Build it again.")
+        return cls(parts, basis_UD)
 
     def __len__(self) -> int:
         return int(self.first[-1])

@@ -55,6 +55,11 @@ def nearest(rows: Rows, queries_QU: np.ndarray, top: int, wanted_N: np.ndarray) 
     return found
 
 
+def nearest_of(rows: Rows, query_1U: np.ndarray, top: int, read: np.ndarray) -> Nearest:
+    """The nearest of some rows, all of which are read; raises DataError for a damaged one."""
+    return _best(rows, read, rows.distances(read, query_1U)[0], top, len(read))
+
+
 def _by_bounds(
     rows: Rows, query_1U: np.ndarray, top: int, bounds_N: np.ndarray, count: int
 ) -> Nearest | np.float64:

@@ -54,3 +54,6 @@ class VectorArray:
             raise ValueError("The vectors lie in several files: they cannot be one array uncopied.")
         empty = np.empty((0, self.shape[1]), np.float32)
         return np.concatenate([empty, *self.parts]).astype(dtype or np.float32, copy=False)
+
+
+Vectors = np.ndarray | VectorArray

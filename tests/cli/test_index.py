@@ -17,7 +17,8 @@ from alexnet.conventions import PAPER
 from alexnet.models import ModelCard, save_model
 from alexnet.network import AlexNet
 from alexnet.prepared import PreparedDataset
-from alexnet.retrieval import build
+from alexnet.retrieval import autoencoder, build, index
+from alexnet.retrieval.codes import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,43 @@ def test_images_that_are_there_twice(capsys: pytest.CaptureFixture[str]) -> None
     assert found["all"] and len(found["pairs"]) > 1
     kinds = [one["between_splits"] for one in found["pairs"]]
     assert kinds == sorted(kinds, reverse=True)
+
+
+def test_codes_are_given_and_searched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop while they are found leaves the index whole; then 30 of 36 vectors are compared."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    image = "my photos/val/rocket/5.png"
+    typed = ["index", "m", "my photos", "-o", "with codes", "--codes", "16"]
+    with monkeypatch.context() as patch:
+        patch.setattr(autoencoder, "train", interrupt)
+        assert run(typed) == 130
+    assert "The index has all vectors" in capsys.readouterr().err
+    assert run(["search", "with codes", image, "--codes"]) == 2
+    assert "alexnet index MODEL SRC -o 'with codes' --add --codes 64" in capsys.readouterr().err
+    monkeypatch.setattr(autoencoder, "EPOCHS", 1)
+    assert run(typed) == 0
+    assert "It has codes of 16 bits, found from 36 vectors." in capsys.readouterr().out
+    monkeypatch.setattr(index, "AMONG", 30)
+    assert run(["search", "with codes", image, "--codes", "--top", "2"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[2].split(maxsplit=3) == ["0", "rocket", "val", image]
+    assert out[4] == "30 of 36 vectors read"
+    assert run(["benchmark", "codes", "with codes", "--bits", "8,16", "--queries", "6"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split()[:2] == ["features", "vectors"]
+    kinds = [line.split()[:3] for line in table[3:-1]]
+    assert kinds == [
+        [of, method, bits]
+        for of, methods in (("features", METHODS), ("pixels", METHODS[:2]))
+        for method in methods
+        for bits in ("8", "16")
+    ]
+    assert table[-1] == "6 queries, 24 images searched"
 
 
 def test_what_cannot_be_done_says_what_can(

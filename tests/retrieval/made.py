@@ -14,9 +14,11 @@ import numpy as np
 
 from alexnet.retrieval import building
 from alexnet.retrieval.building import changing
+from alexnet.retrieval.coding import add_codes
 from alexnet.retrieval.description import About, SourceOf
 from alexnet.retrieval.files import Place
 from alexnet.retrieval.index import Index
+from alexnet.retrieval.known import Known
 
 SOURCE = SourceOf("made", "made", "source")
 PART_ROWS = 24
@@ -48,7 +50,7 @@ def make_index(
     keys = keys or keys_of(len(rows_NU))
     places = places or [[Place(0, str(n), "", "")] for n in range(len(rows_NU))]
     with changing(folder, about(rows_NU.shape[1])) as changed:
-        known = building.Known(changed.parts)
+        known = Known(changed.parts)
         new = [n for n, key in enumerate(keys) if known.row(key) is None]
         changed.add([keys[n] for n in new], rows_NU[new])
         changed.publish([SOURCE], dict(zip(keys, places, strict=True)), add)
@@ -62,10 +64,11 @@ def nearest(rows_NU: np.ndarray, keys: Sequence[str], query_U: np.ndarray, top: 
 
 
 def main(folder: Path, count: int) -> None:
-    """Make the folder the index of so many rows; those that it has are not added again."""
+    """Make the folder the index of so many rows, with codes; those that it has are not added again."""
     rows_NU = vectors(200)[:count]
     building.PART_BYTES = PART_ROWS * 4 * rows_NU.shape[1]
     make_index(folder, rows_NU, add=True)
+    add_codes(folder, 20, method="pca")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ from torture import faults
 from alexnet.base.errors import DataError, EnvironmentProblem, IncompatibleError, UsageError
 from alexnet.retrieval import building
 from alexnet.retrieval.building import changing
+from alexnet.retrieval.coding import add_codes
 from alexnet.retrieval.description import About
 from alexnet.retrieval.files import Place
 from alexnet.retrieval.index import Index
+from alexnet.retrieval.known import Known
 
 TESTS = str(faults.ROOT / "tests")
 
@@ -55,6 +57,8 @@ def rows_in(folder: Path) -> int:
     assert [one.row for one in answer] == nearest(rows_NU, keys, rows_NU[0], len(index))
     assert [(one.key, one.path) for one in answer] == [(keys[n], str(n)) for n in
                                                        (one.row for one in answer)]  # fmt: skip
+    if index.coder:
+        assert np.array_equal(index.codes, index.coder.encode(rows_NU))
     return len(index)
 
 
@@ -78,7 +82,7 @@ def test_killed_at_any_moment_it_is_the_old_index_or_the_new_one(
         assert change(folder, before + 60, counter, "kill", at) == -9
         assert rows_in(folder) in (before, before + 60)
         change(folder, before + 60, tmp_path / "none")
-        assert rows_in(folder) == before + 60
+        assert rows_in(folder) == before + 60 and Index.open(folder).bits == 20
         assert len(contents(folder)) == len(contents(whole))  # no file is left of what was killed
 
 
@@ -91,7 +95,7 @@ def test_what_was_computed_before_an_interrupt_is_kept_but_not_shown(tmp_path: P
     with pytest.raises(UsageError, match="not an index"):
         Index.open(tmp_path)
     with changing(tmp_path, about(40)) as changed:
-        known = building.Known(changed.parts)
+        known = Known(changed.parts)
         assert [known.row(key) for key in keys] == [*range(70), *[None] * 30]
     other = About("b", "b", "1" * 64, "fc7", (40,), 1, 256)
     with changing(tmp_path, other) as changed:  # of another model: those vectors are of no use
@@ -193,6 +197,7 @@ def test_other_models_and_other_folders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cases", [40, pytest.param(2000, marks=pytest.mark.slow)])
 def test_damage_anywhere_is_found_and_named(cases: int, tmp_path: Path) -> None:
     make_index(tmp_path / "whole", vectors(70))
+    add_codes(tmp_path / "whole", 20, method="itq")
     paths = {name: str(tmp_path / name) for name in ("whole", "copy", "log")}
     job = json.dumps({"paths": paths, "seed": 19, "count": cases})
     done = forking.run(
@@ -206,8 +211,9 @@ def test_damage_anywhere_is_found_and_named(cases: int, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    made = make_index(tmp_path, vectors(70))
-    for file in made.description.files():
+    make_index(tmp_path, vectors(70))
+    add_codes(tmp_path, 20, method="itq")
+    for file in Index.open(tmp_path).description.files():
         (tmp_path / file.file).rename(tmp_path / "away")
         with pytest.raises(DataError, match="missing") as caught:
             Index.open(tmp_path)
