@@ -1,4 +1,4 @@
-"""What other programs call the settings: for those who say `lr`, and configurations copied from elsewhere."""
+"""What other programs call the settings: for those who say `lr`, and configurations from elsewhere."""
 
 from __future__ import annotations
 

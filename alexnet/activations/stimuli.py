@@ -75,9 +75,10 @@ def of_split(dataset: PreparedDataset, split: str) -> Stimuli:
 def of_files(names: Sequence[str]) -> Stimuli:
     """Image files, and those in folders in the order of their paths.
 
-    Links are followed as `image_files` does. Keys are the paths inside a folder that is named alone,
-    otherwise paths as they were typed. What is left out is told in `source`. Where images of that folder lie in folders of their own, the names
-    of these are the labels. Raises DataError for a folder that cannot be read.
+    Links are followed, and files left out, as `image_files` does; what is left out is told in `source`.
+    Keys are the paths inside a folder that is named alone, otherwise paths as they were typed. Where
+    images of that folder lie in folders of their own, the names of these are the labels. Raises DataError
+    for a folder that cannot be read.
     """
     root = names[0] if len(names) == 1 and os.path.isdir(names[0]) else ""
     found = image_files(names)
