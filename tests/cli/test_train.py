@@ -202,7 +202,7 @@ def test_a_set_larger_than_memory_is_told_of_blocks(
     monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
     """Memory said to be small, since no test's set is large; the run ends at its first data."""
-    monkeypatch.setattr("alexnet.training.session.memory_bytes", lambda: 10**4)
+    monkeypatch.setattr("alexnet.training.log.memory_bytes", lambda: 10**4)
     monkeypatch.setattr("alexnet.training.session._train", lambda *_, **__: None)
     for shuffle, hinted in (("full", True), ("blocks", False)):
         assert (
