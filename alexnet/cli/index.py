@@ -122,6 +122,10 @@ def search(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the images.")
     ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw figure 4 of the paper: the images and no words."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the images of an index that are most similar to an image.
@@ -149,7 +153,7 @@ def search(
         print(f"skipped {file}: {fault.what}", file=sys.stderr)  # type: ignore[union-attr]
     if not good:
         raise DataError("None of the images could be used.", where=", ".join(files[:3]))
-    _searched(opened, good, top, split, pixels, html, as_json)  # type: ignore[arg-type]
+    _searched(opened, good, top, split, pixels, html, figure, as_json)  # type: ignore[arg-type]
 
 
 def _is_fault(answer: Answer | DataError) -> bool:
@@ -163,6 +167,7 @@ def _searched(
     split: str,
     pixels: bool,
     html: Path | None,
+    figure: Path | None,
     as_json: bool,
 ) -> None:
     files, answers = [file for file, _ in found], [answer for _, answer in found]
@@ -180,6 +185,10 @@ def _searched(
         from alexnet.retrieval.page import search_page
 
         search_page(html, opened, files, answers, distances, by_pixels)
+    if figure:
+        from alexnet.retrieval.figure4 import search_figure
+
+        search_figure(figure, opened, files, answers, by_pixels)
     if as_json:
         print(json.dumps(_as_dict(opened, found, by_pixels), indent=1))
         return
@@ -190,8 +199,9 @@ def _searched(
             print(
                 f"by pixels\n{table(_rows(by_pixels[n]), ('distance', 'label', 'split', 'image'))}\n"
             )
-    if html:
-        print(f"Wrote {html}")
+    for written in (html, figure):
+        if written:
+            print(f"Wrote {written}")
 
 
 def _rows(neighbours: Sequence[Neighbour]) -> list[tuple[str, str, str, str]]:

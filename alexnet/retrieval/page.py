@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from alexnet import __version__
 from alexnet.base.errors import DataError
 from alexnet.base.files import write_atomically
 from alexnet.loading.files import pixels_of
-from alexnet.retrieval.collection import Content, contents, require_same_bytes
+from alexnet.retrieval.collection import contents, require_same_bytes
 
 if TYPE_CHECKING:
     from alexnet.retrieval.answers import Answer, Neighbour
@@ -169,30 +169,42 @@ def _places(index: Index, row: int) -> tuple[Place, ...]:
 def thumbnails(
     index: Index, shown: Iterable[tuple[int, str, tuple[Place, ...]]]
 ) -> Mapping[int, str]:
-    """The images of rows of an index (row, key, places) as data URLs, read where they lie; those that
-    are there."""
+    """The images of rows of an index (row, key, places) as data URLs, those that are there."""
+    return {row: _data_url(pixels_HWC) for row, pixels_HWC in pixels_of_rows(index, shown)}
+
+
+def thumbnail(image: str) -> str:
+    """An image file, as the network's square, as a data URL; raises Rejected."""
+    return _data_url(pixels_of(image))
+
+
+def pixels_of_rows(
+    index: Index, shown: Iterable[tuple[int, str, tuple[Place, ...]]]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The images of rows of an index (row, key, places) as squares, uint8, H x W x C, read where they
+    lie; those that are there, in no order."""
     rows = {
         (place.source, place.path): (row, key) for row, key, places in shown for place in places
     }
     wanted: dict[int, set[str]] = {}
     for number, path in rows:
         wanted.setdefault(number, set()).add(path)
-    found = {}
+    found = set[int]()
     for number, path, content in contents(index.description.sources, wanted, index.side):
         row, key = rows[number, path]
         if row in found:
             continue
         try:
             require_same_bytes(content, key)
-            found[row] = thumbnail(content)
+            pixels_HWC = pixels_of(content)
         except DataError:  # another image lies there now
             continue
-    return found
+        found.add(row)
+        yield row, pixels_HWC
 
 
-def thumbnail(image: str | Content) -> str:
-    """An image, as the network's square, as a data URL; raises Rejected."""
-    shown = Image.fromarray(np.ascontiguousarray(pixels_of(image)))
+def _data_url(pixels_HWC: np.ndarray) -> str:
+    shown = Image.fromarray(np.ascontiguousarray(pixels_HWC))
     file = io.BytesIO()
     shown.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS).save(file, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

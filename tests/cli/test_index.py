@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from folders import contents
+from PIL import Image
 from torture.narrow_run import KERNELS
 
 from alexnet.cli.main import run
@@ -61,7 +62,8 @@ def test_indexing_tells_what_became_of_every_image(capsys: pytest.CaptureFixture
 def test_neighbours_as_a_table_as_json_and_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     image = "my photos/val/rocket/5.png"
     typed = ["search", "i", image, "my photos/train/coffee", "my photos/val/cat/bad.png"]
-    assert run([*typed, "--top", "3", "--pixels", "--html", "found.html"]) == 0
+    drawn = ["--html", "found.html", "--figure", "figure4.png"]
+    assert run([*typed, "--top", "3", "--pixels", *drawn]) == 0
     out, err = capsys.readouterr()
     assert "skipped my photos/val/cat/bad.png: The image cannot be used" in err
     first = out[out.index(image) :].splitlines()
@@ -73,6 +75,8 @@ def test_neighbours_as_a_table_as_json_and_on_a_page(capsys: pytest.CaptureFixtu
     assert page.count("data:image/jpeg;base64,") == 5 * (1 + 3 + 3)
     assert "http" not in page.replace("http-equiv", "")
     assert "1 of 36 by pixels" in page
+    with Image.open("figure4.png") as figure:  # five images, in two rows each; four columns
+        assert figure.height / figure.width == pytest.approx(10 / 4.25, rel=0.01)
     assert run(["search", "i", image, "--split", "train", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     assert answer["image"] == image and len(answer["neighbours"]) == 6
