@@ -119,7 +119,7 @@ def run(
     _require_folder(results)
     placement = place(device, "fp32")
     sweep = Sweep(study, placement, results, download)
-    for source in sorted({study.arms[name].data.source for name in _arms(chosen)}):
+    for source in sorted({study.arms[name].data.source for one in chosen for name in one.arms}):
         open_source(source, download=download)  # what is missing is said before anything is timed
     planner = _planner(study, results, placement)
     if limit:
@@ -194,14 +194,6 @@ def _study(scale: str) -> Study:
 def _chosen(study: Study, names: Sequence[str] | None) -> list[Experiment]:
     wanted = [name for name in names or () if name != "all"]
     return [study.experiment(name) for name in wanted] or list(study.experiments)
-
-
-def _arms(experiments: Sequence[Experiment]) -> set[str]:
-    """The arms that experiments compare or show."""
-    compared = {
-        name for one in experiments for two in one.comparisons for name in (two.arm, two.without)
-    }
-    return compared | {name for one in experiments for name in one.others}
 
 
 def _planner(study: Study, results: Path, placement: Placement) -> Planner:

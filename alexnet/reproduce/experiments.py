@@ -51,6 +51,12 @@ class Experiment:
     others: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
 
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of all arms that it compares or shows, each once."""
+        compared = [name for one in self.comparisons for name in (one.arm, one.without)]
+        return tuple(dict.fromkeys((*compared, *self.others)))
+
 
 @dataclass(frozen=True)
 class Study:

@@ -96,9 +96,8 @@ def chosen(evidence: Evidence, experiment: Experiment) -> dict[str, dict[int, Ce
     """The cell of each arm and seed that an experiment's page is about: one in a pair if there is one."""
     pairs = [pair for two in experiment.comparisons for pair in evidence.pairs(two)]
     paired = {id(cell) for pair in pairs for cell in (pair.arm, pair.without)}
-    names = [name for two in experiment.comparisons for name in (two.arm, two.without)]
     found: dict[str, dict[int, Cell]] = {}
-    for name in dict.fromkeys((*names, *experiment.others)):
+    for name in experiment.arms:
         cells = sorted(
             evidence.cells.get(name, ()), key=lambda cell: (cell.seed, id(cell) not in paired)
         )

@@ -12,20 +12,16 @@ from alexnet.retrieval.files import Place
 class Neighbour(NamedTuple):
     """An image of the index: its Euclidean distance from the query, the SHA-256 of its file's bytes.
 
-    `path`, `label` and `split` are those of the first of its `places`; files of the same bytes are one
-    image that lies in several. `row` is its number in the index.
+    `path` (a file's, or the image's name in the prepared set or archive), `label` and `split` are those
+    of the first of its `places`; files of the same bytes are one image that lies in several. `row` is its
+    number in the index.
     """
 
     distance: float
     row: int
     key: str
     places: tuple[Place, ...]
-    file: str
-
-    @property
-    def path(self) -> str:
-        """Where its image lies: a file's path, or its name in the prepared set or archive."""
-        return self.file
+    path: str
 
     @property
     def label(self) -> str:

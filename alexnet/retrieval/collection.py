@@ -20,7 +20,7 @@ from alexnet.prepared.stamps import inputs_of
 from alexnet.retrieval.description import SourceOf
 from alexnet.sources import Source, open_source
 from alexnet.sources.archive import is_archive
-from alexnet.sources.base import read_file
+from alexnet.sources.base import LabelledImage, read_file
 
 Content = bytes | np.ndarray  # of a file, or prepared pixels
 
@@ -166,10 +166,11 @@ def _source(source: SourceOf) -> Collection:
 
     def read(paths: set[str]) -> Iterator[tuple[str, Content]]:
         left = set(paths)
-        for item in _items(found):
-            if item.path in left and not item.fault:
-                left.discard(item.path)
-                yield item.path, item.content()
+        for image in found.images():  # not `_items`, which hashes every one
+            path = _path_of(image)
+            if path in left and not image.fault:
+                left.discard(path)
+                yield path, image.data
             if not left:
                 return
 
@@ -178,12 +179,16 @@ def _source(source: SourceOf) -> Collection:
 
 def _items(found: Source) -> Iterator[Item]:
     for image in found.images():
-        path = f"{image.split}/{image.key}"
+        path = _path_of(image)
         fault = " ".join(filter(None, image.fault or ()))
         sha256 = hashlib.sha256(image.data).hexdigest()
         label = found.classes[image.label]
         content = partial(_same, image.data)
         yield Item(path, image.split, label, sha256, content, fault)
+
+
+def _path_of(image: LabelledImage) -> str:
+    return f"{image.split}/{image.key}"
 
 
 def contents(
